@@ -1,0 +1,145 @@
+// The table of kernels: plain C++ fills every slot, each instruction set the CPU has overrides what it does better, and
+// every override gives the reference's bits. Kernels know no threads, no files and no operating system.
+//
+// Numeric rules (docs/NUMERICS.md has the whole of it):
+// - int8 by weight sums are exact in int32: |sum| <= 128 * 127 * 131072 < 2^31. Partial sums may wrap where the final is exact.
+// - `fma` fuses on every machine (base/math.h has a correct one for CPUs without); nothing else is ever fused.
+// - int32 to f32 rounds to nearest even. Division and square root are IEEE's.
+// - lane sums: element i goes to lane i mod 16, each lane in order of i, from +0; then lane l += lane l+8, l+4, l+2, l+1.
+#pragma once
+#include "base/types.h"
+
+namespace edgellm {
+
+constexpr i32 PANEL = 16;            // rows of a panel: one vector lane each; outputs are written in whole panels
+constexpr i32 MAX_COLUMNS = 131072;  // of any matrix, so that int32 sums cannot overflow
+constexpr i32 GROUP = 32;            // channels that share an activation scale
+constexpr i32 WEIGHT_GROUP = 128;    // channels that share a weight scale in t2_group
+constexpr i32 COLUMN_PADDING = 256;  // activation vectors are padded with zeros to a multiple of this
+
+enum class Format : u8 {
+#define FORMAT(name, number, unit_columns, unit_bytes) name = number,
+#include "formats.def"
+#undef FORMAT
+};
+
+// How many f32 scales lie beside the panels of an i8 or t2 matrix.
+enum class Scale : u8 { none = 0, tensor = 1, row = 2 };
+
+// How a matrix wants its input vectors: as f32, as int8 with one scale a vector, or one scale per 32 channels.
+enum class Quantization : u8 { none = 0, token = 1, group32 = 2 };
+
+// A weight matrix in the mapped file: ceil(rows / 16) panels, each ceil(cols / unit) units, one after the other.
+struct Matrix {
+  Format format;
+  Scale scale;
+  Quantization activations;
+  i32 rows;           // outputs
+  i32 cols;           // inputs
+  const u8* data;     // 64-byte aligned; any byte pattern is a valid weight
+  const f32* scales;  // 1, or rows padded to 16; null where `scale` is none
+};
+
+// Input vectors of a matmul. `x` serves f32 and f16 weights, q/scales/sums the integer formats.
+struct Activations {
+  i32 count;          // vectors
+  i32 stride;         // values from one vector to the next in x and q, a multiple of COLUMN_PADDING
+  const f32* x;       // (count, stride), zeros past the true columns
+  const i8* q;        // (count, stride), zeros past the true columns, in [-127, 127]
+  const f32* scales;  // token: (count); group32: (count, stride / 32); value = q * scale
+  const i32* sums;    // the sums of q over the same spans as the scales
+};
+
+// KV cache of one layer, one kv head, one session. A slot holds one position. head_dim is padded to a multiple of 16.
+// i8:  k: blocks of 16 slots, each (padded / 4, 16 slots, 4 dims) int8; v: (slots, padded) int8; one f32 scale a slot each,
+//      absmax / 127, quantised as quantize_token does but with the floor 1e-30 in place of 1e-5.
+// f16: k: blocks of 16 slots, each (padded, 16 slots) f16; v: (slots, padded) f16; no scales.
+struct KvHead {
+  i32 head_dim;
+  i32 padded;
+  u8* k;         // 64-byte aligned; slots are a multiple of 16
+  u8* v;         // 64-byte aligned
+  f32* k_scale;  // (slots)
+  f32* v_scale;  // (slots)
+};
+
+// The query heads that share one kv head, for one token, already rotated.
+struct Queries {
+  i32 heads;
+  i32 stride;           // values from one head to the next in x and q: `padded` of the KvHead
+  const f32* x;         // (heads, padded) multiplied by the attention scale, zeros past head_dim: for f16 caches
+  const i8* q;          // (heads, padded) quantised, zeros past head_dim: for i8 caches
+  const f32* scales;    // (heads) scale of q times the attention scale
+  const i32* sums;      // (heads) sum of q
+};
+
+// quantize_token:    m = max over i of |x_i| by `a > b ? a : b`, starting at floor = 1e-5 (a NaN never wins);
+//                    inverse = 127 / m; q_i = x_i is NaN ? 0 : clamp(round half even(x_i * inverse), -127, 127), clamped
+//                    before the conversion to integer; *scale = m / 127; *sum = sum of q.
+// quantize_group32:  the same for each 32 channels, floor 1e-30; groups that lie in the padding get scale 0 and sum 0
+//                    (a group that is partly in it counts the true channels only).
+//
+// Matmul, lane = output row, s = int32 sum of w * q over the named columns:
+// f32, f16:          acc = fma(w, x, acc) over columns in order, from +0; y = acc.
+// *_token:           y = f32(s) * (a.scale * w.scale[row]).
+// i8/t2 *_group32:   acc = fma(f32(s_g), a.scale[g], acc) over groups g in order, from +0; y = acc * w.scale[row].
+// i4_group32:        acc = fma(f32(s_g), w.scale[row][g] * a.scale[g], acc); y = acc.
+// t2_group_group32:  inner = fma(f32(s_g), a.scale[g], inner) over the four groups of a weight group, from +0;
+//                    acc = fma(inner, w.scale[row][weight group], acc); y = acc.
+// dequantized:       the f32 value of a weight is f32(integer) * scale, rounded once; then as f32.
+// Groups run to the end of the matrix's own padded columns (units); weights in the padding meet zeros.
+// Rows past `rows` up to the end of the panel are written too: y has room for them.
+//
+// rms_norm:          r = 1 / sqrt(lane_sum(fma(x, x, acc)) / n + eps); y = (x * r) * weight.
+// layer_norm:        mean = lane_sum(acc + x) / n; d = x - mean; r = 1 / sqrt(lane_sum(fma(d, d, acc)) / n + eps);
+//                    y = fma(d * r, weight, bias), or d * r without weight and bias (weight null: bias null).
+// rope:              a, b = the pair; a' = fma(a, c, -(b * s)); b' = fma(a, s, b * c). Pairs are (i, i + pairs) for half,
+//                    (2i, 2i + 1) for interleaved.
+// silu_gate:         (gate / (1 + exp(-gate))) * up. relu2_gate: g = gate > 0 ? gate : 0; (g * g) * up. NaN gates give NaN
+//                    for silu and 0 * up for relu2.
+// scores:            scores[h * stride + i] for slots first + i: i8: f32(s) * (q.scales[h] * k_scale[slot]);
+//                    f16: acc = fma(q, k, acc) over dims in order, from +0. Up to 15 floats past n may be written.
+// softmax:           m = max by `a > b ? a : b` from -infinity; e = exp(x - m); x = e * (1 / lane_sum(acc + e)).
+// values:            for slots in order: i8: out = fma(p * v_scale[slot], f32(v), out); f16: out = fma(p, v, out); in place,
+//                    so that segments of a ring add up; dims up to `padded` are written.
+// exp, and 1 / (1 + exp(-x)): base/math.h, the same polynomial in every lane.
+struct Kernels {
+#define KERNEL(result, name, arguments) result(*name) arguments;
+#include "kernels.def"
+#undef KERNEL
+  const char* isa;  // name of the most special set in the table
+};
+
+// The table for one set by name, or for the best the CPU has when `isa` is null. False when the name is unknown or the CPU
+// lacks what it needs. A set stands on those above it in isa.def: `avx512` overrides `avx2`, which overrides `ref`.
+bool select_kernels(const char* isa, u32 cpu_features, Kernels* table);
+
+// Names of all sets compiled in, plain to special; null past the last.
+const char* isa_name(i32 index);
+u32 isa_features(i32 index);
+
+const char* format_name(Format format);
+bool known_format(u32 number);
+i32 unit_columns(Format format);
+i32 unit_bytes(Format format);
+i64 matrix_bytes(Format format, i64 rows, i64 cols);  // of the panels, without scales
+i64 scale_count(Scale scale, i64 rows);               // f32 scales beside the panels
+
+// The combination of format, scale and activations that `matmul` serves.
+bool served(Format format, Scale scale, Quantization activations);
+
+// The slot for a matrix; `f32_activations` asks for matmul_dequantized.
+void matmul(const Kernels& k, const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1);
+
+// Packs rows into the file's layout; used by the converter and by tests. `codes` is (rows, cols) of the format's integers
+// (t2: -1, 0, 1; i4: -8..7; i8: -127..127), `values` the floats of f32 and f16, `group_scales` f16 bits (rows, groups) of i4
+// (per 32) and t2_group (per 128). `out` has matrix_bytes; padding is written as weight 0. Rows [row0, rows) may be packed
+// panel by panel: give one panel's rows at a time and advance `out` by the panel's bytes.
+void pack_f32(const f32* values, i64 rows, i64 cols, u8* out);
+void pack_f16(const u16* values, i64 rows, i64 cols, u8* out);
+void pack_i8(const i8* codes, i64 rows, i64 cols, u8* out);
+void pack_i4(const i8* codes, const u16* group_scales, i64 rows, i64 cols, u8* out);
+void pack_t2(const i8* codes, i64 rows, i64 cols, u8* out);
+void pack_t2_group(const i8* codes, const u16* group_scales, i64 rows, i64 cols, u8* out);
+
+}  // namespace edgellm

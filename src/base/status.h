@@ -1,0 +1,59 @@
+// The answer of every function that can fail: a code and a text that names the thing, the expected and the actual.
+#pragma once
+#include "base/format.h"
+
+namespace edgellm {
+
+enum class Code : i32 {
+  ok = 0,
+  failed = 1,       // a run-time error: exit code 1
+  usage = 2,        // a wrong flag or argument: exit code 2
+  bad_model = 3,    // an unusable model file: exit code 3
+};
+
+class [[nodiscard]] Status {
+ public:
+  Status() = default;
+
+  template <class... Args>
+  static Status error(Code code, const Args&... args) {
+    Status status;
+    status.code_ = code;
+    Writer writer(status.text_);
+    write(writer, args...);
+    return status;
+  }
+
+  bool ok() const { return code_ == Code::ok; }
+  Code code() const { return code_; }
+  const char* text() const { return text_; }
+
+ private:
+  Code code_ = Code::ok;
+  char text_[316] = {};
+};
+
+template <class... Args>
+Status failed(const Args&... args) {
+  return Status::error(Code::failed, args...);
+}
+
+template <class... Args>
+Status usage_error(const Args&... args) {
+  return Status::error(Code::usage, args...);
+}
+
+template <class... Args>
+Status bad_model(const Args&... args) {
+  return Status::error(Code::bad_model, args...);
+}
+
+}  // namespace edgellm
+
+// Passes an error on to the caller.
+#define EDGELLM_TRY(expression)                                      \
+  do {                                                               \
+    if (::edgellm::Status status_ = (expression); !status_.ok()) {   \
+      return status_;                                                \
+    }                                                                \
+  } while (0)
