@@ -1,0 +1,81 @@
+# One program per tests/test_*.cpp, the kernel checker from tests/kernel_checker*.cpp, scripts tests/test_*.sh, the house
+# rules, and with MODE=fuzz one libFuzzer program per tests/fuzz/*.cpp.
+#
+# Every test runs in the source folder with EDGELLM and EDGELLM_CONVERT set to the commands that start the two programs
+# (under the emulator, where there is one). Exit code 77 means skipped. Labels: unit, kernels, script, house, fuzz.
+enable_testing()
+
+set(EMULATOR "${CMAKE_CROSSCOMPILING_EMULATOR}" CACHE STRING "Command, as a list, that runs the tests' programs")
+set(FUZZ_SECONDS 60 CACHE STRING "How long each fuzzer runs")
+set(RUN_TESTS ON)
+if(CMAKE_CROSSCOMPILING AND NOT EMULATOR)
+  set(RUN_TESTS OFF)
+  message(STATUS "no emulator for ${CMAKE_SYSTEM_PROCESSOR}: tests are built, not run (Debian: apt-get install qemu-user-static)")
+endif()
+
+set(TEST_ENVIRONMENT "")
+if(TARGET edgellm)
+  string(REPLACE ";" " " words "${EMULATOR}")
+  string(STRIP "${words} $<TARGET_FILE:edgellm>" command)
+  list(APPEND TEST_ENVIRONMENT "EDGELLM=${command}")
+endif()
+if(TARGET edgellm-convert)
+  string(REPLACE ";" " " words "${EMULATOR}")
+  string(STRIP "${words} $<TARGET_FILE:edgellm-convert>" command)
+  list(APPEND TEST_ENVIRONMENT "EDGELLM_CONVERT=${command}")
+endif()
+
+# register(name label seconds command...)
+function(register name label seconds)
+  if(NOT RUN_TESTS)
+    return()
+  endif()
+  add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${seconds} SKIP_RETURN_CODE 77
+                       ENVIRONMENT "${TEST_ENVIRONMENT}")
+endfunction()
+
+if(MODE STREQUAL "fuzz")
+  file(GLOB fuzzers CONFIGURE_DEPENDS tests/fuzz/*.cpp)
+  math(EXPR limit "${FUZZ_SECONDS} + 120")
+  foreach(source ${fuzzers})
+    get_filename_component(name ${source} NAME_WE)
+    add_tool(fuzz_${name} ${source} ${CONVERT_OBJECTS})
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    set(corpus ${CMAKE_BINARY_DIR}/corpus/${name})
+    file(MAKE_DIRECTORY ${corpus})
+    set(seeds "")
+    if(EXISTS ${CMAKE_SOURCE_DIR}/tests/fuzz/seeds/${name})
+      set(seeds ${CMAKE_SOURCE_DIR}/tests/fuzz/seeds/${name})
+    endif()
+    register(fuzz_${name} fuzz ${limit} $<TARGET_FILE:fuzz_${name}> -max_total_time=${FUZZ_SECONDS} -timeout=10
+             -artifact_prefix=${CMAKE_BINARY_DIR}/fuzz_${name}_ ${corpus} ${seeds})
+  endforeach()
+  return()
+endif()
+
+file(GLOB tests CONFIGURE_DEPENDS tests/test_*.cpp)
+if(tests)
+  add_library(check_main OBJECT tests/check_main.cpp)
+endif()
+foreach(source ${tests})
+  get_filename_component(name ${source} NAME_WE)
+  add_tool(${name} ${source} $<TARGET_OBJECTS:check_main> ${CONVERT_OBJECTS})
+  register(${name} unit 600 ${EMULATOR} $<TARGET_FILE:${name}>)
+endforeach()
+
+file(GLOB checker CONFIGURE_DEPENDS tests/kernel_checker*.cpp)
+if(checker)
+  add_tool(kernel_checker ${checker})
+  register(kernel_checker kernels 1200 ${EMULATOR} $<TARGET_FILE:kernel_checker>)
+endif()
+
+file(GLOB scripts CONFIGURE_DEPENDS tests/test_*.sh)
+foreach(source ${scripts})
+  get_filename_component(name ${source} NAME_WE)
+  register(${name} script 600 bash ${source})
+endforeach()
+
+if(EXISTS ${CMAKE_SOURCE_DIR}/tests/house_rules.sh)
+  register(house_rules house 120 bash ${CMAKE_SOURCE_DIR}/tests/house_rules.sh ${CMAKE_BINARY_DIR} ${MODE})
+endif()
