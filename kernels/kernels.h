@@ -73,33 +73,40 @@ struct Queries {
   const i32* sums;      // (heads) sum of q
 };
 
-// quantize_token:    m = max over i of |x_i| by `a > b ? a : b`, starting at floor = 1e-5 (a NaN never wins);
-//                    inverse = 127 / m; q_i = x_i is NaN ? 0 : clamp(round half even(x_i * inverse), -127, 127), clamped
-//                    before the conversion to integer; *scale = m / 127; *sum = sum of q.
+// quantize_token:    m = max over i of |x_i| by `|x_i| > m ? |x_i| : m`, starting at floor = 1e-5 (a NaN never wins);
+//                    inverse = 127 / m; t = x_i * inverse; q_i = t is NaN ? 0 : clamp(round half even(t), -127, 127),
+//                    clamped before the conversion to integer; *scale = m / 127; *sum = sum of q. (m may be infinity: then
+//                    inverse is 0, infinities give NaN and so 0, and the scale is infinity.)
 // quantize_group32:  the same for each 32 channels, floor 1e-30; groups that lie in the padding get scale 0 and sum 0
-//                    (a group that is partly in it counts the true channels only).
+//                    (a group that is partly in it counts the true channels only). `padded` is a multiple of 32 here.
 //
 // Matmul, lane = output row, s = int32 sum of w * q over the named columns:
-// f32, f16:          acc = fma(w, x, acc) over columns in order, from +0; y = acc.
+// f32, f16:          acc = fma(w, x, acc) over the true columns in order, from +0; y = acc.
 // *_token:           y = f32(s) * (a.scale * w.scale[row]).
 // i8/t2 *_group32:   acc = fma(f32(s_g), a.scale[g], acc) over groups g in order, from +0; y = acc * w.scale[row].
 // i4_group32:        acc = fma(f32(s_g), w.scale[row][g] * a.scale[g], acc); y = acc.
 // t2_group_group32:  inner = fma(f32(s_g), a.scale[g], inner) over the four groups of a weight group, from +0;
-//                    acc = fma(inner, w.scale[row][weight group], acc); y = acc.
+//                    acc = fma(inner, w.scale[row][weight group], acc) over weight groups in order, from +0; y = acc.
 // dequantized:       the f32 value of a weight is f32(integer) * scale, rounded once; then as f32.
-// Groups run to the end of the matrix's own padded columns (units); weights in the padding meet zeros.
-// Rows past `rows` up to the end of the panel are written too: y has room for them.
+// row:               the same values of the true columns of one row: `cols` floats are written.
+// Groups run to the end of the matrix's own padded columns (units): weights in the padding meet zeros, scales in it (an
+// infinity times 0) still count. Float and dequantised sums stop at the true columns.
+// w.scale[row] is w.scales[0] where the scale is per tensor. a.sums[...] is what the sums of q are: no kernel need read them.
+// Rows from row0 to the end of the panel of row1 - 1 are written: y has room for whole panels, of all `a.count` vectors.
 //
-// rms_norm:          r = 1 / sqrt(lane_sum(fma(x, x, acc)) / n + eps); y = (x * r) * weight.
+// rms_norm:          r = 1 / sqrt(lane_sum(fma(x, x, acc)) / n + eps); y = (x * r) * weight, or x * r without weight.
 // layer_norm:        mean = lane_sum(acc + x) / n; d = x - mean; r = 1 / sqrt(lane_sum(fma(d, d, acc)) / n + eps);
-//                    y = fma(d * r, weight, bias), or d * r without weight and bias (weight null: bias null).
+//                    y = fma(d * r, weight, bias), a null bias counting as +0; d * r where weight is null (bias then is).
 // rope:              a, b = the pair; a' = fma(a, c, -(b * s)); b' = fma(a, s, b * c). Pairs are (i, i + pairs) for half,
 //                    (2i, 2i + 1) for interleaved.
 // silu_gate:         (gate / (1 + exp(-gate))) * up. relu2_gate: g = gate > 0 ? gate : 0; (g * g) * up. NaN gates give NaN
 //                    for silu and 0 * up for relu2.
-// scores:            scores[h * stride + i] for slots first + i: i8: f32(s) * (q.scales[h] * k_scale[slot]);
-//                    f16: acc = fma(q, k, acc) over dims in order, from +0. Up to 15 floats past n may be written.
-// softmax:           m = max by `a > b ? a : b` from -infinity; e = exp(x - m); x = e * (1 / lane_sum(acc + e)).
+// store:             quantised over the true dims of k, and of v; dims from head_dim to `padded` are written as 0.
+// scores:            scores[h * stride + i] for slots first + i, 0 <= i < n, first any slot: i8: f32(s) * (q.scales[h] *
+//                    k_scale[slot]), s over the padded dims; f16: acc = fma(q, k, acc) over the true dims in order, from +0.
+//                    Up to 15 floats past n may be written.
+// softmax:           m = max by `x > m ? x : m` from -infinity (a NaN never wins); e = exp(x - m);
+//                    x = e * (1 / lane_sum(acc + e)).
 // values:            for slots in order: i8: out = fma(p * v_scale[slot], f32(v), out); f16: out = fma(p, v, out); in place,
 //                    so that segments of a ring add up; dims up to `padded` are written.
 // exp, and 1 / (1 + exp(-x)): base/math.h, the same polynomial in every lane.
