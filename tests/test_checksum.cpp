@@ -17,17 +17,19 @@ TEST(known_values) {
 
 TEST(pieces_equal_the_whole) {
   std::vector<u8> data(301);
-  for (size_t i = 0; i < data.size(); i++) data[i] = static_cast<u8>(i * 37 + 11);
+  for (size_t i = 0; i < data.size(); i++)
+    data[i] = static_cast<u8>(i * 37 + 11);
   for (size_t size = 0; size <= 100; size++) {
     u64 whole = checksum(data.data(), static_cast<i64>(size));
     for (size_t cut = 0; cut <= size; cut++) {
-      Checksum pieces;
+      Xxh64 pieces;
       pieces.update(data.data(), static_cast<i64>(cut));
       pieces.update(data.data() + cut, static_cast<i64>(size - cut));
-      CHECK_EQ(pieces.value(), whole);
+      CHECK_EQ(pieces.digest(), whole);
     }
   }
-  Checksum bytes;
-  for (u8& byte : data) bytes.update(&byte, 1);
-  CHECK_EQ(bytes.value(), checksum(data.data(), static_cast<i64>(data.size())));
+  Xxh64 bytes;
+  for (u8& byte : data)
+    bytes.update(&byte, 1);
+  CHECK_EQ(bytes.digest(), checksum(data.data(), static_cast<i64>(data.size())));
 }
