@@ -22,14 +22,14 @@ TEST(pieces_equal_the_whole) {
   for (size_t size = 0; size <= 100; size++) {
     u64 whole = checksum(data.data(), static_cast<i64>(size));
     for (size_t cut = 0; cut <= size; cut++) {
-      Xxh64 pieces;
+      Checksum pieces;
       pieces.update(data.data(), static_cast<i64>(cut));
       pieces.update(data.data() + cut, static_cast<i64>(size - cut));
-      CHECK_EQ(pieces.digest(), whole);
+      CHECK_EQ(pieces.value(), whole);
     }
   }
-  Xxh64 bytes;
+  Checksum bytes;
   for (u8& byte : data)
     bytes.update(&byte, 1);
-  CHECK_EQ(bytes.digest(), checksum(data.data(), static_cast<i64>(data.size())));
+  CHECK_EQ(bytes.value(), checksum(data.data(), static_cast<i64>(data.size())));
 }

@@ -51,9 +51,9 @@ void consume(u64 lanes[4], const u8* p, i64 stripes) {
 
 }  // namespace
 
-Xxh64::Xxh64() : lanes_{PRIME1 + PRIME2, PRIME2, 0, 0 - PRIME1} {}
+Checksum::Checksum() : lanes_{PRIME1 + PRIME2, PRIME2, 0, 0 - PRIME1} {}
 
-void Xxh64::update(const void* data, i64 bytes) {
+void Checksum::update(const void* data, i64 bytes) {
   const u8* p = static_cast<const u8*>(data);
   i64 held = static_cast<i64>(total_ % STRIPE);
   total_ += static_cast<u64>(bytes);
@@ -69,7 +69,7 @@ void Xxh64::update(const void* data, i64 bytes) {
   if (bytes % STRIPE > 0) memcpy(pending_, p + bytes / STRIPE * STRIPE, static_cast<size_t>(bytes % STRIPE));
 }
 
-u64 Xxh64::digest() const {
+u64 Checksum::value() const {
   u64 sum = PRIME5;
   if (total_ >= STRIPE) {
     sum = rotate_left(lanes_[0], 1) + rotate_left(lanes_[1], 7) + rotate_left(lanes_[2], 12) + rotate_left(lanes_[3], 18);
@@ -93,9 +93,9 @@ u64 Xxh64::digest() const {
 }
 
 u64 checksum(const void* data, i64 bytes) {
-  Xxh64 all;
+  Checksum all;
   all.update(data, bytes);
-  return all.digest();
+  return all.value();
 }
 
 }  // namespace edgellm

@@ -5,11 +5,11 @@
 
 namespace edgellm {
 
-class Xxh64 {
+class Checksum {
  public:
-  Xxh64();
+  Checksum();
   void update(const void* data, i64 bytes);
-  u64 digest() const;  // of everything so far; more may follow
+  u64 value() const;  // of everything so far; more may follow
 
  private:
   u64 lanes_[4];
