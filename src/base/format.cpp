@@ -40,8 +40,7 @@ Writer& Writer::add(Hex hex) {
 }
 
 constexpr i32 MAX_DECIMALS = 9;
-constexpr u64 POWERS[MAX_DECIMALS + 1] = {1,      10,      100,      1000,      10000,
-                                          100000, 1000000, 10000000, 100000000, 1000000000};
+constexpr u64 POWERS[MAX_DECIMALS + 1] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
 
 // `fraction` in [0, 1) times 10^decimals, rounded to nearest, ties to even, without the double rounding of a plain
 // product: the product and its error are both exact.
@@ -65,7 +64,8 @@ Writer& Writer::add(Fixed number) {
 
   i32 exponent = 0;
   if (value >= 18446744073709551616.0) {  // 2^64: past what a u64 holds it is written as 1.23e+45
-    for (; value >= 10; exponent++) value /= 10;
+    for (; value >= 10; exponent++)
+      value /= 10;
   }
   u64 whole = static_cast<u64>(value);
   f64 rest = value - static_cast<f64>(whole);
@@ -84,7 +84,8 @@ Writer& Writer::add(Fixed number) {
   add(whole);
   if (decimals > 0) {
     add('.');
-    for (i32 i = decimals - 1; i >= 0; i--) add(static_cast<char>('0' + fraction / POWERS[i] % 10));
+    for (i32 i = decimals - 1; i >= 0; i--)
+      add(static_cast<char>('0' + fraction / POWERS[i] % 10));
   }
   if (exponent) write(*this, "e+", exponent);
   return *this;

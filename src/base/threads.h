@@ -1,4 +1,6 @@
-// A fixed pool of threads that spin briefly, then park. The caller is thread 0 and works along.
+// A fixed pool of threads that spin briefly, then park. The caller is thread 0 and works along. Chunks are claimed one by
+// one, so a thread that the system has taken off its core holds up the one chunk it is in, not a share of the whole; give
+// a few chunks per thread.
 #pragma once
 #include "base/status.h"
 
@@ -9,7 +11,9 @@ class Threads {
   static constexpr i32 MAX = 64;
   using Task = void (*)(void* context, i32 chunk, i32 thread);
 
-  // Starts `count` - 1 threads. They live until the process ends or `stop`.
+  // Starts `count` - 1 threads, 1 <= count <= MAX; fails when the system refuses one. They live until the process ends or
+  // `stop`, which waits for them. Workers receive no signals but their own faults. With one thread nothing is started and
+  // `run` is a plain loop.
   Status start(i32 count);
   void stop();
 
@@ -19,8 +23,9 @@ class Threads {
 
   // The same for a callable: pool.run(n, [&](i32 chunk, i32 thread) {...}).
   template <class Body>
-  void run(i32 chunks, Body&& body) {
-    run(chunks, [](void* context, i32 chunk, i32 thread) { (*static_cast<Body*>(context))(chunk, thread); }, &body);
+  void run(i32 chunks, const Body& body) {
+    Task call = [](void* context, i32 chunk, i32 thread) { (*static_cast<const Body*>(context))(chunk, thread); };
+    run(chunks, call, const_cast<Body*>(&body));
   }
 
   i32 count() const { return count_; }

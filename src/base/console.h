@@ -1,0 +1,65 @@
+// Bytes to a descriptor, whole or not at all silently: interrupted and partial writes go on where they stopped.
+// Text goes to stdout through print, figures and notes go to stderr through note. Nothing is kept back in a buffer, and
+// nothing is allocated.
+#pragma once
+#include "base/format.h"
+
+namespace edgellm {
+
+constexpr i32 STDIN = 0;
+constexpr i32 STDOUT = 1;
+constexpr i32 STDERR = 2;
+
+// False when the reader went away (EPIPE; SIGPIPE is ignored, see base/signals.h), the disk is full or the descriptor is
+// closed; errno says which. A descriptor that does not block is waited for.
+bool write_all(i32 fd, Text bytes);
+
+// Reads until `capacity` bytes or the end; the number read, or -1 with errno set.
+i64 read_all(i32 fd, char* buffer, i64 capacity);
+
+// Collects small pieces and writes them in as few calls as they fit in: one line, one write. Long texts pass through.
+class Output {
+ public:
+  explicit Output(i32 fd) : fd_(fd), writer_(buffer_) {}
+
+  template <class T>
+  void add(const T& value) {
+    reserve(SMALL);
+    writer_.add(value);
+  }
+  void add(const char* text) { add(Text(text)); }
+  void add(Text text);
+
+  // Writes what is left; false when this or any earlier write failed.
+  bool flush();
+
+ private:
+  static constexpr i64 SMALL = 64;  // the longest number
+  void reserve(i64 bytes);
+
+  i32 fd_;
+  bool ok_ = true;
+  char buffer_[1024] = {};
+  Writer writer_;
+};
+
+template <class... Args>
+bool output(i32 fd, const Args&... args) {
+  Output out(fd);
+  (out.add(args), ...);
+  return out.flush();
+}
+
+// To stdout. False when nobody reads it any more: a reason to stop.
+template <class... Args>
+bool print(const Args&... args) {
+  return output(STDOUT, args...);
+}
+
+// To stderr. A failure is of no consequence.
+template <class... Args>
+void note(const Args&... args) {
+  (void)output(STDERR, args...);
+}
+
+}  // namespace edgellm

@@ -1,0 +1,21 @@
+// Signals: a model file that vanishes under the map ends with a sentence instead of a crash, Ctrl-C ends politely the first
+// time and at once the second, a closed pipe is an error of write and not a signal.
+#pragma once
+#include "base/types.h"
+
+namespace edgellm {
+
+// Installs the handlers, for the whole process; the program calls it once, the embedding API never does.
+// SIGBUS and SIGSEGV inside a watched map: one line on stderr, exit code 1; elsewhere they do what they always did.
+// SIGINT and SIGTERM: interrupted() turns true, the second one kills. SIGPIPE is ignored.
+void install_signals();
+
+// The map of a file on a medium that can fail or be pulled out. At most 8; further ones are not watched.
+void watch_map(Span<const u8> map);
+
+bool interrupted();
+
+// As if Ctrl-C was pressed, or forgets that it was.
+void set_interrupted(bool value);
+
+}  // namespace edgellm
