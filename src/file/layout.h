@@ -28,7 +28,8 @@ struct FileHeader {
 };
 static_assert(sizeof(FileHeader) == 64);
 
-// Metadata is a run of entries: u8 type, u8 key length, u16 reserved 0, u32 value bytes, key, value, padded with zeros to 8.
+// Metadata is a run of entries: u8 type, u8 key length, u16 reserved 0, u32 value bytes, key, zeros to a multiple of 8,
+// value, zeros to a multiple of 8.
 enum class MetadataType : u8 { u32_ = 1, f32_ = 2, text = 3, u32_list = 4, f32_list = 5 };
 
 struct MetadataEntry {
@@ -39,7 +40,7 @@ struct MetadataEntry {
 };
 static_assert(sizeof(MetadataEntry) == 8);
 
-// A tensor of rank 1 is a plain array of f32. Rank 2 is (rows, cols) in panels (kernels/ref/<format>.cpp). Rank 3 is
+// The table is sorted by name, ascending in bytes. A tensor of rank 1 is a plain array of f32. Rank 2 is (rows, cols) in panels (kernels/ref/<format>.cpp). Rank 3 is
 // (count, rows, cols): that many rank 2 tensors, each `stride` bytes after the one before.
 struct TensorEntry {
   char name[MAX_TENSOR_NAME + 1];  // ASCII, NUL padded, unique

@@ -1,0 +1,30 @@
+#include "arch/arch.h"
+
+namespace edgellm {
+
+#define ARCH(name) extern const Arch name##_arch;
+#include "arch/arch.def"
+#undef ARCH
+
+static const Arch* const ARCHS[] = {
+#define ARCH(name) &name##_arch,
+#include "arch/arch.def"
+#undef ARCH
+};
+
+Status find_arch(const ModelFile& file, const Arch** arch) {
+  Text name;
+  EDGELLM_TRY(file.text_or("arch", "", &name));
+  for (const Arch* candidate : ARCHS) {
+    if (name == candidate->name) {
+      *arch = candidate;
+      return {};
+    }
+  }
+  char known[128];
+  Writer list(known);
+  for (const Arch* candidate : ARCHS) write(list, list.text().size ? ", " : "", candidate->name);
+  return bad_model("metadata: unknown model family \"", name, "\", known: ", known);
+}
+
+}  // namespace edgellm

@@ -1,0 +1,66 @@
+// What a model family is to the engine: it checks a file, takes its memory, and runs batches. One file a family; its
+// header comment is its equations. arch.def lists them.
+#pragma once
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/threads.h"
+#include "file/model_file.h"
+#include "kernels.h"
+
+namespace edgellm {
+
+enum class KvFormat : u8 { I8, F16 };
+
+// What the engine will ask of a model at most; memory is planned for exactly this.
+struct Limits {
+  i32 context = 0;         // positions of a session
+  i32 window = 0;          // 0: all positions stay visible; else attention sinks and the last `window` positions
+  i32 columns = 0;         // tokens of one forward pass, over all sessions
+  i32 logits = 0;          // logits rows of one forward pass
+  i32 threads = 1;
+  KvFormat kv = KvFormat::I8;
+  bool f32_activations = false;  // weights are dequantised and activations stay f32: for checking
+};
+
+constexpr i32 SINKS = 4;  // first positions that stay visible beside the window (arXiv:2309.17453)
+
+enum class Wanted : u8 { nothing, last, all };  // logits of an item
+
+// A stretch of one session's timeline in a batch.
+struct Item {
+  u8* state;      // of the session: Model::state_bytes, flat, no pointers
+  i32 position;   // of ids[0]
+  const i32* ids; // each in [0, vocab)
+  i32 count;
+  Wanted wanted;
+};
+
+struct Arch;
+
+// A model bound to its weights (in the map) and its work buffers (in the arena). Read-only but for the work buffers.
+struct Model {
+  const Arch* arch = nullptr;
+  void* family = nullptr;     // the family's own structure, in the arena
+  i32 vocab = 0;
+  i32 layers = 0;
+  i32 context = 0;            // positions the model was trained for
+  i64 state_bytes = 0;        // of one session, a multiple of 64
+  i64 weight_bytes = 0;       // read for one token
+  f32* logits = nullptr;      // (Limits::logits, logits_stride)
+  i64 logits_stride = 0;      // vocab padded to a panel
+};
+
+struct Arch {
+  const char* name;
+  // Checks every tensor and size of the file and takes all memory from the arena; called twice with the same file and
+  // limits, first with a counting arena.
+  Status (*load)(const ModelFile& file, const Limits& limits, Arena& arena, Model* model);
+  // Runs the items as one batch. The rows of model.logits are filled in the order of the items that want them.
+  // At most Limits::columns ids and Limits::logits rows. A non-finite value is an error that names the layer.
+  Status (*forward)(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items);
+};
+
+// The family a file names; an error lists the known ones.
+Status find_arch(const ModelFile& file, const Arch** arch);
+
+}  // namespace edgellm

@@ -1,0 +1,34 @@
+// Stop strings over a stream of text: what might yet become one is held back until it is decided.
+#pragma once
+#include "base/types.h"
+
+namespace edgellm {
+
+class StopStrings {
+ public:
+  static constexpr i32 MAX_STRINGS = 16;
+  static constexpr i64 MAX_BYTES = 256;  // of one string
+
+  // False when there are too many, or it is empty or too long. The bytes must outlive this.
+  bool add(Text text);
+
+  // Takes more text and gives what may be printed to sink(context, text), in one or more calls. True once a stop string was
+  // seen: the text before it has been given, what follows is dropped.
+  using Sink = void (*)(void* context, Text text);
+  bool push(Text text, Sink sink, void* context);
+
+  // The end of the stream: gives what was held back.
+  void finish(Sink sink, void* context);
+
+ private:
+  bool push_byte(char byte);
+  i64 undecided() const;
+
+  Text strings_[MAX_STRINGS];
+  i64 matched_[MAX_STRINGS] = {};  // bytes of each string that end the stream so far (Knuth, Morris, Pratt)
+  i32 count_ = 0;
+  char held_[MAX_BYTES];
+  i64 held_count_ = 0;
+};
+
+}  // namespace edgellm
