@@ -138,7 +138,8 @@ i64 scale_count(Scale scale, i64 rows);               // f32 scales beside the p
 // The combination of format, scale and activations that `matmul` serves.
 bool served(Format format, Scale scale, Quantization activations);
 
-// The slot for a matrix; `f32_activations` asks for matmul_dequantized.
+// Calls the slot that serves the matrix's format and activations; with f32 vectors for an integer format, call
+// k.matmul_dequantized instead.
 void matmul(const Kernels& k, const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1);
 
 // Packs rows into the file's layout; used by the converter and by tests. `codes` is (rows, cols) of the format's integers
