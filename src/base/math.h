@@ -17,7 +17,9 @@ static constexpr f32 INFINITY_F32 = __builtin_huge_valf();
 
 // a * b + c, rounded once.
 #if defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA)
-static inline f32 fma32(f32 a, f32 b, f32 c) { return __builtin_fmaf(a, b, c); }
+static inline f32 fma32(f32 a, f32 b, f32 c) {
+  return __builtin_fmaf(a, b, c);
+}
 #else
 // The product of two f32 is exact in f64. The sum is rounded to odd there, so that the second rounding, to f32, is as good
 // as the only one: 53 >= 24 + 2 bits (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
@@ -36,7 +38,9 @@ static inline f32 fma32(f32 a, f32 b, f32 c) {
 static constexpr f32 ROUND_F32 = 0x1.8p23f;
 
 // |x| <= 2^22.
-static inline i32 round_half_even(f32 x) { return bits_to<i32>(x + ROUND_F32) - bits_to<i32>(ROUND_F32); }
+static inline i32 round_half_even(f32 x) {
+  return bits_to<i32>(x + ROUND_F32) - bits_to<i32>(ROUND_F32);
+}
 
 // IEEE binary16 as bits. Exact; NaN becomes quiet.
 static inline f32 f16_to_f32(u16 half) {
@@ -92,10 +96,14 @@ static inline f32 exp32(f32 x) {
 }
 
 // 1 / (1 + e^-x).
-static inline f32 sigmoid32(f32 x) { return 1.0f / (1.0f + exp32(-x)); }
+static inline f32 sigmoid32(f32 x) {
+  return 1.0f / (1.0f + exp32(-x));
+}
 
 // |x| by its bits, as a lane does it.
-static inline f32 abs32(f32 x) { return bits_to<f32>(bits_to<u32>(x) & 0x7fffffffu); }
+static inline f32 abs32(f32 x) {
+  return bits_to<f32>(bits_to<u32>(x) & 0x7fffffffu);
+}
 
 static inline f32 copy_sign32(f32 magnitude, f32 sign) {
   return bits_to<f32>((bits_to<u32>(magnitude) & 0x7fffffffu) | (bits_to<u32>(sign) & 0x80000000u));
@@ -236,7 +244,11 @@ static inline SinCos sincos64(f64 x) {
   }
 }
 
-static inline f64 sin64(f64 x) { return sincos64(x).sine; }
-static inline f64 cos64(f64 x) { return sincos64(x).cosine; }
+static inline f64 sin64(f64 x) {
+  return sincos64(x).sine;
+}
+static inline f64 cos64(f64 x) {
+  return sincos64(x).cosine;
+}
 
 }  // namespace edgellm
