@@ -1,0 +1,227 @@
+#include "engine/engine.h"
+
+#include "base/cpu.h"
+#include "base/machine.h"
+#include "base/signals.h"
+#include "file/legacy.h"
+
+namespace edgellm {
+
+namespace {
+
+constexpr i32 DEFAULT_CONTEXT = 2048;
+
+Status open_file(const EngineOptions& options, Engine* engine) {
+  MapOptions map;
+  map.prefault = options.prefault;
+  map.lock = options.lock;
+  EDGELLM_TRY(map_file(options.path, map, &engine->map));
+  watch_map(engine->map);
+  engine->legacy = is_legacy(engine->map);
+  Span<const u8> image = engine->map;
+  if (engine->legacy) {
+    i64 bytes;
+    EDGELLM_TRY(upgrade_legacy(engine->map, options.half_rope, nullptr, &bytes));
+    Span<u8> block;
+    EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options.lock}, &block));
+    EDGELLM_TRY(upgrade_legacy(engine->map, options.half_rope, block.data, &bytes));
+    engine->arena_bytes += bytes;
+    image = block;
+  }
+  EDGELLM_TRY(engine->file.open(image));
+  return options.check ? engine->file.check_data() : Status();
+}
+
+Status check_id(const char* key, u32 id, i32 vocab) {
+  if (id < static_cast<u32>(vocab)) return {};
+  return bad_model("metadata: \"", key, "\" is ", id, ", the vocabulary has ", vocab, " ids");
+}
+
+// The special ids and the tokenizer: the text side of the file.
+Status open_text(const EngineOptions& options, Engine* engine) {
+  i32 vocab;
+  EDGELLM_TRY(engine->file.number("vocab", 1, 1u << 24, &vocab));
+  EDGELLM_TRY(engine->file.number_or("bos", -1, 0, 1u << 24, &engine->bos));
+  if (engine->bos >= 0) EDGELLM_TRY(check_id("bos", static_cast<u32>(engine->bos), vocab));
+  EDGELLM_TRY(engine->file.numbers_or_none("stop", &engine->stop_ids));
+  Span<const u8> section = options.tokenizer.count ? options.tokenizer : engine->file.tokenizer();
+  engine->has_tokenizer = section.count > 0;
+  return engine->has_tokenizer ? engine->tokenizer.open(section, vocab) : Status();
+}
+
+// Everything the engine takes, in the counting pass as in the real one.
+Status take_all(const EngineOptions& options, const Arch& arch, Arena& arena, Engine* engine) {
+  Model& model = engine->model;
+  const Limits& limits = engine->limits;
+  model.arch = &arch;
+  EDGELLM_TRY(arch.load(engine->file, limits, arena, &model));
+  engine->items = arena.take<Item>(limits.columns);
+  engine->done = arena.take<i64>(options.sessions);
+  engine->order = arena.take<i32>(model.vocab);
+  engine->sessions = arena.take<Session>(options.sessions);
+  for (i32 i = 0; i < options.sessions; i++) {
+    Session session;
+    session.state = arena.take<u8>(model.state_bytes);
+    session.recent = arena.take<i32>(2 * REPEAT_SPAN);
+    if (engine->sessions) engine->sessions[i] = session;
+  }
+  if (options.text_bytes && engine->has_tokenizer) {
+    i64 workspace = engine->tokenizer.workspace_bytes(options.text_bytes);
+    i64 ids = engine->tokenizer.max_ids(options.text_bytes);
+    engine->text_workspace = {arena.take<u8>(workspace), workspace};
+    engine->text_ids = {arena.take<i32>(ids), ids};
+  }
+  return {};
+}
+
+Status count_bytes(const EngineOptions& options, const Arch& arch, Engine* engine, i64* bytes) {
+  Arena counting;
+  EDGELLM_TRY(take_all(options, arch, counting, engine));
+  *bytes = counting.used();
+  return {};
+}
+
+// The largest context (a multiple of 64) that fits into `available`, 0 if none does.
+i32 fitting_context(const EngineOptions& options, const Arch& arch, Engine* engine, i64 available) {
+  i32 low = 0, high = engine->limits.context / 64;
+  while (low < high) {
+    i32 middle = (low + high + 1) / 2;
+    engine->limits.context = middle * 64;
+    i64 bytes;
+    if (count_bytes(options, arch, engine, &bytes).ok() && bytes <= available) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low * 64;
+}
+
+Status check_fit(const EngineOptions& options, const Arch& arch, Engine* engine, i64 bytes) {
+  i64 usable = usable_memory(this_machine());
+  if (usable == 0 || bytes <= usable - engine->arena_bytes) return {};
+  f64 mb = 1e6;
+  i32 context = engine->limits.window ? 0 : fitting_context(options, arch, engine, usable - engine->arena_bytes);
+  char advice[64] = "";
+  if (context) {
+    Writer writer(advice);
+    write(writer, "; --ctx ", context, " fits");
+  }
+  return failed("not enough memory: ", Fixed{static_cast<f64>(bytes) / mb, 1}, " MB are needed beside the model file, ",
+                Fixed{static_cast<f64>(usable) / mb, 1}, " MB can be used", advice);
+}
+
+Status set_limits(const EngineOptions& options, Engine* engine) {
+  engine->limits = {.context = options.context,
+                    .window = options.window,
+                    .columns = max(options.columns, max(options.sessions, options.logits)),
+                    .logits = max(options.logits, options.sessions),
+                    .threads = options.threads ? options.threads : default_threads(this_machine()),
+                    .kv = options.kv,
+                    .f32_activations = options.f32_activations};
+  if (engine->limits.context == 0) {
+    i32 trained;
+    EDGELLM_TRY(engine->file.number("context", 1, 1u << 24, &trained));
+    engine->limits.context = min(trained, DEFAULT_CONTEXT);
+  }
+  return {};
+}
+
+}  // namespace
+
+void Session::remember(i32 id) {
+  if (recent_count == 2 * REPEAT_SPAN) {
+    for (i32 i = 0; i < REPEAT_SPAN; i++) recent[i] = recent[REPEAT_SPAN + i];
+    recent_count = REPEAT_SPAN;
+  }
+  recent[recent_count++] = id;
+}
+
+Status open_engine(const EngineOptions& options, Engine* engine) {
+  EDGELLM_TRY(open_file(options, engine));
+  if (!select_kernels(options.isa, cpu_features(), &engine->kernels)) {
+    return usage_error("--isa: this CPU or this build has no kernel set \"", options.isa ? options.isa : "", "\"");
+  }
+  const Arch* arch;
+  EDGELLM_TRY(find_arch(engine->file, &arch));
+  EDGELLM_TRY(set_limits(options, engine));
+  EDGELLM_TRY(open_text(options, engine));
+  i64 bytes;
+  EDGELLM_TRY(count_bytes(options, *arch, engine, &bytes));
+  EDGELLM_TRY(check_fit(options, *arch, engine, bytes));
+  Span<u8> block;
+  EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options.lock}, &block));
+  Arena arena(block.data, block.count);
+  EDGELLM_TRY(take_all(options, *arch, arena, engine));
+  engine->arena_bytes += bytes;
+  return engine->threads.start(engine->limits.threads);
+}
+
+static Status check_steps(const Engine& engine, Span<const Step> steps) {
+  const Limits& limits = engine.limits;
+  for (const Step& step : steps) {
+    assert(step.ids.count > 0);
+    i64 end = step.session->position + step.ids.count;
+    if (limits.window == 0 && end > limits.context) {
+      return failed("the context is full: ", end, " positions are needed, --ctx gives ", limits.context,
+                    "; take a larger --ctx, or --window W to go on with the last W");
+    }
+    if (end > INT32_MAX / 2) return failed("position ", end, " is beyond what a session can count");
+    for (i32 id : step.ids) {
+      if (id < 0 || id >= engine.model.vocab) {
+        return failed("token id ", id, " is not in the vocabulary of ", engine.model.vocab, " ids");
+      }
+    }
+    assert(step.wanted != Wanted::all || (steps.count == 1 && step.ids.count <= min(limits.columns, limits.logits)));
+  }
+  return {};
+}
+
+// Takes up to `room` of the ids that are left of a step, but leaves `keep` of them.
+static i32 add_item(const Step& step, i64* done, i32 room, i64 keep, Item* item) {
+  i32 count = static_cast<i32>(min<i64>(room, step.ids.count - *done - keep));
+  if (count <= 0) return 0;
+  *item = {.state = step.session->state,
+           .position = step.session->position,
+           .ids = step.ids.data + *done,
+           .count = count,
+           .wanted = keep ? Wanted::nothing : step.wanted};
+  *done += count;
+  step.session->position += count;
+  return count;
+}
+
+Status forward(Engine& engine, Span<const Step> steps) {
+  EDGELLM_TRY(check_steps(engine, steps));
+  assert(steps.count <= engine.limits.logits);
+  i64 left = 0;
+  for (i64 s = 0; s < steps.count; s++) {
+    engine.done[s] = 0;
+    left += steps[s].ids.count;
+  }
+  while (left > 0) {
+    bool last = left <= engine.limits.columns;
+    i32 columns = 0;
+    i64 items = 0;
+    for (i64 s = 0; s < steps.count && columns < engine.limits.columns; s++) {
+      i32 count = add_item(steps[s], &engine.done[s], engine.limits.columns - columns, last ? 0 : 1, &engine.items[items]);
+      columns += count;
+      items += count > 0;
+    }
+    EDGELLM_TRY(engine.model.arch->forward(engine.model, engine.kernels, engine.threads, {engine.items, items}));
+    left -= columns;
+  }
+  for (const Step& step : steps) {
+    for (i64 i = max<i64>(0, step.ids.count - REPEAT_SPAN); i < step.ids.count; i++) step.session->remember(step.ids[i]);
+  }
+  return {};
+}
+
+bool is_stop(const Engine& engine, i32 id) {
+  for (u32 stop : engine.stop_ids) {
+    if (stop == static_cast<u32>(id)) return true;
+  }
+  return false;
+}
+
+}  // namespace edgellm

@@ -1,0 +1,81 @@
+// An engine is a loaded model and everything it will ever need; a session is one timeline in it. Memory is planned, taken
+// once, and then only used. The map owns the weights, the arena owns the rest, nobody frees before exit.
+#pragma once
+#include "arch/arch.h"
+#include "base/memory.h"
+#include "engine/sample.h"
+#include "text/tokenizer.h"
+
+namespace edgellm {
+
+struct EngineOptions {
+  const char* path = nullptr;
+  const char* isa = nullptr;       // null: the best the CPU has
+  i32 threads = 0;                 // 0: as many as the machine rewards
+  i32 context = 0;                 // 0: min(model's, 2048)
+  i32 window = 0;                  // 0: none
+  KvFormat kv = KvFormat::I8;
+  bool f32_activations = false;
+  bool half_rope = false;          // of version 1 files
+  bool check = false;              // read the whole file and compare its checksum
+  bool lock = false;               // pin weights and memory in RAM
+  bool prefault = false;           // read the weights before the first token
+  Span<const u8> tokenizer;        // a tokenizer section for files that have none; empty: the file's own
+  i32 sessions = 1;
+  i32 columns = 64;                // tokens of one forward pass
+  i32 logits = 1;                  // logits rows of one pass; at least `sessions`
+  i64 text_bytes = 0;              // the longest text that will be tokenized
+};
+
+struct Session {
+  u8* state = nullptr;   // Model::state_bytes, flat, no pointers
+  i32 position = 0;      // of the next token
+  i32 recent_count = 0;
+  i32* recent = nullptr;  // (2 * REPEAT_SPAN) the last ids of the timeline, at least REPEAT_SPAN of them if there are so many
+
+  void remember(i32 id);
+};
+
+// The next ids of one session in a batch, and which of them want logits.
+struct Step {
+  Session* session;
+  Span<const i32> ids;
+  Wanted wanted;
+};
+
+struct Engine {
+  Span<const u8> map;        // the file as it is on disk
+  ModelFile file;
+  Kernels kernels;
+  Threads threads;
+  Limits limits;
+  Model model;
+  Tokenizer tokenizer;
+  bool has_tokenizer = false;
+  bool legacy = false;       // a version 1 file, repacked in memory
+  i32 bos = -1;              // id put before a prompt, -1: none
+  Span<const u32> stop_ids;
+  i64 arena_bytes = 0;       // all memory taken, but for the map
+
+  Session* sessions = nullptr;  // (limits' count)
+  Item* items = nullptr;        // (columns)
+  i64* done = nullptr;          // (sessions) ids of each step that have been run
+  i32* order = nullptr;         // (vocab) scratch of sampling
+  Span<u8> text_workspace;      // for Tokenizer::encode of a text of text_bytes
+  Span<i32> text_ids;
+};
+
+// Maps and checks the file, plans and takes all memory, starts the threads. What does not fit is an error that says how much
+// was needed and which context would fit.
+Status open_engine(const EngineOptions& options, Engine* engine);
+
+// Runs the steps, in as few passes as `columns` allows. The last pass holds the last id of every step, so that the rows of
+// engine.model.logits are in the order of the steps that want them. `Wanted::all` rows must fit one pass: a step alone, of at
+// most min(columns, logits) ids. Too long for the context is an error, and nothing is run.
+Status forward(Engine& engine, Span<const Step> steps);
+
+inline f32* logits_row(const Engine& engine, i32 row) { return engine.model.logits + row * engine.model.logits_stride; }
+
+bool is_stop(const Engine& engine, i32 id);
+
+}  // namespace edgellm

@@ -1,0 +1,35 @@
+// The loop that people see: ids in, text out, one token at a time.
+#pragma once
+#include "engine/engine.h"
+#include "engine/sample.h"
+#include "engine/stop.h"
+
+namespace edgellm {
+
+struct GenerateOptions {
+  SamplingOptions sampling;
+  i32 count = 32;                // ids to make at most
+  StopStrings stop;
+  bool ignore_stop_ids = false;  // for benchmarks
+  f64 pace = 0;                  // tokens a second on absolute deadlines; 0: as fast as it goes
+};
+
+enum class Ending : u8 { length, stop_id, stop_string, interrupted, sink_closed };
+
+struct Generated {
+  i32 count = 0;
+  Ending ending = Ending::length;
+  i32 missed_deadlines = 0;      // with a pace
+  i64 prompt_ns = 0;             // until the first logits
+  i64 decode_ns = 0;             // for the ids after the first
+};
+
+// Where text goes, piece by piece, always whole characters. False: nobody listens any more.
+using TextSink = bool (*)(void* context, Text text);
+
+// Runs `prompt` through the session, then makes up to `count` ids, each given to the sink as text (as " 12 34" where the model
+// has no tokenizer). Afterwards the session holds the prompt and all ids made but the last.
+Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink, void* context,
+                Generated* result);
+
+}  // namespace edgellm
