@@ -4,9 +4,9 @@
 
 namespace edgellm {
 
-// Bytes per second (not per token, not GiB) at which all threads of the pool together read `buffer`, summing it with plain
-// vector loads: the median of `passes` passes after one that warms up. The buffer should be at least four times the
-// last-level cache and must have been written before, or its pages all alias one zero page.
+// Bytes per second at which all threads of the pool together read `buffer`, summing it with plain vector loads: the best of
+// `passes` passes (at least 1) after one that warms up. The buffer should be at least four times the last-level cache and
+// must have been written before, or all its pages are one page of zeros.
 f64 read_bandwidth(Threads& threads, Span<const u8> buffer, i32 passes);
 
 // A size for that buffer: four times the last-level cache, at least 64 MiB and at most an eighth of usable memory.

@@ -10,8 +10,9 @@ struct MemoryOptions {
   bool lock = false;       // pin in RAM (mlock); an error where the limit does not allow it
 };
 
-// Takes `bytes` (at least 1) of zeros, page aligned, and touches every page once, so that later use faults no more. The error
-// says how much was asked for. Touching more than there is may end the process: check base/cpu.h's usable_memory first.
+// Takes `bytes` (at least 1; the block is rounded up to whole pages) of zeros, page aligned, and touches every page once, so
+// that later use faults no more. The error says how much was asked for. Touching more than there is may end the process:
+// check base/machine.h's usable_memory first.
 Status take_memory(i64 bytes, MemoryOptions options, Span<u8>* block);
 
 // Gives a block or a mapped file back.

@@ -1,0 +1,66 @@
+#include "base/console.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+namespace edgellm {
+
+// Waits for a descriptor that somebody else (a shell, a parent) has made non-blocking.
+static void wait_for(i32 fd, short events) {
+  pollfd wait{fd, events, 0};
+  poll(&wait, 1, -1);
+}
+
+bool write_all(i32 fd, Text bytes) {
+  while (bytes.size > 0) {
+    ssize_t n = ::write(fd, bytes.data, static_cast<size_t>(bytes.size));
+    if (n > 0) {
+      bytes = bytes.from(n);
+    } else if (n < 0 && errno == EAGAIN) {
+      wait_for(fd, POLLOUT);
+    } else if (n == 0 || errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+i64 read_all(i32 fd, char* buffer, i64 capacity) {
+  i64 total = 0;
+  while (total < capacity) {
+    ssize_t n = read(fd, buffer + total, static_cast<size_t>(capacity - total));
+    if (n > 0) {
+      total += n;
+    } else if (n == 0) {
+      break;
+    } else if (errno == EAGAIN) {
+      wait_for(fd, POLLIN);
+    } else if (errno != EINTR) {
+      return -1;
+    }
+  }
+  return total;
+}
+
+void Output::reserve(i64 bytes) {
+  if (writer_.text().size + bytes < static_cast<i64>(sizeof buffer_)) return;
+  flush();
+}
+
+void Output::add(Text text) {
+  reserve(text.size);
+  if (text.size < static_cast<i64>(sizeof buffer_)) {
+    writer_.add(text);
+  } else if (ok_) {
+    ok_ = write_all(fd_, text);
+  }
+}
+
+bool Output::flush() {
+  if (ok_) ok_ = write_all(fd_, writer_.text());
+  writer_.clear();
+  return ok_;
+}
+
+}  // namespace edgellm

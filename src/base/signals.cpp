@@ -1,0 +1,68 @@
+#include "base/signals.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace edgellm {
+
+constexpr i32 MAX_MAPS = 8;
+
+// Written before the count that admits them, read by the handler.
+static Span<const u8> maps[MAX_MAPS];
+static std::atomic<i32> map_count;
+static std::atomic<bool> stop_wanted;
+
+static void on_fault(int signal, siginfo_t* info, void*) {
+  const u8* at = static_cast<const u8*>(info->si_addr);
+  for (i32 i = 0; i < map_count.load(); i++) {
+    if (at < maps[i].begin() || at >= maps[i].end()) continue;
+    static constexpr char message[] = "edgellm: the model file was cut short or its medium was removed while in use\n";
+    ssize_t written = ::write(2, message, sizeof message - 1);
+    (void)written;
+    _exit(1);
+  }
+  // Not ours: the faulting instruction runs again and meets the default.
+  ::signal(signal, SIG_DFL);
+}
+
+static void on_stop(int) {
+  stop_wanted.store(true);
+}
+
+void install_signals() {
+  struct sigaction fault{};
+  fault.sa_sigaction = on_fault;
+  fault.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &fault, nullptr);
+  sigaction(SIGSEGV, &fault, nullptr);
+
+  struct sigaction stop{};
+  stop.sa_handler = on_stop;
+  stop.sa_flags =
+      static_cast<int>(SA_RESETHAND);  // the second one kills; no SA_RESTART, so that a read from a terminal ends
+  sigaction(SIGINT, &stop, nullptr);
+  sigaction(SIGTERM, &stop, nullptr);
+
+  struct sigaction ignore{};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &ignore, nullptr);
+}
+
+void watch_map(Span<const u8> map) {
+  i32 n = map_count.load();
+  if (n == MAX_MAPS) return;
+  maps[n] = map;
+  map_count.store(n + 1);
+}
+
+bool interrupted() {
+  return stop_wanted.load(std::memory_order_relaxed);
+}
+
+void set_interrupted(bool value) {
+  stop_wanted.store(value);
+}
+
+}  // namespace edgellm
