@@ -107,7 +107,7 @@ struct Queries {
 // store:             quantised over the true dims of k, and of v; dims from head_dim to `padded` are written as 0.
 // scores:            scores[h * stride + i] for slots first + i, 0 <= i < n, first any slot: i8: f32(s) * (q.scales[h] *
 //                    k_scale[slot]), s over the padded dims; f16: acc = fma(q, k, acc) over the true dims in order, from +0.
-//                    Up to 15 floats past n may be written.
+//                    Up to 15 floats past n may be written, of every head: stride >= n + 15.
 // softmax:           m = max by `x > m ? x : m` from -infinity (a NaN never wins); e = exp(x - m);
 //                    x = e * (1 / lane_sum(acc + e)).
 // values:            for slots in order: i8: out = fma(p * v_scale[slot], f32(v), out); f16: out = fma(p, v, out); in place,
