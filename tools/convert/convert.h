@@ -1,0 +1,21 @@
+// One conversion: source to model file.
+#pragma once
+#include <iosfwd>
+#include <string>
+
+#include "plan.h"
+
+namespace edgellm::convert {
+
+struct Options {
+  std::string source, destination;
+  Formats formats;
+  std::string tokenizer;  // path; empty: the source's own, if it has one
+  std::string name;       // empty: the source's file name
+};
+
+// Writes options.destination, or throws and leaves no file. Notes and the closing table go to `report`; a progress bar goes
+// to stderr when `progress`.
+void convert(const Options& options, std::ostream& report, bool progress);
+
+}  // namespace edgellm::convert

@@ -1,0 +1,26 @@
+// Turns a tensor into the bytes of its format, one panel of 16 rows at a time, and says how much was lost.
+#pragma once
+#include "model.h"
+#include "writer.h"
+
+namespace edgellm::convert {
+
+struct Loss {
+  f64 error = 0;         // sum of (stored - original)^2
+  f64 signal = 0;        // sum of original^2
+  f64 relative() const;  // root of their quotient
+
+  void add(f32 stored, f32 original) {
+    f64 difference = static_cast<f64>(stored) - static_cast<f64>(original);
+    error += difference * difference;
+    signal += static_cast<f64>(original) * static_cast<f64>(original);
+  }
+};
+
+// Writes the data and scales of `tensor` as `spec` says. Throws when a value is not finite or does not fit the format.
+Loss encode(const Tensor& tensor, const TensorSpec& spec, FileWriter& out);
+
+// The f16 scale and the codes in [-8, 7] that bring `n` values (at most GROUP) nearest to the least squared error.
+u16 best_i4(const f32* values, i64 n, i8* codes);
+
+}  // namespace edgellm::convert

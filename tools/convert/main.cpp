@@ -1,0 +1,108 @@
+// edgellm-convert SRC DST [options]: makes a model file out of what others publish.
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+#include "convert.h"
+#include "error.h"
+
+namespace edgellm::convert {
+namespace {
+
+const char HELP[] =
+    "edgellm-convert SRC DST [options]\n"
+    "\n"
+    "Writes the model file DST from SRC, which is one of\n"
+    "  FOLDER           Hugging Face: config.json with model.safetensors or model.safetensors.index.json\n"
+    "                   (Llama, Qwen2, Qwen3, BitNet)\n"
+    "  FILE.bin         llama2.c checkpoint\n"
+    "  FILE.tm2.bin     TM2 version 1\n"
+    "  FILE.tmac.bin    TMAC version 2\n"
+    "  synthetic:SHAPE  seeded random weights, to see how fast a model of that shape would be:\n"
+    "                   tiny, bitnet-2b4t, smollm-135m\n"
+    "\n"
+    "options\n"
+    "  --weights F      format of the matrices: t2, i8, i4, f16, f32\n"
+    "                   (default: t2 for models trained ternary, at their own scales; i4 for others)\n"
+    "  --embed F        format of the embedding (default: i8; with --weights f32 or f16 the same)\n"
+    "  --head F         format of the output head (default: as the embedding)\n"
+    "  --tokenizer PATH tokenizer.json, tokenizer.model or tokenizer.bin (default: the one beside the model)\n"
+    "  --name TEXT      name of the model (default: that of SRC)\n"
+    "  --help           this text\n"
+    "\n"
+    "t2 is ternary, 2 bits; i4 has 4 bits and a scale for 32 weights; i8 has 8 bits and a scale a row.\n"
+    "\n"
+    "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used. After an error there is no "
+    "DST.\n";
+
+Format parse_format(const std::string& option, const std::string& value) {
+  for (Format format : {Format::T2, Format::I8, Format::I4, Format::F16, Format::F32}) {
+    if (value == format_name(format)) return format;
+  }
+  wrong_usage(option, " ", value, ": expected t2, i8, i4, f16 or f32");
+}
+
+// False when the help text was asked for.
+bool parse(int count, char** arguments, Options* options) {
+  std::vector<std::string> places;
+  for (int i = 1; i < count; i++) {
+    std::string argument = arguments[i];
+    if (argument == "--help" || argument == "-h") return false;
+    if (!argument.starts_with("-")) {
+      places.push_back(argument);
+      continue;
+    }
+    size_t equals = argument.find('=');
+    std::string option = argument.substr(0, equals);
+    auto value = [&]() -> std::string {
+      if (equals != std::string::npos) return argument.substr(equals + 1);
+      if (i + 1 == count) wrong_usage(option, " needs a value");
+      return arguments[++i];
+    };
+    if (option == "--weights") {
+      options->formats.weights = parse_format(option, value());
+    } else if (option == "--embed") {
+      options->formats.embed = parse_format(option, value());
+    } else if (option == "--head") {
+      options->formats.head = parse_format(option, value());
+    } else if (option == "--tokenizer") {
+      options->tokenizer = value();
+    } else if (option == "--name") {
+      options->name = value();
+    } else {
+      wrong_usage("unknown option ", option);
+    }
+  }
+  if (places.size() != 2) wrong_usage("expected SRC and DST, there are ", places.size(), " names");
+  options->source = places[0];
+  options->destination = places[1];
+  return true;
+}
+
+int run(int count, char** arguments) {
+  try {
+    Options options;
+    if (!parse(count, arguments, &options)) {
+      std::cout << HELP;
+      return 0;
+    }
+    convert(options, std::cerr, isatty(STDERR_FILENO) != 0);
+    return 0;
+  } catch (const Error& error) {
+    std::cerr << "edgellm-convert: " << error.what() << "\n";
+    if (error.code == Code::usage) std::cerr << "edgellm-convert --help lists the options\n";
+    return static_cast<int>(error.code);
+  } catch (const std::bad_alloc&) {
+    std::cerr << "edgellm-convert: out of memory\n";
+    return static_cast<int>(Code::failed);
+  }
+}
+
+}  // namespace
+}  // namespace edgellm::convert
+
+int main(int count, char** arguments) {
+  return edgellm::convert::run(count, arguments);
+}

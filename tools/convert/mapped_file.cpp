@@ -1,0 +1,58 @@
+#include "mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+namespace edgellm::convert {
+
+std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) io_error(path, ": ", std::strerror(errno));
+  struct stat status;
+  if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+    close(descriptor);
+    io_error(path, ": not a regular file");
+  }
+  Bytes bytes{nullptr, static_cast<u64>(status.st_size)};
+  if (bytes.size > 0) {
+    void* mapped = mmap(nullptr, bytes.size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    int problem = errno;
+    close(descriptor);
+    if (mapped == MAP_FAILED) io_error(path, ": cannot map ", bytes.size, " bytes: ", std::strerror(problem));
+    bytes.data = static_cast<const u8*>(mapped);
+  } else {
+    close(descriptor);
+  }
+  return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes));
+}
+
+MappedFile::~MappedFile() {
+  if (bytes_.data) munmap(const_cast<u8*>(bytes_.data), bytes_.size);
+}
+
+bool file_exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(path, ignored);
+}
+
+bool is_folder(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
+std::string file_name(const std::string& path) {
+  std::filesystem::path parts(path);
+  return (parts.has_filename() ? parts : parts.parent_path()).filename().string();
+}
+
+std::string folder_of(const std::string& path) {
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+}  // namespace edgellm::convert

@@ -1,0 +1,57 @@
+#include "model.h"
+
+#include "base/math.h"
+
+namespace edgellm::convert {
+
+i64 dtype_bytes(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::F32:
+      return 4;
+    case Dtype::F16:
+    case Dtype::BF16:
+      return 2;
+    case Dtype::U8:
+    case Dtype::I8:
+      return 1;
+    case Dtype::other:
+      break;
+  }
+  return 0;
+}
+
+FloatTensor::FloatTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file, Bytes data,
+                         Dtype dtype, f32 factor)
+    : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols),
+      file_(std::move(file)),
+      data_(data),
+      dtype_(dtype),
+      factor_(factor) {
+  if (dtype != Dtype::F32 && dtype != Dtype::F16 && dtype != Dtype::BF16) {
+    unusable(file_->path, ": tensor ", name, " is not f32, f16 or bf16");
+  }
+  u64 expected = static_cast<u64>(rows * cols * dtype_bytes(dtype));
+  if (data.size != expected) {
+    unusable(file_->path, ": tensor ", name, " has ", data.size, " bytes, ", rows, " x ", cols, " values need ", expected);
+  }
+}
+
+void FloatTensor::values(i64 row, i64 count, f32* out) const {
+  const i64 n = count * cols, first = row * cols;
+  const u8* from = data_.data + first * dtype_bytes(dtype_);
+  if (dtype_ == Dtype::F32) {
+    std::memcpy(out, from, static_cast<size_t>(n) * 4);
+  } else {
+    for (i64 i = 0; i < n; i++) {
+      u16 bits;
+      std::memcpy(&bits, from + 2 * i, 2);
+      out[i] = dtype_ == Dtype::F16 ? f16_to_f32(bits) : bits_to<f32>(static_cast<u32>(bits) << 16);
+    }
+  }
+  if (factor_ < 1 || factor_ > 1) {
+    for (i64 i = 0; i < n; i++)
+      out[i] *= factor_;
+  }
+}
+
+}  // namespace edgellm::convert

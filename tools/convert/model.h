@@ -1,0 +1,97 @@
+// What every source is turned into: metadata and named tensors whose values are produced a few rows at a time, so that no
+// model has to fit in memory.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/types.h"
+#include "kernels.h"
+#include "mapped_file.h"
+
+namespace edgellm::convert {
+
+enum class Role {
+  vector,     // stays f32: norms, biases, frequencies
+  matrix,     // --weights
+  embedding,  // --embed
+  head,       // --head
+};
+
+// The weights are scale * {-1, 0, 1}, with one scale for all, one a row, or one for every WEIGHT_GROUP columns of a row.
+struct Ternary {
+  enum class Per { tensor, row, group };
+  Per per;
+  f32 scale = 0;  // of the tensor; unused otherwise
+};
+
+class Tensor {
+ public:
+  Tensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols)
+      : name(std::move(tensor_name)), role(tensor_role), rows(tensor_rows), cols(tensor_cols) {}
+  virtual ~Tensor() = default;
+
+  const std::string name;  // docs/FILE.md
+  const Role role;
+  const i64 rows, cols;  // a vector is one row
+
+  // Rows [row, row + count) as f32: out is (count, cols).
+  virtual void values(i64 row, i64 count, f32* out) const = 0;
+
+  // Ternary by nature: then `codes` gives {-1, 0, 1} as (count, cols), and the scales as (count) for `row`,
+  // (count, ceil(cols / WEIGHT_GROUP)) for `group`, none for `tensor`.
+  virtual std::optional<Ternary> ternary() const { return std::nullopt; }
+  virtual void codes(i64 /*row*/, i64 /*count*/, i8* /*out*/, f32* /*scales*/) const {}
+};
+
+using Tensors = std::vector<std::unique_ptr<Tensor>>;
+
+using MetadataValue = std::variant<u32, f32, std::string, std::vector<u32>, std::vector<f32>>;
+using Metadata = std::vector<std::pair<std::string, MetadataValue>>;
+
+struct Model {
+  std::string kind;       // of source, for people: "llama2.c checkpoint"
+  Metadata metadata;      // all but name and source
+  Tensors tensors;        // in the order in which a forward pass reads them
+  i64 vocab = 0;          // entries a tokenizer must have
+  std::string tokenizer;  // path of the source's own tokenizer; empty: none found
+  bool bitnet = false;    // trained with ternary matrices and int8 activations, one scale a token: float matrices that are
+                          // not ternary are master weights
+  std::vector<std::string> notes;  // what the user should know
+};
+
+enum class Dtype { F32, F16, BF16, U8, I8, other };
+
+i64 dtype_bytes(Dtype dtype);
+
+// A tensor of floats in a mapped file, row-major; `factor` multiplies every value.
+class FloatTensor : public Tensor {
+ public:
+  // `data` holds exactly rows * cols values and lies in `file`. Throws when it does not, or the dtype is not a float.
+  FloatTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file, Bytes data,
+              Dtype dtype, f32 factor = 1);
+  void values(i64 row, i64 count, f32* out) const override;
+
+ private:
+  File file_;
+  Bytes data_;
+  Dtype dtype_;
+  f32 factor_;
+};
+
+// A vector that was computed.
+class ComputedVector : public Tensor {
+ public:
+  ComputedVector(std::string tensor_name, std::vector<f32> computed)
+      : Tensor(std::move(tensor_name), Role::vector, 1, static_cast<i64>(computed.size())), values_(std::move(computed)) {}
+  void values(i64, i64, f32* out) const override { std::copy(values_.begin(), values_.end(), out); }
+
+ private:
+  std::vector<f32> values_;
+};
+
+}  // namespace edgellm::convert

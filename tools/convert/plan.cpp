@@ -1,0 +1,111 @@
+#include "plan.h"
+
+#include <assert.h>
+
+#include <algorithm>
+
+#include "ternary.h"
+
+namespace edgellm::convert {
+namespace {
+
+bool is_float(Format format) {
+  return format == Format::F32 || format == Format::F16;
+}
+
+// The embedding once more, as the head of a tied model.
+class SharedHead : public Tensor {
+ public:
+  explicit SharedHead(const Tensor& embedding)
+      : Tensor("head", Role::head, embedding.rows, embedding.cols), embedding_(embedding) {}
+  void values(i64 row, i64 count, f32* out) const override { embedding_.values(row, count, out); }
+  std::optional<Ternary> ternary() const override { return embedding_.ternary(); }
+  void codes(i64 row, i64 count, i8* out, f32* scales) const override { embedding_.codes(row, count, out, scales); }
+
+ private:
+  const Tensor& embedding_;  // lies in a target before this one
+};
+
+struct Choice {
+  std::optional<Format> asked;  // none: t2 if ternary, else `otherwise`
+  Format otherwise;
+  bool master;  // float values that are not ternary are master weights of ternary ones
+  bool token;   // ternary weights see int8 activations of one scale a token
+};
+
+// The tensor as ternary if it is to be stored so, or else as it is, with the format to store it in.
+std::pair<std::unique_ptr<Tensor>, Format> settle(std::unique_ptr<Tensor> tensor, const Choice& choice) {
+  bool want_ternary = !choice.asked || *choice.asked == Format::T2;
+  if (choice.asked && !want_ternary && !choice.master) return {std::move(tensor), *choice.asked};
+  if (!tensor->ternary()) {
+    if (std::optional<Ternary> ternary = recognise(*tensor)) {
+      tensor = recognised(std::move(tensor), *ternary);
+    } else if (choice.master) {
+      tensor = from_master(std::move(tensor));
+    } else if (want_ternary && choice.asked) {
+      tensor = nearest_ternary(std::move(tensor));
+    }
+  }
+  if (!want_ternary) return {std::move(tensor), *choice.asked};
+  if (!tensor->ternary()) return {std::move(tensor), choice.otherwise};
+  Format format = tensor->ternary()->per == Ternary::Per::group ? Format::T2_GROUP : Format::T2;
+  return {std::move(tensor), format};
+}
+
+Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
+  auto [settled, format] = settle(std::move(tensor), choice);
+  TensorSpec spec{settled->name, {static_cast<u32>(settled->rows), static_cast<u32>(settled->cols)}, format};
+  if (!is_float(format)) spec.activations = Quantization::group32;
+  if (format == Format::I8) spec.scale = Scale::row;
+  if (format == Format::T2) spec.scale = settled->ternary()->per == Ternary::Per::tensor ? Scale::tensor : Scale::row;
+  if (choice.token && (format == Format::T2 || format == Format::I8)) spec.activations = Quantization::token;
+  assert(served(spec.format, spec.scale, spec.activations));
+  return {std::move(settled), std::move(spec)};
+}
+
+}  // namespace
+
+std::vector<Target> plan(Model model, const Formats& formats) {
+  bool floats = formats.weights && is_float(*formats.weights);
+  const Format outer = floats ? *formats.weights : Format::I8;
+  auto forced = [&](std::optional<Format> asked) { return asked || !floats ? asked : formats.weights; };
+  const Choice matrix{formats.weights, Format::I4, model.bitnet, model.bitnet};
+  const Choice embedding{forced(formats.embed), outer, false, false};
+  const Choice head{forced(formats.head), outer, false, false};
+
+  std::vector<Target> targets;
+  targets.reserve(model.tensors.size() + 1);
+  const Tensor* shared = nullptr;
+  bool has_head = std::any_of(model.tensors.begin(), model.tensors.end(),
+                              [](const std::unique_ptr<Tensor>& tensor) { return tensor->role == Role::head; });
+  for (std::unique_ptr<Tensor>& tensor : model.tensors) {
+    switch (tensor->role) {
+      case Role::vector: {
+        TensorSpec spec{tensor->name, {static_cast<u32>(tensor->cols)}};
+        targets.push_back({std::move(tensor), std::move(spec)});
+        break;
+      }
+      case Role::matrix:
+        targets.push_back(target(std::move(tensor), matrix));
+        break;
+      case Role::embedding:
+        targets.push_back(target(std::move(tensor), embedding));
+        shared = targets.back().tensor.get();
+        break;
+      case Role::head:
+        targets.push_back(target(std::move(tensor), head));
+        break;
+    }
+  }
+  if (!has_head && shared && embedding.asked != head.asked) {
+    Target own = target(std::make_unique<SharedHead>(*shared), head);
+    const TensorSpec* embed = nullptr;
+    for (const Target& t : targets) {
+      if (t.tensor.get() == shared) embed = &t.spec;
+    }
+    if (own.spec.format != embed->format) targets.push_back(std::move(own));
+  }
+  return targets;
+}
+
+}  // namespace edgellm::convert

@@ -1,0 +1,23 @@
+// Chooses the stored form of every tensor.
+#pragma once
+#include "model.h"
+#include "writer.h"
+
+namespace edgellm::convert {
+
+// Formats asked for; none: the default for the model.
+struct Formats {
+  std::optional<Format> weights, embed, head;
+};
+
+struct Target {
+  std::unique_ptr<Tensor> tensor;
+  TensorSpec spec;
+};
+
+// Defaults: matrices that are ternary by nature as t2 at their own granularity, others as i4; embedding and head as i8
+// unless ternary, or as f32 or f16 if all weights are. A head tied to the embedding becomes a tensor of its own when its
+// format is another.
+std::vector<Target> plan(Model model, const Formats& formats);
+
+}  // namespace edgellm::convert

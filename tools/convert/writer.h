@@ -1,0 +1,64 @@
+// Lays out and writes a model file (docs/FILE.md) front to back. Everything but the values is known before the first byte
+// is written; the file has a temporary name until it is whole, and does not exist after an error.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/checksum.h"
+#include "file/layout.h"
+#include "kernels.h"
+#include "model.h"
+
+namespace edgellm::convert {
+
+struct TensorSpec {
+  std::string name;
+  std::vector<u32> shape;  // (n), (rows, cols) or (count, rows, cols)
+  Format format = Format::F32;
+  Scale scale = Scale::none;
+  Quantization activations = Quantization::none;
+};
+
+// Bytes of the panels of all the matrices, or of the vector; scales not counted.
+u64 data_bytes(const TensorSpec& spec);
+// f32 scales beside them.
+u64 scale_values(const TensorSpec& spec);
+
+class FileWriter {
+ public:
+  // Takes `path` + ".partial"; whatever has that name is replaced.
+  explicit FileWriter(const std::string& path);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+
+  // Writes everything up to the tensor data. Data follow in the order of `specs`.
+  void begin(u32 magic, const Metadata& metadata, const std::vector<TensorSpec>& specs, const std::vector<u8>& tokenizer);
+
+  // The data of the next tensor, in pieces of any size; then its scales, all at once, if it has any.
+  void data(const void* bytes, u64 size);
+  void scales(const f32* values, u64 count);
+
+  // Completes the header, makes the file durable and gives it its name. Returns the file's size.
+  u64 finish();
+
+ private:
+  void put(const void* bytes, u64 size);  // at the end
+  void pad_to(u64 offset);
+  void flush();
+  void next_tensor();
+
+  std::string path_, partial_;
+  int descriptor_ = -1;
+  std::vector<u8> buffer_;
+  u64 position_ = 0;   // of the next byte
+  Checksum checksum_;  // of what follows the tensor table
+  bool summing_ = false;
+  FileHeader header_{};
+  std::vector<TensorEntry> entries_;  // in the order of the data
+  std::vector<u64> scale_counts_;     // of each entry
+  size_t current_ = 0;                // entry being written
+  u64 written_ = 0;                   // bytes of its data so far
+};
+
+}  // namespace edgellm::convert
