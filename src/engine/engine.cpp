@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include "base/checksum.h"
 #include "base/cpu.h"
 #include "base/machine.h"
 #include "base/signals.h"
@@ -65,9 +66,10 @@ Status take_all(const EngineOptions& options, const Arch& arch, Arena& arena, En
     session.recent = arena.take<i32>(2 * REPEAT_SPAN);
     if (engine->sessions) engine->sessions[i] = session;
   }
-  if (options.text_bytes && engine->has_tokenizer) {
-    i64 workspace = engine->tokenizer.workspace_bytes(options.text_bytes);
-    i64 ids = engine->tokenizer.max_ids(options.text_bytes);
+  if (options.text_bytes) {
+    bool text = engine->has_tokenizer;
+    i64 workspace = text ? engine->tokenizer.workspace_bytes(options.text_bytes) : 0;
+    i64 ids = text ? engine->tokenizer.max_ids(options.text_bytes) : options.text_bytes;
     engine->text_workspace = {arena.take<u8>(workspace), workspace};
     engine->text_ids = {arena.take<i32>(ids), ids};
   }
@@ -215,6 +217,10 @@ Status forward(Engine& engine, Span<const Step> steps) {
     for (i64 i = max<i64>(0, step.ids.count - REPEAT_SPAN); i < step.ids.count; i++) step.session->remember(step.ids[i]);
   }
   return {};
+}
+
+u64 logits_hash(const Engine& engine, i32 row) {
+  return checksum(logits_row(engine, row), i64{engine.model.vocab} * static_cast<i64>(sizeof(f32)));
 }
 
 bool is_stop(const Engine& engine, i32 id) {

@@ -76,6 +76,9 @@ Status forward(Engine& engine, Span<const Step> steps);
 
 inline f32* logits_row(const Engine& engine, i32 row) { return engine.model.logits + row * engine.model.logits_stride; }
 
+// XXH64 of a row of logits.
+u64 logits_hash(const Engine& engine, i32 row);
+
 bool is_stop(const Engine& engine, i32 id);
 
 }  // namespace edgellm

@@ -17,12 +17,12 @@ struct Printer {
   bool open = true;      // the sink still listens
   bool stopped = false;  // a stop string was seen
 
-  static void forward_text(void* self, Text text) {
+  static void give(void* self, Text text) {
     Printer& printer = *static_cast<Printer*>(self);
     if (printer.open && text.size) printer.open = printer.sink(printer.context, text);
   }
   void text(Text piece) {
-    if (!stopped) stopped = stop.push(piece, forward_text, this);
+    if (!stopped) stopped = stop.push(piece, give, this);
   }
   void drain() {
     for (Text piece; (piece = decoder.take()).size != 0;) text(piece);
@@ -42,9 +42,24 @@ struct Printer {
       decoder.finish();
       drain();
     }
-    if (!stopped) stop.finish(forward_text, this);
+    if (!stopped) stop.finish(give, this);
   }
 };
+
+// Waits for the deadline of a token that took `busy` ns to compute.
+Status keep_pace(const GenerateOptions& options, i64 busy, i64 deadline, i64 period, Generated* result) {
+  result->busy_ns += busy;
+  if (now_ns() > deadline) {
+    result->missed_deadlines++;
+  } else {
+    sleep_until_ns(deadline);
+  }
+  constexpr i32 SETTLED = 16;  // tokens after which the duty is judged
+  f64 duty = static_cast<f64>(result->busy_ns) / (static_cast<f64>(period) * result->count);
+  if (result->count < SETTLED || duty <= options.most_duty) return {};
+  return failed("the pace needs ", Fixed{duty * 100, 0}, " % of the time for computing, at most ", Fixed{options.most_duty * 100, 0},
+                " % may be used; take a lower --pace");
+}
 
 }  // namespace
 
@@ -53,13 +68,14 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
   Printer printer = {.engine = engine, .stop = options.stop, .sink = sink, .context = context, .decoder = {}};
   if (engine.has_tokenizer) printer.decoder = Decoder(engine.tokenizer, {.specials = false, .continues = true});
   *result = {};
-  i64 start = now_ns(), first = start;
+  i64 start = now_ns(), first = start, woken = start;
   i64 period = options.pace > 0 ? static_cast<i64>(1e9 / options.pace) : 0;
   i32 id = 0;
   Span<const i32> next = prompt;
   while (result->count < options.count) {
     Step step = {&session, next, Wanted::last};
     EDGELLM_TRY(forward(engine, {&step, 1}));
+    if (options.hash) result->last_hash = logits_hash(engine, 0);
     id = sample(engine.kernels, logits_row(engine, 0), engine.model.vocab, options.sampling,
                 {session.recent, session.recent_count}, session.position, engine.order);
     if (id < 0) return failed("every logit at position ", session.position - 1, " is not a number");
@@ -68,15 +84,11 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
       first = now;
       result->prompt_ns = now - start;
     } else if (period) {
-      i64 deadline = first + result->count * period;
-      if (now > deadline) {
-        result->missed_deadlines++;
-      } else {
-        sleep_until_ns(deadline);
-      }
+      EDGELLM_TRY(keep_pace(options, now - woken, first + result->count * period, period, result));
     }
     result->count++;
-    result->decode_ns = now_ns() - first;
+    woken = now_ns();
+    result->decode_ns = woken - first;
     if (!options.ignore_stop_ids && is_stop(engine, id)) {
       result->ending = Ending::stop_id;
       break;

@@ -11,7 +11,9 @@ struct GenerateOptions {
   i32 count = 32;                // ids to make at most
   StopStrings stop;
   bool ignore_stop_ids = false;  // for benchmarks
+  bool hash = false;             // fill Generated::last_hash
   f64 pace = 0;                  // tokens a second on absolute deadlines; 0: as fast as it goes
+  f64 most_duty = 1;             // with a pace: computing for a larger share of the time is an error (REALTIME_DUTY)
 };
 
 enum class Ending : u8 { length, stop_id, stop_string, interrupted, sink_closed };
@@ -20,6 +22,8 @@ struct Generated {
   i32 count = 0;
   Ending ending = Ending::length;
   i32 missed_deadlines = 0;      // with a pace
+  i64 busy_ns = 0;               // with a pace: computing, not waiting
+  u64 last_hash = 0;             // XXH64 of the last logits
   i64 prompt_ns = 0;             // until the first logits
   i64 decode_ns = 0;             // for the ids after the first
 };

@@ -1,0 +1,38 @@
+// The commands of the program. Each takes the parsed options and answers with a status; main turns it into the exit code.
+#pragma once
+#include "base/console.h"
+#include "cli/options.h"
+
+namespace edgellm {
+
+Status run_command(Options& options);
+Status bench_command(Options& options);
+Status eval_command(Options& options);
+Status info_command(Options& options);
+Status selftest_command(Options& options);
+Status tokenize_command(Options& options);
+Status detokenize_command(Options& options);
+
+// What the commands share.
+
+// The text that -i, -f or - give; empty when none does. Standard input is read to its end, at most STDIN_BYTES.
+constexpr i64 STDIN_BYTES = 16 << 20;
+Status read_text(const Options& options, Text* text);
+
+// Chooses the thread count when asked for `auto`, opens the engine, and the tokenizer of another file where --tokenizer
+// names one. The process is not sealed yet.
+Status open_for(Options& options, Engine* engine);
+
+// Seals the process as --seal asks; `extra` as in base/seal.h. Nothing can be opened or taken afterwards.
+Status seal_for(const Options& options, u32 extra);
+
+// Token ids of a text as the model wants a prompt (its first id in front). A model without a tokenizer takes a list of ids.
+// The ids lie in engine.text_ids.
+Status prompt_ids(Engine& engine, Text text, Span<const i32>* ids);
+
+// Where the bundled model is: beside the program, in its share folder, or in models/ here. Null when it is not installed.
+const char* bundled_model();
+
+void note_hash(u64 hash);
+
+}  // namespace edgellm

@@ -1,0 +1,140 @@
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bandwidth.h"
+#include "base/heap.h"
+#include "base/machine.h"
+#include "base/seal.h"
+#include "base/signals.h"
+#include "cli/command.h"
+
+namespace edgellm {
+
+Status read_text(const Options& options, Text* text) {
+  *text = options.prompt ? Text(options.prompt) : Text();
+  if (options.text_file) {
+    Span<const u8> bytes;
+    MapOptions map;
+    map.error = Code::failed;
+    EDGELLM_TRY(map_file(options.text_file, map, &bytes));
+    watch_map(bytes);
+    *text = {reinterpret_cast<const char*>(bytes.data), bytes.count};
+  }
+  if (options.from_stdin) {
+    Span<u8> block;
+    EDGELLM_TRY(take_memory(STDIN_BYTES, {.huge_pages = false, .lock = false}, &block));
+    char* buffer = reinterpret_cast<char*>(block.data);
+    i64 size = read_all(STDIN, buffer, STDIN_BYTES);
+    if (size < 0) return failed("standard input cannot be read");
+    if (size == STDIN_BYTES) return failed("standard input has more than ", STDIN_BYTES, " bytes; give a file with -f");
+    *text = {buffer, size};
+  }
+  return {};
+}
+
+// The tokenizer section of another model file; the map stays for good.
+static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
+  Span<const u8> map;
+  EDGELLM_TRY(map_file(path, {}, &map));
+  watch_map(map);
+  ModelFile file;
+  if (Status status = file.open(map); !status.ok()) {
+    return bad_model("--tokenizer ", path, ": ", status.text(),
+                     " (`edgellm-convert ", path, " NAME.tm2` makes a file that can be used here)");
+  }
+  *section = file.tokenizer();
+  return section->count ? Status() : bad_model("--tokenizer ", path, ": the file has no tokenizer");
+}
+
+// The fewest threads that read within 3 % of the most that any number of them reads.
+static Status rewarding_threads(i32* best) {
+  Machine machine = this_machine();
+  i32 most = default_threads(machine);
+  Span<u8> buffer;
+  EDGELLM_TRY(take_memory(bandwidth_buffer_bytes(machine.cache_bytes, usable_memory(machine)), {}, &buffer));
+  f64 rates[Threads::MAX + 1] = {}, top = 0;
+  for (i32 n = 1; n <= most; n++) {
+    Threads threads;
+    EDGELLM_TRY(threads.start(n));
+    rates[n] = read_bandwidth(threads, buffer, 5);
+    threads.stop();
+    if (rates[n] > top) top = rates[n];
+  }
+  release_memory(buffer);
+  for (*best = 1; rates[*best] < 0.97 * top;) (*best)++;
+  return {};
+}
+
+Status open_for(Options& options, Engine* engine) {
+  EngineOptions& wanted = options.engine;
+  if (options.tokenizer_file) EDGELLM_TRY(open_other_tokenizer(options.tokenizer_file, &wanted.tokenizer));
+  if (options.threads_auto) EDGELLM_TRY(rewarding_threads(&wanted.threads));
+  wanted.lock |= options.realtime;
+  EDGELLM_TRY(open_engine(wanted, engine));
+  if (engine->legacy) {
+    note("note: a TM2 version 1 file was repacked in memory; edgellm-convert makes one that starts at once\n");
+  }
+  if (options.verbose) {
+    note("kernels ", engine->kernels.isa, ", threads ", engine->threads.count(), ", context ", engine->limits.context,
+         ", memory ", Fixed{static_cast<f64>(engine->arena_bytes) / 1e6, 1}, " MB, file ",
+         Fixed{static_cast<f64>(engine->map.count) / 1e6, 1}, " MB\n");
+  }
+  return {};
+}
+
+Status seal_for(const Options& options, u32 extra) {
+  close_heap();
+  if (options.seal == SealMode::no) return {};
+  char why[160];
+  Writer writer(why);
+  Seal seal = seal_process(extra, writer);
+  if (seal == Seal::sealed) return {};
+  if (options.seal == SealMode::require) return failed("--seal=require: ", why);
+  if (seal == Seal::failed || options.verbose) note("note: the process is not sealed: ", why, "\n");
+  return {};
+}
+
+Status prompt_ids(Engine& engine, Text text, Span<const i32>* ids) {
+  i32 count = 0;
+  if (engine.has_tokenizer) {
+    EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = true, .parse_special = false}, engine.text_workspace, engine.text_ids, &count));
+    if (count == 0) return failed("the prompt is empty, and the model names no first token; give one with -i");
+    *ids = engine.text_ids.slice(0, count);
+    return {};
+  }
+  // Without a tokenizer the text is a list of ids.
+  char list[4096];
+  if (text.size >= static_cast<i64>(sizeof list)) return failed("the model has no tokenizer, and the list of ids is too long");
+  memcpy(list, text.data, static_cast<size_t>(text.size));
+  list[text.size] = 0;
+  struct Target {
+    Engine& engine;
+    i32 count;
+  } target = {engine, 0};
+  if (engine.bos >= 0 && text.size == 0) engine.text_ids[target.count++] = engine.bos;
+  EDGELLM_TRY(parse_list("the model has no tokenizer; ids", list, [](void* context, i32 id) {
+    Target& to = *static_cast<Target*>(context);
+    if (to.count < to.engine.text_ids.count) to.engine.text_ids[to.count++] = id;
+  }, &target));
+  *ids = engine.text_ids.slice(0, target.count);
+  return target.count ? Status() : failed("the model has no tokenizer and names no first id: give ids with -i 1,2,3");
+}
+
+const char* bundled_model() {
+  static char path[512];
+  char program[400];
+  ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
+  program[size > 0 ? size : 0] = 0;
+  if (char* slash = strrchr(program, '/')) slash[1] = 0;
+  const char* places[] = {"", "models/", "../models/", "../share/edgellm/"};
+  for (const char* place : places) {
+    Writer writer(path);
+    write(writer, place == places[0] ? "models/" : program, place, "stories.tm2");
+    if (access(path, R_OK) == 0) return path;
+  }
+  return nullptr;
+}
+
+void note_hash(u64 hash) { note("logits hash: ", Hex{hash, 16}, "\n"); }
+
+}  // namespace edgellm

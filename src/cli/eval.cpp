@@ -1,0 +1,166 @@
+// edgellm eval: how well a model predicts a text, or given ids (teacher-forced).
+//
+//   nll(t) = log(sum over v of exp(l_v - m)) - (l_t - m),  m the largest logit: nats for id t under the logits before it
+//
+// A text is cut into windows of --ctx positions, each begun with the model's first id (or, without one, with the window's own
+// first id, which is then not scored); every window starts from nothing.
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/math.h"
+#include "cli/command.h"
+
+namespace edgellm {
+
+namespace {
+
+f64 nll(const f32* logits, i32 vocab, i32 target) {
+  f32 top = logits[0];
+  for (i32 i = 1; i < vocab; i++) top = logits[i] > top ? logits[i] : top;
+  f64 sum = 0;
+  for (i32 i = 0; i < vocab; i++) sum += static_cast<f64>(exp32(logits[i] - top));
+  return log(sum) - static_cast<f64>(logits[target] - top);
+}
+
+struct Score {
+  f64 nll = 0;
+  i64 tokens = 0;
+  i64 bytes = 0;  // of the text that the scored ids print
+};
+
+// Runs ids through a fresh session and adds up the nll of ids[1...]; `top` (ids.count), if given, gets the best id after each.
+Status score(Engine& engine, Span<const i32> ids, i32* top, Score* result) {
+  Session& session = engine.sessions[0];
+  session.position = 0;
+  for (i64 at = 0; at < ids.count;) {
+    i64 n = min<i64>(ids.count - at, engine.limits.logits);
+    Step step = {&session, ids.slice(at, n), Wanted::all};
+    EDGELLM_TRY(forward(engine, {&step, 1}));
+    for (i64 i = 0; i < n; i++) {
+      const f32* logits = logits_row(engine, static_cast<i32>(i));
+      if (top) top[at + i] = engine.kernels.argmax(logits, engine.model.vocab);
+      if (at + i + 1 == ids.count) continue;
+      i32 next = ids[at + i + 1];
+      result->nll += nll(logits, engine.model.vocab, next);
+      result->tokens++;
+      if (engine.has_tokenizer) result->bytes += engine.tokenizer.piece(next).size;
+    }
+    at += n;
+  }
+  return {};
+}
+
+// `window` has room for the ids of one window.
+Status score_text(Engine& engine, Text text, i32 most, Span<i32> window, Score* result) {
+  i32 count = 0;
+  if (!engine.has_tokenizer) return failed("the model has no tokenizer: give --ids");
+  EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = false, .parse_special = false}, engine.text_workspace, engine.text_ids, &count));
+  Span<i32> ids = engine.text_ids.slice(0, count);
+  bool bos = engine.bos >= 0;
+  for (i64 at = 0; at < count && (most == 0 || result->tokens < most);) {
+    i64 n = min<i64>(count - at, window.count - bos);
+    if (most) n = min<i64>(n, most - result->tokens + !bos);
+    if (bos) window[0] = engine.bos;
+    for (i64 i = 0; i < n; i++) window[bos + i] = ids[at + i];
+    EDGELLM_TRY(score(engine, window.slice(0, n + bos), nullptr, result));
+    at += n;
+  }
+  return {};
+}
+
+void print_score(const Options& options, const Score& s, const i32* top, i64 top_count, f64 seconds) {
+  f64 mean = s.tokens ? s.nll / static_cast<f64>(s.tokens) : 0;
+  f64 perplexity = exp(mean), per_byte = s.bytes ? s.nll / static_cast<f64>(s.bytes) : 0;
+  f64 speed = static_cast<f64>(s.tokens) / seconds;
+  Output out(STDOUT);
+  if (!options.json) {
+    print("mean nll ", Fixed{mean, 6}, " nats, perplexity ", Fixed{perplexity, 4}, ", ", s.tokens, " tokens, ", Fixed{per_byte, 6},
+          " nats a byte, ", Fixed{speed, 1}, " tok/s\n");
+    return;
+  }
+  out.add("{\"mean_nll\":");
+  out.add(Fixed{mean, 6});
+  if (options.text_file) {
+    out.add(",\"perplexity\":");
+    out.add(Fixed{perplexity, 6});
+    out.add(",\"tokens\":");
+    out.add(s.tokens);
+    out.add(",\"nats_per_byte\":");
+    out.add(Fixed{per_byte, 6});
+    out.add(",\"tok_s\":");
+    out.add(Fixed{speed, 1});
+  }
+  if (top) {
+    out.add(",\"argmax\":[");
+    for (i64 i = 0; i < top_count; i++) {
+      if (i) out.add(",");
+      out.add(top[i]);
+    }
+    out.add("]");
+  }
+  out.add("}\n");
+  out.flush();
+}
+
+// --ids: scores them and writes the last logits where --logits says. `file` is open already, or -1.
+Status eval_ids(Options& options, Engine& engine, Span<i32> ids, Span<i32> top, i32 file) {
+  Score result;
+  i64 start = now_ns();
+  EDGELLM_TRY(score(engine, ids, top.data, &result));
+  print_score(options, result, top.data, ids.count, static_cast<f64>(now_ns() - start) / 1e9);
+  i32 row = static_cast<i32>((ids.count - 1) % engine.limits.logits);
+  if (options.hash) note_hash(logits_hash(engine, row));
+  Text bytes(reinterpret_cast<const char*>(logits_row(engine, row)), i64{engine.model.vocab} * static_cast<i64>(sizeof(f32)));
+  return file < 0 || write_all(file, bytes) ? Status() : failed("--logits ", options.logits_file, ": cannot be written");
+}
+
+Status eval_text(Options& options, Engine& engine, Text text, Span<i32> window) {
+  Score result;
+  i64 start = now_ns();
+  EDGELLM_TRY(score_text(engine, text, options.max_tokens, window, &result));
+  print_score(options, result, nullptr, 0, static_cast<f64>(now_ns() - start) / 1e9);
+  return {};
+}
+
+struct IdList {
+  i32* ids;
+  i32 count;
+
+  static void add(void* context, i32 id) {
+    IdList& list = *static_cast<IdList*>(context);
+    list.ids[list.count++] = id;
+  }
+};
+
+}  // namespace
+
+Status eval_command(Options& options) {
+  constexpr i32 ROWS = 32;  // logits kept at a time
+  options.engine.logits = ROWS;
+  Text text;
+  if (options.text_file) EDGELLM_TRY(read_text(options, &text));
+  options.engine.text_bytes = text.size;
+  i64 listed = options.ids ? static_cast<i64>(strlen(options.ids)) / 2 + 1 : 0;
+  i32 file = -1;
+  if (options.logits_file) {
+    file = open(options.logits_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (file < 0) return failed("--logits ", options.logits_file, ": ", strerror(errno));
+  }
+  Engine engine;
+  EDGELLM_TRY(open_for(options, &engine));
+  i64 room = max<i64>(listed, engine.limits.context);
+  Span<u8> block;
+  EDGELLM_TRY(take_memory(2 * room * static_cast<i64>(sizeof(i32)), {}, &block));
+  i32* numbers = reinterpret_cast<i32*>(block.data);
+  IdList list = {numbers, 0};
+  if (options.ids) EDGELLM_TRY(parse_list("--ids", options.ids, IdList::add, &list));
+  EDGELLM_TRY(seal_for(options, 0));
+  if (!options.ids) return eval_text(options, engine, text, {numbers, engine.limits.context});
+  if (list.count == 0) return usage_error("--ids: the list is empty");
+  return eval_ids(options, engine, {numbers, list.count}, {numbers + room, list.count}, file);
+}
+
+}  // namespace edgellm

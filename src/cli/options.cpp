@@ -1,0 +1,315 @@
+#include "cli/options.h"
+
+#include <string.h>
+
+#include "base/console.h"
+
+namespace edgellm {
+
+namespace {
+
+constexpr u32 LOADS = RUN | BENCH | EVAL | SELFTEST;  // commands that run a model
+
+bool digit(char c) { return c >= '0' && c <= '9'; }
+
+// A whole decimal number up to `most`; false for anything else.
+bool parse_whole(const char* text, u64 most, u64* value) {
+  u64 number = 0;
+  if (!*text) return false;
+  for (; *text; text++) {
+    if (!digit(*text)) return false;
+    u64 add = static_cast<u64>(*text - '0');
+    if (number > (most - add) / 10) return false;
+    number = number * 10 + add;
+  }
+  *value = number;
+  return true;
+}
+
+// A plain decimal fraction: digits, at most one point.
+bool parse_decimal(const char* text, f64* value) {
+  f64 number = 0, unit = 0;
+  i32 digits = 0;
+  for (; *text; text++) {
+    if (*text == '.' && unit == 0) {
+      unit = 1;
+    } else if (digit(*text) && digits < 17) {
+      number = number * 10 + (*text - '0');
+      unit *= 10;
+      digits++;
+    } else {
+      return false;
+    }
+  }
+  *value = unit > 0 ? number / unit : number;
+  return digits > 0;
+}
+
+Status set_number(const char* name, const char* value, i32 low, i32 high, i32* number) {
+  u64 parsed;
+  if (!parse_whole(value, static_cast<u64>(high), &parsed) || parsed < static_cast<u64>(low)) {
+    return usage_error(name, ": \"", value, "\" is not a whole number from ", low, " to ", high);
+  }
+  *number = static_cast<i32>(parsed);
+  return {};
+}
+
+Status set_real(const char* name, const char* value, f64 low, f64 high, f64* number) {
+  if (!parse_decimal(value, number) || *number < low || *number > high) {
+    return usage_error(name, ": \"", value, "\" is not a number from ", Fixed{low, 2}, " to ", Fixed{high, 0});
+  }
+  return {};
+}
+
+Status set_float(const char* name, const char* value, f64 low, f64 high, f32* number) {
+  f64 parsed;
+  EDGELLM_TRY(set_real(name, value, low, high, &parsed));
+  *number = static_cast<f32>(parsed);
+  return {};
+}
+
+Status set_word(const char* name, const char* value, const char* const* words, i32 count, i32* index) {
+  for (i32 i = 0; i < count; i++) {
+    if (strcmp(value, words[i]) == 0) {
+      *index = i;
+      return {};
+    }
+  }
+  Status status = usage_error(name, ": \"", value, "\" is none of ", words[0], ", ", words[1], count > 2 ? ", " : "",
+                              count > 2 ? words[2] : "");
+  return status;
+}
+
+Status set_bool(const char* name, const char* value, const char* no, const char* yes, bool* flag) {
+  const char* words[] = {no, yes};
+  i32 index = 0;
+  EDGELLM_TRY(set_word(name, value, words, 2, &index));
+  *flag = index == 1;
+  return {};
+}
+
+struct Option {
+  const char* name;
+  const char* argument;  // null: a switch
+  u32 commands;
+  const char* help;
+  Status (*set)(Options& o, const char* name, const char* value);
+};
+
+using O = Options&;
+using S = const char*;
+
+const Option OPTIONS[] = {
+    {"-i", "PROMPT", RUN | TOKENIZE, "the text to go on from", [](O o, S, S v) -> Status { o.prompt = v; return {}; }},
+    {"-f", "FILE", RUN | TOKENIZE, "read the text from a file", [](O o, S, S v) -> Status { o.text_file = v; return {}; }},
+    {"-", nullptr, RUN | TOKENIZE, "read the text from standard input", [](O o, S, S) -> Status { o.from_stdin = true; return {}; }},
+    {"-n", "N", RUN | BENCH, "tokens to make (run 32, bench 64)",
+     [](O o, S n, S v) -> Status { o.count_given = true; return set_number(n, v, 0, 1 << 30, &o.generate.count); }},
+    {"-t", "T", RUN, "temperature (0.7); 0 is greedy",
+     [](O o, S n, S v) -> Status { return set_float(n, v, 0, 100, &o.generate.sampling.temperature); }},
+    {"-p", "P", RUN, "top-p (0.9)", [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.top_p); }},
+    {"-k", "K", RUN, "top-k (0: all)", [](O o, S n, S v) -> Status { return set_number(n, v, 0, 1 << 24, &o.generate.sampling.top_k); }},
+    {"-s", "SEED", RUN, "seed of the draws; without it one is drawn and printed",
+     [](O o, S n, S v) -> Status {
+       o.seed_given = true;
+       if (parse_whole(v, ~u64{0}, &o.generate.sampling.seed)) return {};
+       return usage_error(n, ": \"", v, "\" is not a whole number below 2^64");
+     }},
+    {"--min-p", "X", RUN, "least share of the best probability (0)",
+     [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.min_p); }},
+    {"--repeat-penalty", "X", RUN, "divides the logits of the last 64 tokens (1)",
+     [](O o, S n, S v) -> Status { return set_float(n, v, 0.01, 100, &o.generate.sampling.repeat_penalty); }},
+    {"--stop", "TEXT", RUN, "end before this text; up to 16 times",
+     [](O o, S n, S v) -> Status {
+       if (o.generate.stop.add(v)) return {};
+       return usage_error(n, ": at most ", StopStrings::MAX_STRINGS, " texts of 1 to ", StopStrings::MAX_BYTES, " bytes");
+     }},
+    {"--pace", "R", RUN, "R tokens a second on absolute deadlines; missed ones are counted",
+     [](O o, S n, S v) -> Status { return set_real(n, v, 0.01, 10000, &o.generate.pace); }},
+    {"--realtime", nullptr, RUN, "fixed-priority scheduling, memory pinned; only with --pace",
+     [](O o, S, S) -> Status { o.realtime = true; return {}; }},
+    {"--text", "FILE", EVAL, "the text to score", [](O o, S, S v) -> Status { o.text_file = v; return {}; }},
+    {"--ids", "1,2,3", EVAL | DETOKENIZE, "token ids", [](O o, S, S v) -> Status { o.ids = v; return {}; }},
+    {"--max-tokens", "N", EVAL, "score at most N tokens", [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 30, &o.max_tokens); }},
+    {"--logits", "FILE", EVAL, "write the last logits, f32 little endian (with --ids)",
+     [](O o, S, S v) -> Status { o.logits_file = v; return {}; }},
+    {"--prompt-tokens", "N", BENCH, "tokens of the prompt (64)", [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.bench_prompt); }},
+    {"--at", "0,1024", BENCH, "positions at which decoding is timed (0)", [](O o, S, S v) -> Status { o.bench_at = v; return {}; }},
+    {"--repeat", "N", BENCH, "repetitions; medians are reported (3)", [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1000, &o.repeat); }},
+    {"--json", nullptr, BENCH | EVAL | INFO, "figures as JSON on standard output", [](O o, S, S) -> Status { o.json = true; return {}; }},
+    {"--threads", "N|auto", LOADS | INFO, "threads (one a performance core); auto measures what the memory rewards",
+     [](O o, S n, S v) -> Status {
+       o.threads_auto = strcmp(v, "auto") == 0;
+       return o.threads_auto ? Status() : set_number(n, v, 1, Threads::MAX, &o.engine.threads);
+     }},
+    {"--isa", "NAME", LOADS | INFO, "kernel set; `info` lists them (the best the CPU has)",
+     [](O o, S, S v) -> Status { o.engine.isa = v; return {}; }},
+    {"--ctx", "N", LOADS, "positions to hold (the model's, at most 2048)",
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.engine.context); }},
+    {"--window", "W", LOADS, "see the first 4 and the last W positions; the text may go on for ever",
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.engine.window); }},
+    {"--kv", "i8|f16", LOADS, "format of the attention cache (i8)",
+     [](O o, S n, S v) -> Status {
+       bool f16 = false;
+       Status status = set_bool(n, v, "i8", "f16", &f16);
+       o.engine.kv = f16 ? KvFormat::F16 : KvFormat::I8;
+       return status;
+     }},
+    {"--activations", "int8|f32", LOADS, "f32: no quantisation of activations, for checking",
+     [](O o, S n, S v) -> Status { return set_bool(n, v, "int8", "f32", &o.engine.f32_activations); }},
+    {"--mlock", nullptr, LOADS, "pin weights and memory in RAM", [](O o, S, S) -> Status { o.engine.lock = true; return {}; }},
+    {"--prefault", nullptr, LOADS, "read the weights before the first token", [](O o, S, S) -> Status { o.engine.prefault = true; return {}; }},
+    {"--hash", nullptr, LOADS, "print a hash of the last logits", [](O o, S, S) -> Status { o.hash = true; return {}; }},
+    {"--seal", "yes|no|require", LOADS, "refuse system calls that generation does not need (yes)",
+     [](O o, S n, S v) -> Status {
+       const char* words[] = {"yes", "no", "require"};
+       i32 index = 0;
+       EDGELLM_TRY(set_word(n, v, words, 3, &index));
+       o.seal = static_cast<SealMode>(index);
+       return {};
+     }},
+    {"--check", nullptr, LOADS | INFO, "read the whole file and compare its checksum", [](O o, S, S) -> Status { o.engine.check = true; return {}; }},
+    {"--tokenizer", "FILE", LOADS | TOKENIZE | DETOKENIZE, "a model file whose tokenizer serves one that has none",
+     [](O o, S, S v) -> Status { o.tokenizer_file = v; return {}; }},
+    {"--rope", "half|interleaved", LOADS, "rotary pairs of a TM2 version 1 file (interleaved)",
+     [](O o, S n, S v) -> Status { return set_bool(n, v, "interleaved", "half", &o.engine.half_rope); }},
+    {"--verbose", nullptr, LOADS, "say more on standard error", [](O o, S, S) -> Status { o.verbose = true; return {}; }},
+    {"--version", nullptr, ALL_COMMANDS, "print the version", [](O o, S, S) -> Status { o.version = true; return {}; }},
+    {"--help", nullptr, ALL_COMMANDS, "print this", [](O o, S, S) -> Status { o.help = true; return {}; }},
+};
+
+struct Command {
+  const char* name;
+  u32 bit;
+  bool needs_model;
+};
+
+const Command COMMANDS[] = {
+    {"run", RUN, true},           {"bench", BENCH, false},       {"eval", EVAL, true},             {"info", INFO, false},
+    {"selftest", SELFTEST, false}, {"tokenize", TOKENIZE, true}, {"detokenize", DETOKENIZE, true},
+};
+
+const Command& command_of(u32 bit) {
+  for (const Command& command : COMMANDS) {
+    if (command.bit == bit) return command;
+  }
+  return COMMANDS[0];
+}
+
+const Option* find_option(Text name) {
+  for (const Option& option : OPTIONS) {
+    if (name == Text(option.name)) return &option;
+  }
+  return nullptr;
+}
+
+// `--name=value` or `--name value`; *used counts the arguments taken.
+Status take_option(Options* options, i32 count, char** arguments, i32* used) {
+  const char* argument = arguments[0];
+  const char* equals = argument[0] == '-' && argument[1] == '-' ? strchr(argument, '=') : nullptr;
+  Text name = equals ? Text(argument, equals - argument) : Text(argument);
+  const Option* option = find_option(name);
+  if (!option) return usage_error("unknown option ", name, "; --help lists them");
+  if (!(option->commands & options->command)) {
+    return usage_error(name, " is not an option of \"", command_of(options->command).name, "\"; --help lists them");
+  }
+  *used = 1;
+  if (!option->argument) {
+    return equals ? usage_error(name, " takes no value") : option->set(*options, option->name, nullptr);
+  }
+  const char* value = equals ? equals + 1 : nullptr;
+  if (!value) {
+    if (count < 2) return usage_error(name, " needs a value: ", option->argument);
+    value = arguments[1];
+    *used = 2;
+  }
+  return option->set(*options, option->name, value);
+}
+
+Status check_together(const Options& o) {
+  i32 sources = (o.prompt != nullptr) + (o.text_file != nullptr) + o.from_stdin;
+  if (sources > 1) return usage_error("only one of -i, -f and - can give the text");
+  if (o.command == EVAL && (o.text_file != nullptr) == (o.ids != nullptr)) {
+    return usage_error("eval: give either --text FILE or --ids 1,2,3");
+  }
+  if (o.logits_file && !o.ids) return usage_error("--logits goes with --ids");
+  if (o.command == DETOKENIZE && !o.ids) return usage_error("detokenize: give --ids 1,2,3");
+  if (o.realtime && o.generate.pace == 0) return usage_error("--realtime: only with --pace");
+  return {};
+}
+
+}  // namespace
+
+Status parse_options(i32 count, char** arguments, Options* options) {
+  i32 at = 1;
+  bool named = false;
+  if (at < count) {
+    for (const Command& command : COMMANDS) {
+      if (strcmp(arguments[at], command.name) == 0) {
+        options->command = command.bit;
+        named = true;
+      }
+    }
+  }
+  at += named;
+  while (at < count) {
+    if (arguments[at][0] == '-') {
+      i32 used = 0;
+      EDGELLM_TRY(take_option(options, count - at, arguments + at, &used));
+      at += used;
+    } else if (!options->engine.path) {
+      options->engine.path = arguments[at++];
+    } else {
+      return usage_error("unexpected argument \"", arguments[at], "\": the model is \"", options->engine.path, "\"");
+    }
+  }
+  if (options->help || options->version) return {};
+  if (!options->engine.path && command_of(options->command).needs_model) {
+    return usage_error("no model file given; --help shows how");
+  }
+  return check_together(*options);
+}
+
+Status parse_list(const char* what, const char* list, void (*add)(void* context, i32 number), void* context) {
+  while (*list) {
+    char item[16] = "";
+    i32 size = 0;
+    while (*list && *list != ',' && size < 15) item[size++] = *list++;
+    item[size] = 0;
+    u64 number;
+    if (!parse_whole(item, 1u << 30, &number) || (*list == ',' && !list[1])) {
+      return usage_error(what, ": \"", item, "\" is not a whole number in a list such as 1,2,3");
+    }
+    add(context, static_cast<i32>(number));
+    list += *list == ',';
+  }
+  return {};
+}
+
+void print_help() {
+  print(
+      "edgellm MODEL [-i PROMPT | -f FILE | -] [options]   go on from a text\n"
+      "edgellm bench [MODEL]            measure speed\n"
+      "edgellm eval MODEL --text FILE   score a text; --ids 1,2,3 for given ids\n"
+      "edgellm info [MODEL]             this machine, and what is in a file\n"
+      "edgellm selftest [MODEL]         prove the kernels and the model on this machine\n"
+      "edgellm tokenize MODEL -i TEXT   ids of a text\n"
+      "edgellm detokenize MODEL --ids 1,2,3\n\n");
+  for (const Option& option : OPTIONS) {
+    char left[48];
+    Writer writer(left);
+    write(writer, "  ", option.name, option.argument ? " " : "", option.argument ? option.argument : "");
+    while (writer.text().size < 26) writer.add(' ');
+    bool everywhere = (option.commands & LOADS) == LOADS;
+    char right[64] = "";
+    Writer commands(right);
+    for (const Command& command : COMMANDS) {
+      if (!everywhere && (option.commands & command.bit)) write(commands, commands.text().size ? ", " : " [", command.name);
+    }
+    if (commands.text().size) commands.add(']');
+    print(writer.text(), option.help, commands.text(), "\n");
+  }
+  print("\nExit codes: 0 done, 1 run-time error, 2 usage, 3 unusable model file.\n");
+}
+
+}  // namespace edgellm
