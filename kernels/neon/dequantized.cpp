@@ -1,0 +1,116 @@
+// Any format by f32 vectors: 32 columns of a panel are made f32 once and meet all vectors.
+#include "float_tiles.h"
+
+namespace edgellm {
+namespace {
+
+constexpr i32 COLUMNS = 32;  // dequantised at a time: 2 KiB
+constexpr i32 VECTORS = 32;  // that share them
+
+struct Weights {
+  alignas(64) f32 column[COLUMNS][PANEL];
+};
+
+struct Source {
+  const Weights* weights;
+  float32x4_t quad(i32 c, i32 i) const { return vld1q_f32(&weights->column[c][4 * i]); }
+};
+
+inline Lanes load_f16_lanes(const u8* p) {
+  return {{load_f16(p), load_f16(p + 8), load_f16(p + 16), load_f16(p + 24)}};
+}
+
+inline Lanes load_row_scales(const Matrix& w, i32 panel) {
+  return {{row_scales(w, panel, 0), row_scales(w, panel, 1), row_scales(w, panel, 2), row_scales(w, panel, 3)}};
+}
+
+// The integers of a column by the scales of their rows.
+inline void scale_column(int8x16_t integers, const Lanes& scales, f32* column) {
+  int16x8_t low = vmovl_s8(vget_low_s8(integers)), high = vmovl_high_s8(integers);
+  int32x4_t wide[QUADS] = {vmovl_s16(vget_low_s16(low)), vmovl_high_s16(low), vmovl_s16(vget_low_s16(high)),
+                           vmovl_high_s16(high)};
+  for (i32 i = 0; i < QUADS; i++)
+    vst1q_f32(column + 4 * i, vmulq_f32(vcvtq_f32_s32(wide[i]), scales.quad[i]));
+}
+
+// Lines as four columns of 16 bytes; a byte holds 8 / BITS codes, four columns apart. Weight = code - OFFSET.
+template <i32 BITS, i32 OFFSET>
+inline void unpack_lines(const u8* lines, const Lanes& scales, Weights& out) {
+  constexpr i32 LINE_COLUMNS = 4 * 8 / BITS;
+  const uint8x16_t mask = vdupq_n_u8((1 << BITS) - 1);
+  for (i32 first = 0; first < COLUMNS; first += LINE_COLUMNS, lines += LINE) {
+    const uint8x16x4_t bytes = vld4q_u8(lines);
+    for (i32 c = 0; c < LINE_COLUMNS; c++) {
+      uint8x16_t codes = vandq_u8(vshlq_u8(bytes.val[c % 4], vdupq_n_s8(static_cast<i8>(-BITS * (c / 4)))), mask);
+      scale_column(vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(OFFSET)), scales, out.column[first + c]);
+    }
+  }
+}
+
+// Columns [first, first + n) of a panel that begins at `data`; first is a multiple of COLUMNS. Of the formats with integers
+// all 32 columns are there, whatever n.
+void unpack(const Matrix& w, i32 panel, const u8* data, i32 first, i32 n, Weights& out) {
+  const i32 columns = unit_columns(w.format), c = first % columns;
+  const u8* unit = data + static_cast<i64>(first / columns) * unit_bytes(w.format);
+  switch (w.format) {
+    case Format::F32:
+      return static_cast<void>(__builtin_memcpy(out.column, unit, static_cast<u64>(n) * sizeof out.column[0]));
+    case Format::F16:
+      for (i32 i = 0; i < n; i++)
+        store16(out.column[i], load_f16_lanes(unit + i * PANEL * i64{sizeof(u16)}));
+      return;
+    case Format::I8:
+      return unpack_lines<8, 0>(unit, load_row_scales(w, panel), out);
+    case Format::I4:
+      return unpack_lines<4, 8>(unit + 64 + c / 8 * LINE, load_f16_lanes(unit + c / GROUP * 32), out);
+    case Format::T2:
+      return unpack_lines<2, 1>(unit, load_row_scales(w, panel), out);
+    case Format::T2_GROUP:
+      return unpack_lines<2, 1>(unit + 64 + c / 16 * LINE, load_f16_lanes(unit + c / WEIGHT_GROUP * 32), out);
+  }
+}
+
+// acc[v] += columns [first, first + n) by T vectors from v0 on.
+template <i32 T>
+inline void add_tile(const Weights& weights, i32 n, const f32* x, i64 stride, f32 (*acc)[PANEL]) {
+  const Source source[1] = {{&weights}};
+  Lanes sums[T];
+  for (i32 t = 0; t < T; t++)
+    sums[t] = load16(acc[t]);
+  add_columns<1, T, Source>(source, n, x, stride, sums);
+  for (i32 t = 0; t < T; t++)
+    store16(acc[t], sums[t]);
+}
+
+void panel_by_vectors(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0, i32 vectors) {
+  const i64 panel_bytes = static_cast<i64>(div_up(w.cols, unit_columns(w.format))) * unit_bytes(w.format);
+  alignas(64) f32 acc[VECTORS][PANEL] = {};
+  Weights weights;
+  for (i32 first = 0; first < w.cols; first += COLUMNS) {
+    const i32 n = min(COLUMNS, w.cols - first);
+    unpack(w, panel, w.data + panel * panel_bytes, first, n, weights);
+    const f32* x = a.x + v0 * static_cast<i64>(a.stride) + first;
+    i32 v = 0;
+    for (; vectors - v >= 4; v += 4)
+      add_tile<4>(weights, n, x + v * i64{a.stride}, a.stride, acc + v);
+    for (; v < vectors; v++)
+      add_tile<1>(weights, n, x + v * i64{a.stride}, a.stride, acc + v);
+  }
+  for (i32 v = 0; v < vectors; v++)
+    store16(y + (v0 + v) * y_stride + panel * PANEL, load16(acc[v]));
+}
+
+void matmul_dequantized(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
+  for (i32 panel = row0 / PANEL; panel < div_up(row1, PANEL); panel++) {
+    for (i32 v = 0; v < a.count; v += VECTORS)
+      panel_by_vectors(w, a, y, y_stride, panel, v, min(VECTORS, a.count - v));
+  }
+}
+
+}  // namespace
+
+void neon_dequantized(Kernels& k) {
+  k.matmul_dequantized = matmul_dequantized;
+}
+
+}  // namespace edgellm

@@ -1,0 +1,79 @@
+// Small parts of the NEON kernels. The 16 lanes of a panel, or of a sum in 16 lanes, are four registers of f32.
+#pragma once
+#include <arm_neon.h>
+
+#include "kernels.h"
+
+namespace edgellm {
+
+constexpr i32 QUADS = 4;     // registers of four f32 in 16 lanes; quad i holds lanes 4i to 4i + 3
+constexpr i32 LINE = 64;     // bytes: one to four columns of 16 rows, a vector of 16 bytes for each quad of rows
+constexpr i32 AHEAD = 1024;  // bytes from a load of streamed weights to its prefetch; past the end does no harm
+
+struct Lanes {
+  float32x4_t quad[QUADS];
+};
+
+static inline void prefetch(const u8* p) {
+  __builtin_prefetch(p + AHEAD);
+}
+
+static inline Lanes load16(const f32* p) {
+  return {{vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)}};
+}
+
+static inline void store16(f32* p, const Lanes& x) {
+  for (i32 i = 0; i < QUADS; i++)
+    vst1q_f32(p + 4 * i, x.quad[i]);
+}
+
+static inline Lanes broadcast16(f32 x) {
+  float32x4_t quad = vdupq_n_f32(x);
+  return {{quad, quad, quad, quad}};
+}
+
+// Four f16 as f32.
+static inline float32x4_t load_f16(const void* p) {
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(static_cast<const u16*>(p))));
+}
+
+// Lane l += lane l + 8, + 4, + 2, + 1.
+static inline f32 fold16(const Lanes& x) {
+  float32x4_t four = vaddq_f32(vaddq_f32(x.quad[0], x.quad[2]), vaddq_f32(x.quad[1], x.quad[3]));
+  float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+
+// a > b ? a : b in every lane.
+static inline float32x4_t greater(float32x4_t a, float32x4_t b) {
+  return vbslq_f32(vcgtq_f32(a, b), a, b);
+}
+
+// Four activations, the same in every lane of 32 bits.
+static inline int8x16_t broadcast4(const i8* q) {
+  i32 four;
+  __builtin_memcpy(&four, q, sizeof four);
+  return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+// sum + the products of eight or, in the second, the upper eight of 16 bytes.
+static inline int16x8_t add_low(int16x8_t sum, int8x16_t a, int8x16_t b) {
+  return vmlal_s8(sum, vget_low_s8(a), vget_low_s8(b));
+}
+static inline int16x8_t add_high(int16x8_t sum, int8x16_t a, int8x16_t b) {
+  return vmlal_high_s8(sum, a, b);
+}
+static inline int16x8_t mul_low(int8x16_t a, int8x16_t b) {
+  return vmull_s8(vget_low_s8(a), vget_low_s8(b));
+}
+static inline int16x8_t mul_high(int8x16_t a, int8x16_t b) {
+  return vmull_high_s8(a, b);
+}
+
+// The f32 scales of rows 4i to 4i + 3 of a panel, be there one for the tensor or one a row.
+static inline float32x4_t row_scales(const Matrix& w, i32 panel, i32 i) {
+  if (w.scale == Scale::tensor) return vdupq_n_f32(w.scales[0]);
+  return vld1q_f32(w.scales + panel * PANEL + 4 * i);
+}
+
+}  // namespace edgellm
