@@ -23,7 +23,8 @@ Status find_arch(const ModelFile& file, const Arch** arch) {
   }
   char known[128];
   Writer list(known);
-  for (const Arch* candidate : ARCHS) write(list, list.text().size ? ", " : "", candidate->name);
+  for (const Arch* candidate : ARCHS)
+    write(list, list.text().size ? ", " : "", candidate->name);
   return bad_model("metadata: unknown model family \"", name, "\", known: ", known);
 }
 

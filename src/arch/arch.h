@@ -13,10 +13,10 @@ enum class KvFormat : u8 { I8, F16 };
 
 // What the engine will ask of a model at most; memory is planned for exactly this.
 struct Limits {
-  i32 context = 0;         // positions of a session
-  i32 window = 0;          // 0: all positions stay visible; else attention sinks and the last `window` positions
-  i32 columns = 0;         // tokens of one forward pass, over all sessions
-  i32 logits = 0;          // logits rows of one forward pass
+  i32 context = 0;  // positions of a session
+  i32 window = 0;   // 0: all positions stay visible; else attention sinks and the last `window` positions
+  i32 columns = 0;  // tokens of one forward pass, over all sessions
+  i32 logits = 0;   // logits rows of one forward pass
   i32 threads = 1;
   KvFormat kv = KvFormat::I8;
   bool f32_activations = false;  // weights are dequantised and activations stay f32: for checking
@@ -28,9 +28,9 @@ enum class Wanted : u8 { nothing, last, all };  // logits of an item
 
 // A stretch of one session's timeline in a batch.
 struct Item {
-  u8* state;      // of the session: Model::state_bytes, flat, no pointers
-  i32 position;   // of ids[0]
-  const i32* ids; // each in [0, vocab)
+  u8* state;       // of the session: Model::state_bytes, flat, no pointers
+  i32 position;    // of ids[0]
+  const i32* ids;  // each in [0, vocab)
   i32 count;
   Wanted wanted;
 };
@@ -40,14 +40,14 @@ struct Arch;
 // A model bound to its weights (in the map) and its work buffers (in the arena). Read-only but for the work buffers.
 struct Model {
   const Arch* arch = nullptr;
-  void* family = nullptr;     // the family's own structure, in the arena
+  void* family = nullptr;  // the family's own structure, in the arena
   i32 vocab = 0;
   i32 layers = 0;
-  i32 context = 0;            // positions the model was trained for
-  i64 state_bytes = 0;        // of one session, a multiple of 64
-  i64 weight_bytes = 0;       // read for one token
-  f32* logits = nullptr;      // (Limits::logits, logits_stride)
-  i64 logits_stride = 0;      // vocab padded to a panel
+  i32 context = 0;        // positions the model was trained for
+  i64 state_bytes = 0;    // of one session, a multiple of 64
+  i64 weight_bytes = 0;   // read for one token
+  f32* logits = nullptr;  // (Limits::logits, logits_stride)
+  i64 logits_stride = 0;  // vocab padded to a panel
 };
 
 struct Arch {

@@ -20,14 +20,17 @@ Queries make_queries(const Kernels& kernels, const KvCache& cache, const Attenti
   f32 scale = static_cast<f32>(1 / __builtin_sqrt(static_cast<f64>(cache.head_dim)));
   for (i32 h = 0; h < shape.group; h++) {
     f32* x = scratch.x + h * cache.padded;
-    for (i32 i = 0; i < cache.padded; i++) x[i] = i < cache.head_dim ? q[h * cache.head_dim + i] : 0;
+    for (i32 i = 0; i < cache.padded; i++)
+      x[i] = i < cache.head_dim ? q[h * cache.head_dim + i] : 0;
     if (norm) kernels.rms_norm(x, norm, shape.head_norm_eps, cache.head_dim, x);
     rotate(kernels, shape, rotation, x);
     if (cache.format == KvFormat::I8) {
-      kernels.quantize_token(x, cache.head_dim, cache.padded, scratch.q + h * cache.padded, scratch.scales + h, scratch.sums + h);
+      kernels.quantize_token(x, cache.head_dim, cache.padded, scratch.q + h * cache.padded, scratch.scales + h,
+                             scratch.sums + h);
       scratch.scales[h] *= scale;
     } else {
-      for (i32 i = 0; i < cache.head_dim; i++) x[i] *= scale;
+      for (i32 i = 0; i < cache.head_dim; i++)
+        x[i] *= scale;
     }
   }
   return {.heads = shape.group,
@@ -88,7 +91,8 @@ KvHead KvCache::head(u8* state, i32 layer, i32 index) const {
   u8* base = state + (static_cast<i64>(layer) * kv_heads + index) * head_bytes;
   i64 values = static_cast<i64>(slots) * padded * (format == KvFormat::I8 ? 1 : 2);
   f32* scales = reinterpret_cast<f32*>(base + 2 * values);
-  return {.head_dim = head_dim, .padded = padded, .k = base, .v = base + values, .k_scale = scales, .v_scale = scales + slots};
+  return {
+      .head_dim = head_dim, .padded = padded, .k = base, .v = base + values, .k_scale = scales, .v_scale = scales + slots};
 }
 
 void fill_rotation(i32 position, const f32* frequency, i32 pairs, f32 scale, Rotation rotation) {
@@ -137,17 +141,21 @@ void attend(const Kernels& kernels, const KvCache& cache, const AttentionShape& 
     scores(queries, kv, segment.first, segment.count, scratch.scores + seen, scratch.score_stride);
     seen += segment.count;
   }
-  for (i32 h = 0; h < shape.group; h++) kernels.softmax(scratch.scores + h * scratch.score_stride, seen);
+  for (i32 h = 0; h < shape.group; h++)
+    kernels.softmax(scratch.scores + h * scratch.score_stride, seen);
 
-  for (i32 i = 0; i < shape.group * cache.padded; i++) scratch.out[i] = 0;
+  for (i32 i = 0; i < shape.group * cache.padded; i++)
+    scratch.out[i] = 0;
   seen = 0;
   for (i32 s = 0; s < visible.count; s++) {
     Segment segment = visible.segments[s];
-    values(scratch.scores + seen, scratch.score_stride, shape.group, kv, segment.first, segment.count, scratch.out, cache.padded);
+    values(scratch.scores + seen, scratch.score_stride, shape.group, kv, segment.first, segment.count, scratch.out,
+           cache.padded);
     seen += segment.count;
   }
   for (i32 h = 0; h < shape.group; h++) {
-    for (i32 i = 0; i < cache.head_dim; i++) out[h * cache.head_dim + i] = scratch.out[h * cache.padded + i];
+    for (i32 i = 0; i < cache.head_dim; i++)
+      out[h * cache.head_dim + i] = scratch.out[h * cache.padded + i];
   }
 }
 

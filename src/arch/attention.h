@@ -39,8 +39,8 @@ struct Rotation {
 void fill_rotation(i32 position, const f32* frequency, i32 pairs, f32 scale, Rotation rotation);
 
 struct AttentionShape {
-  i32 group;              // query heads that share a kv head
-  i32 pairs;              // rotated pairs; 2 * pairs <= head_dim
+  i32 group;  // query heads that share a kv head
+  i32 pairs;  // rotated pairs; 2 * pairs <= head_dim
   bool interleaved;
   f32 head_norm_eps;
 };
@@ -52,12 +52,12 @@ struct HeadNorms {
 
 // Work buffers of one thread.
 struct AttentionScratch {
-  f32* x;        // (group, padded)
-  i8* q;         // (group, padded)
-  f32* scales;   // (group)
-  i32* sums;     // (group)
-  f32* scores;   // (group, score_stride)
-  f32* out;      // (group, padded)
+  f32* x;       // (group, padded)
+  i8* q;        // (group, padded)
+  f32* scales;  // (group)
+  i32* sums;    // (group)
+  f32* scores;  // (group, score_stride)
+  f32* out;     // (group, padded)
   i64 score_stride;
 
   void take(Arena& arena, const KvCache& cache, i32 group);

@@ -21,7 +21,8 @@ void Input::finish(const Kernels& kernels, i32 c) const {
   i64 at = static_cast<i64>(c) * stride;
   switch (kind) {
     case Quantization::none:
-      for (i32 i = cols; i < stride; i++) x[at + i] = 0;
+      for (i32 i = cols; i < stride; i++)
+        x[at + i] = 0;
       break;
     case Quantization::token:
       kernels.quantize_token(x + at, cols, stride, q + at, scales + c, sums + c);
@@ -42,7 +43,8 @@ void project(const Kernels& kernels, Threads& threads, const Input& input, i32 c
   Activations a = input.view(0, count);
   bool dequantize = input.f32_activations;
   i32 panels = 0;
-  for (const Projection& p : projections) panels += div_up(p.w->rows, PANEL);
+  for (const Projection& p : projections)
+    panels += div_up(p.w->rows, PANEL);
   // Small chunks, so that a thread that is late delays the others little; one chunk when nobody shares the work.
   i32 chunk = threads.count() == 1 ? panels : max(1, panels / (threads.count() * 16));
   threads.run(div_up(panels, chunk), [&](i32 index, i32) {

@@ -13,7 +13,7 @@ struct Input {
   f32* scales = nullptr;  // (columns, stride / 32)
   i32* sums = nullptr;    // (columns, stride / 32)
   bool f32_activations = false;
-  i32 cols = 0;           // of the vectors in it now
+  i32 cols = 0;  // of the vectors in it now
   i32 stride = 0;
   Quantization kind = Quantization::none;
 
@@ -29,7 +29,7 @@ struct Input {
 
 struct Projection {
   const Matrix* w;
-  f32* y;            // (count, stride), rows padded to a panel
+  f32* y;  // (count, stride), rows padded to a panel
   i64 stride;
 };
 

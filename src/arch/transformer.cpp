@@ -27,22 +27,22 @@ namespace {
 
 struct Shape {
   i32 layers, dim, ffn_dim, heads, kv_heads, head_dim, vocab, context;
-  i32 pairs;             // rotated pairs of a head
-  f32 norm_eps;          // of the layers' norms
+  i32 pairs;     // rotated pairs of a head
+  f32 norm_eps;  // of the layers' norms
   f32 final_norm_eps;
-  f32 rope_scale;        // on cosine and sine
-  bool layer_norm;       // else RMS
-  bool unit_norms;       // an absent layer norm still normalises
-  bool relu2;            // else silu
-  bool interleaved;      // rotary pairs (2i, 2i + 1), else (i, i + pairs)
+  f32 rope_scale;    // on cosine and sine
+  bool layer_norm;   // else RMS
+  bool unit_norms;   // an absent layer norm still normalises
+  bool relu2;        // else silu
+  bool interleaved;  // rotary pairs (2i, 2i + 1), else (i, i + pairs)
 
   i32 q_dim() const { return heads * head_dim; }
   i32 kv_dim() const { return kv_heads * head_dim; }
 };
 
 struct Layer {
-  const f32* attn_norm;      // (dim)
-  Matrix q, k, v;            // (q_dim, dim), (kv_dim, dim) twice
+  const f32* attn_norm;  // (dim)
+  Matrix q, k, v;        // (q_dim, dim), (kv_dim, dim) twice
   const f32 *q_bias, *k_bias, *v_bias, *o_bias;
   HeadNorms head_norms;      // (head_dim)
   const f32* attn_sub_norm;  // (q_dim)
@@ -66,20 +66,20 @@ struct Transformer {
   AttentionShape attention;
   KvCache cache;
   Matrix embed, head;
-  const f32* norm;            // (dim)
-  const f32* inv_freq;        // (pairs)
+  const f32* norm;      // (dim)
+  const f32* inv_freq;  // (pairs)
   Layer* layers;
 
   // Work buffers, one row a column. Row strides are the widths padded to a panel.
   i32 max_columns, max_logits;
   Column* columns;
-  i32* logit_columns;         // (max_logits) column of each logits row
-  f32 *x, *branch;            // residual stream; output of o and of down (dim)
-  f32 *q, *k, *v;             // (q_dim), (kv_dim), (kv_dim)
-  f32* attended;              // (q_dim)
-  f32 *gate, *up;             // (ffn_dim)
-  f32 *cosine, *sine;         // (pairs)
-  Rotation at_sinks;          // the one rotation for the sinks of a window
+  i32* logit_columns;  // (max_logits) column of each logits row
+  f32 *x, *branch;     // residual stream; output of o and of down (dim)
+  f32 *q, *k, *v;      // (q_dim), (kv_dim), (kv_dim)
+  f32* attended;       // (q_dim)
+  f32 *gate, *up;      // (ffn_dim)
+  f32 *cosine, *sine;  // (pairs)
+  Rotation at_sinks;   // the one rotation for the sinks of a window
   Input input;
   AttentionScratch* scratch;  // one a thread
 
@@ -87,7 +87,9 @@ struct Transformer {
   i64 q_stride() const { return align_up(shape.q_dim(), PANEL); }
   i64 kv_stride() const { return align_up(shape.kv_dim(), PANEL); }
   i64 ffn_stride() const { return align_up(shape.ffn_dim, PANEL); }
-  Rotation rotation(i32 c) const { return {cosine + static_cast<i64>(c) * shape.pairs, sine + static_cast<i64>(c) * shape.pairs}; }
+  Rotation rotation(i32 c) const {
+    return {cosine + static_cast<i64>(c) * shape.pairs, sine + static_cast<i64>(c) * shape.pairs};
+  }
 };
 
 Status read_choice(const ModelFile& file, Text key, Text first, Text second, bool* is_second) {
@@ -299,8 +301,8 @@ void attention_block(Transformer& t, const Layer& layer, i32 index, const Kernel
   i32 group_dim = t.attention.group * s.head_dim;
   threads.run(n * s.kv_heads, [&](i32 chunk, i32 thread) {
     i32 c = chunk / s.kv_heads, h = chunk % s.kv_heads;
-    attend(kernels, t.cache, t.attention, layer.head_norms, t.cache.head(t.columns[c].state, index, h), t.columns[c].position,
-           t.rotation(c), t.at_sinks, t.scratch[thread], t.q + c * t.q_stride() + h * group_dim,
+    attend(kernels, t.cache, t.attention, layer.head_norms, t.cache.head(t.columns[c].state, index, h),
+           t.columns[c].position, t.rotation(c), t.at_sinks, t.scratch[thread], t.q + c * t.q_stride() + h * group_dim,
            t.attended + c * t.q_stride() + h * group_dim);
   });
 
@@ -363,7 +365,8 @@ Status head(const Model& model, Transformer& t, const Kernels& kernels, Threads&
   project(kernels, threads, t.input, logits, {projection, 1});
   for (i32 row = 0; row < logits; row++) {
     if (!kernels.all_finite(model.logits + row * model.logits_stride, s.vocab)) {
-      return failed("the output head gave logits that are not finite at position ", t.columns[t.logit_columns[row]].position);
+      return failed("the output head gave logits that are not finite at position ",
+                    t.columns[t.logit_columns[row]].position);
     }
   }
   return {};
@@ -381,7 +384,8 @@ Status forward(const Model& model, const Kernels& kernels, Threads& threads, Spa
   }
   for (i32 c = 0; c < n; c++) {
     if (t.columns[c].bad_layer >= 0) {
-      return failed("layer ", t.columns[c].bad_layer, " gave values that are not finite at position ", t.columns[c].position);
+      return failed("layer ", t.columns[c].bad_layer, " gave values that are not finite at position ",
+                    t.columns[c].position);
     }
   }
   return logits ? head(model, t, kernels, threads, logits) : Status();

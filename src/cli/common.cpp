@@ -39,8 +39,8 @@ static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
   watch_map(map);
   ModelFile file;
   if (Status status = file.open(map); !status.ok()) {
-    return bad_model("--tokenizer ", path, ": ", status.text(),
-                     " (`edgellm-convert ", path, " NAME.tm2` makes a file that can be used here)");
+    return bad_model("--tokenizer ", path, ": ", status.text(), " (`edgellm-convert ", path,
+                     " NAME.tm2` makes a file that can be used here)");
   }
   *section = file.tokenizer();
   return section->count ? Status() : bad_model("--tokenizer ", path, ": the file has no tokenizer");
@@ -61,7 +61,8 @@ static Status rewarding_threads(i32* best) {
     if (rates[n] > top) top = rates[n];
   }
   release_memory(buffer);
-  for (*best = 1; rates[*best] < 0.97 * top;) (*best)++;
+  for (*best = 1; rates[*best] < 0.97 * top;)
+    (*best)++;
   return {};
 }
 
@@ -97,14 +98,16 @@ Status seal_for(const Options& options, u32 extra) {
 Status prompt_ids(Engine& engine, Text text, Span<const i32>* ids) {
   i32 count = 0;
   if (engine.has_tokenizer) {
-    EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = true, .parse_special = false}, engine.text_workspace, engine.text_ids, &count));
+    EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = true, .parse_special = false}, engine.text_workspace,
+                                        engine.text_ids, &count));
     if (count == 0) return failed("the prompt is empty, and the model names no first token; give one with -i");
     *ids = engine.text_ids.slice(0, count);
     return {};
   }
   // Without a tokenizer the text is a list of ids.
   char list[4096];
-  if (text.size >= static_cast<i64>(sizeof list)) return failed("the model has no tokenizer, and the list of ids is too long");
+  if (text.size >= static_cast<i64>(sizeof list))
+    return failed("the model has no tokenizer, and the list of ids is too long");
   memcpy(list, text.data, static_cast<size_t>(text.size));
   list[text.size] = 0;
   struct Target {
@@ -112,10 +115,13 @@ Status prompt_ids(Engine& engine, Text text, Span<const i32>* ids) {
     i32 count;
   } target = {engine, 0};
   if (engine.bos >= 0 && text.size == 0) engine.text_ids[target.count++] = engine.bos;
-  EDGELLM_TRY(parse_list("the model has no tokenizer; ids", list, [](void* context, i32 id) {
-    Target& to = *static_cast<Target*>(context);
-    if (to.count < to.engine.text_ids.count) to.engine.text_ids[to.count++] = id;
-  }, &target));
+  EDGELLM_TRY(parse_list(
+      "the model has no tokenizer; ids", list,
+      [](void* context, i32 id) {
+        Target& to = *static_cast<Target*>(context);
+        if (to.count < to.engine.text_ids.count) to.engine.text_ids[to.count++] = id;
+      },
+      &target));
   *ids = engine.text_ids.slice(0, target.count);
   return target.count ? Status() : failed("the model has no tokenizer and names no first id: give ids with -i 1,2,3");
 }
@@ -135,6 +141,8 @@ const char* bundled_model() {
   return nullptr;
 }
 
-void note_hash(u64 hash) { note("logits hash: ", Hex{hash, 16}, "\n"); }
+void note_hash(u64 hash) {
+  note("logits hash: ", Hex{hash, 16}, "\n");
+}
 
 }  // namespace edgellm

@@ -19,9 +19,11 @@ namespace {
 
 f64 nll(const f32* logits, i32 vocab, i32 target) {
   f32 top = logits[0];
-  for (i32 i = 1; i < vocab; i++) top = logits[i] > top ? logits[i] : top;
+  for (i32 i = 1; i < vocab; i++)
+    top = logits[i] > top ? logits[i] : top;
   f64 sum = 0;
-  for (i32 i = 0; i < vocab; i++) sum += static_cast<f64>(exp32(logits[i] - top));
+  for (i32 i = 0; i < vocab; i++)
+    sum += static_cast<f64>(exp32(logits[i] - top));
   return log(sum) - static_cast<f64>(logits[target] - top);
 }
 
@@ -57,14 +59,16 @@ Status score(Engine& engine, Span<const i32> ids, i32* top, Score* result) {
 Status score_text(Engine& engine, Text text, i32 most, Span<i32> window, Score* result) {
   i32 count = 0;
   if (!engine.has_tokenizer) return failed("the model has no tokenizer: give --ids");
-  EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = false, .parse_special = false}, engine.text_workspace, engine.text_ids, &count));
+  EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = false, .parse_special = false}, engine.text_workspace,
+                                      engine.text_ids, &count));
   Span<i32> ids = engine.text_ids.slice(0, count);
   bool bos = engine.bos >= 0;
   for (i64 at = 0; at < count && (most == 0 || result->tokens < most);) {
     i64 n = min<i64>(count - at, window.count - bos);
     if (most) n = min<i64>(n, most - result->tokens + !bos);
     if (bos) window[0] = engine.bos;
-    for (i64 i = 0; i < n; i++) window[bos + i] = ids[at + i];
+    for (i64 i = 0; i < n; i++)
+      window[bos + i] = ids[at + i];
     EDGELLM_TRY(score(engine, window.slice(0, n + bos), nullptr, result));
     at += n;
   }
@@ -77,8 +81,8 @@ void print_score(const Options& options, const Score& s, const i32* top, i64 top
   f64 speed = static_cast<f64>(s.tokens) / seconds;
   Output out(STDOUT);
   if (!options.json) {
-    print("mean nll ", Fixed{mean, 6}, " nats, perplexity ", Fixed{perplexity, 4}, ", ", s.tokens, " tokens, ", Fixed{per_byte, 6},
-          " nats a byte, ", Fixed{speed, 1}, " tok/s\n");
+    print("mean nll ", Fixed{mean, 6}, " nats, perplexity ", Fixed{perplexity, 4}, ", ", s.tokens, " tokens, ",
+          Fixed{per_byte, 6}, " nats a byte, ", Fixed{speed, 1}, " tok/s\n");
     return;
   }
   out.add("{\"mean_nll\":");
@@ -113,7 +117,8 @@ Status eval_ids(Options& options, Engine& engine, Span<i32> ids, Span<i32> top, 
   print_score(options, result, top.data, ids.count, static_cast<f64>(now_ns() - start) / 1e9);
   i32 row = static_cast<i32>((ids.count - 1) % engine.limits.logits);
   if (options.hash) note_hash(logits_hash(engine, row));
-  Text bytes(reinterpret_cast<const char*>(logits_row(engine, row)), i64{engine.model.vocab} * static_cast<i64>(sizeof(f32)));
+  Text bytes(reinterpret_cast<const char*>(logits_row(engine, row)),
+             i64{engine.model.vocab} * static_cast<i64>(sizeof(f32)));
   return file < 0 || write_all(file, bytes) ? Status() : failed("--logits ", options.logits_file, ": cannot be written");
 }
 

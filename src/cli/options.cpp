@@ -10,7 +10,9 @@ namespace {
 
 constexpr u32 LOADS = RUN | BENCH | EVAL | SELFTEST;  // commands that run a model
 
-bool digit(char c) { return c >= '0' && c <= '9'; }
+bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // A whole decimal number up to `most`; false for anything else.
 bool parse_whole(const char* text, u64 most, u64* value) {
@@ -100,15 +102,32 @@ using O = Options&;
 using S = const char*;
 
 const Option OPTIONS[] = {
-    {"-i", "PROMPT", RUN | TOKENIZE, "the text to go on from", [](O o, S, S v) -> Status { o.prompt = v; return {}; }},
-    {"-f", "FILE", RUN | TOKENIZE, "read the text from a file", [](O o, S, S v) -> Status { o.text_file = v; return {}; }},
-    {"-", nullptr, RUN | TOKENIZE, "read the text from standard input", [](O o, S, S) -> Status { o.from_stdin = true; return {}; }},
+    {"-i", "PROMPT", RUN | TOKENIZE, "the text to go on from",
+     [](O o, S, S v) -> Status {
+       o.prompt = v;
+       return {};
+     }},
+    {"-f", "FILE", RUN | TOKENIZE, "read the text from a file",
+     [](O o, S, S v) -> Status {
+       o.text_file = v;
+       return {};
+     }},
+    {"-", nullptr, RUN | TOKENIZE, "read the text from standard input",
+     [](O o, S, S) -> Status {
+       o.from_stdin = true;
+       return {};
+     }},
     {"-n", "N", RUN | BENCH, "tokens to make (run 32, bench 64)",
-     [](O o, S n, S v) -> Status { o.count_given = true; return set_number(n, v, 0, 1 << 30, &o.generate.count); }},
+     [](O o, S n, S v) -> Status {
+       o.count_given = true;
+       return set_number(n, v, 0, 1 << 30, &o.generate.count);
+     }},
     {"-t", "T", RUN, "temperature (0.7); 0 is greedy",
      [](O o, S n, S v) -> Status { return set_float(n, v, 0, 100, &o.generate.sampling.temperature); }},
-    {"-p", "P", RUN, "top-p (0.9)", [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.top_p); }},
-    {"-k", "K", RUN, "top-k (0: all)", [](O o, S n, S v) -> Status { return set_number(n, v, 0, 1 << 24, &o.generate.sampling.top_k); }},
+    {"-p", "P", RUN, "top-p (0.9)",
+     [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.top_p); }},
+    {"-k", "K", RUN, "top-k (0: all)",
+     [](O o, S n, S v) -> Status { return set_number(n, v, 0, 1 << 24, &o.generate.sampling.top_k); }},
     {"-s", "SEED", RUN, "seed of the draws; without it one is drawn and printed",
      [](O o, S n, S v) -> Status {
        o.seed_given = true;
@@ -127,23 +146,51 @@ const Option OPTIONS[] = {
     {"--pace", "R", RUN, "R tokens a second on absolute deadlines; missed ones are counted",
      [](O o, S n, S v) -> Status { return set_real(n, v, 0.01, 10000, &o.generate.pace); }},
     {"--realtime", nullptr, RUN, "fixed-priority scheduling, memory pinned; only with --pace",
-     [](O o, S, S) -> Status { o.realtime = true; return {}; }},
-    {"--text", "FILE", EVAL, "the text to score", [](O o, S, S v) -> Status { o.text_file = v; return {}; }},
-    {"--ids", "1,2,3", EVAL | DETOKENIZE, "token ids", [](O o, S, S v) -> Status { o.ids = v; return {}; }},
-    {"--max-tokens", "N", EVAL, "score at most N tokens", [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 30, &o.max_tokens); }},
+     [](O o, S, S) -> Status {
+       o.realtime = true;
+       return {};
+     }},
+    {"--text", "FILE", EVAL, "the text to score",
+     [](O o, S, S v) -> Status {
+       o.text_file = v;
+       return {};
+     }},
+    {"--ids", "1,2,3", EVAL | DETOKENIZE, "token ids",
+     [](O o, S, S v) -> Status {
+       o.ids = v;
+       return {};
+     }},
+    {"--max-tokens", "N", EVAL, "score at most N tokens",
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 30, &o.max_tokens); }},
     {"--logits", "FILE", EVAL, "write the last logits, f32 little endian (with --ids)",
-     [](O o, S, S v) -> Status { o.logits_file = v; return {}; }},
-    {"--prompt-tokens", "N", BENCH, "tokens of the prompt (64)", [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.bench_prompt); }},
-    {"--at", "0,1024", BENCH, "positions at which decoding is timed (0)", [](O o, S, S v) -> Status { o.bench_at = v; return {}; }},
-    {"--repeat", "N", BENCH, "repetitions; medians are reported (3)", [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1000, &o.repeat); }},
-    {"--json", nullptr, BENCH | EVAL | INFO, "figures as JSON on standard output", [](O o, S, S) -> Status { o.json = true; return {}; }},
+     [](O o, S, S v) -> Status {
+       o.logits_file = v;
+       return {};
+     }},
+    {"--prompt-tokens", "N", BENCH, "tokens of the prompt (64)",
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.bench_prompt); }},
+    {"--at", "0,1024", BENCH, "positions at which decoding is timed (0)",
+     [](O o, S, S v) -> Status {
+       o.bench_at = v;
+       return {};
+     }},
+    {"--repeat", "N", BENCH, "repetitions; medians are reported (3)",
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1000, &o.repeat); }},
+    {"--json", nullptr, BENCH | EVAL | INFO, "figures as JSON on standard output",
+     [](O o, S, S) -> Status {
+       o.json = true;
+       return {};
+     }},
     {"--threads", "N|auto", LOADS | INFO, "threads (one a performance core); auto measures what the memory rewards",
      [](O o, S n, S v) -> Status {
        o.threads_auto = strcmp(v, "auto") == 0;
        return o.threads_auto ? Status() : set_number(n, v, 1, Threads::MAX, &o.engine.threads);
      }},
     {"--isa", "NAME", LOADS | INFO, "kernel set; `info` lists them (the best the CPU has)",
-     [](O o, S, S v) -> Status { o.engine.isa = v; return {}; }},
+     [](O o, S, S v) -> Status {
+       o.engine.isa = v;
+       return {};
+     }},
     {"--ctx", "N", LOADS, "positions to hold (the model's, at most 2048)",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.engine.context); }},
     {"--window", "W", LOADS, "see the first 4 and the last W positions; the text may go on for ever",
@@ -157,9 +204,21 @@ const Option OPTIONS[] = {
      }},
     {"--activations", "int8|f32", LOADS, "f32: no quantisation of activations, for checking",
      [](O o, S n, S v) -> Status { return set_bool(n, v, "int8", "f32", &o.engine.f32_activations); }},
-    {"--mlock", nullptr, LOADS, "pin weights and memory in RAM", [](O o, S, S) -> Status { o.engine.lock = true; return {}; }},
-    {"--prefault", nullptr, LOADS, "read the weights before the first token", [](O o, S, S) -> Status { o.engine.prefault = true; return {}; }},
-    {"--hash", nullptr, LOADS, "print a hash of the last logits", [](O o, S, S) -> Status { o.hash = true; return {}; }},
+    {"--mlock", nullptr, LOADS, "pin weights and memory in RAM",
+     [](O o, S, S) -> Status {
+       o.engine.lock = true;
+       return {};
+     }},
+    {"--prefault", nullptr, LOADS, "read the weights before the first token",
+     [](O o, S, S) -> Status {
+       o.engine.prefault = true;
+       return {};
+     }},
+    {"--hash", nullptr, LOADS, "print a hash of the last logits",
+     [](O o, S, S) -> Status {
+       o.hash = true;
+       return {};
+     }},
     {"--seal", "yes|no|require", LOADS, "refuse system calls that generation does not need (yes)",
      [](O o, S n, S v) -> Status {
        const char* words[] = {"yes", "no", "require"};
@@ -168,14 +227,33 @@ const Option OPTIONS[] = {
        o.seal = static_cast<SealMode>(index);
        return {};
      }},
-    {"--check", nullptr, LOADS | INFO, "read the whole file and compare its checksum", [](O o, S, S) -> Status { o.engine.check = true; return {}; }},
+    {"--check", nullptr, LOADS | INFO, "read the whole file and compare its checksum",
+     [](O o, S, S) -> Status {
+       o.engine.check = true;
+       return {};
+     }},
     {"--tokenizer", "FILE", LOADS | TOKENIZE | DETOKENIZE, "a model file whose tokenizer serves one that has none",
-     [](O o, S, S v) -> Status { o.tokenizer_file = v; return {}; }},
+     [](O o, S, S v) -> Status {
+       o.tokenizer_file = v;
+       return {};
+     }},
     {"--rope", "half|interleaved", LOADS, "rotary pairs of a TM2 version 1 file (interleaved)",
      [](O o, S n, S v) -> Status { return set_bool(n, v, "interleaved", "half", &o.engine.half_rope); }},
-    {"--verbose", nullptr, LOADS, "say more on standard error", [](O o, S, S) -> Status { o.verbose = true; return {}; }},
-    {"--version", nullptr, ALL_COMMANDS, "print the version", [](O o, S, S) -> Status { o.version = true; return {}; }},
-    {"--help", nullptr, ALL_COMMANDS, "print this", [](O o, S, S) -> Status { o.help = true; return {}; }},
+    {"--verbose", nullptr, LOADS, "say more on standard error",
+     [](O o, S, S) -> Status {
+       o.verbose = true;
+       return {};
+     }},
+    {"--version", nullptr, ALL_COMMANDS, "print the version",
+     [](O o, S, S) -> Status {
+       o.version = true;
+       return {};
+     }},
+    {"--help", nullptr, ALL_COMMANDS, "print this",
+     [](O o, S, S) -> Status {
+       o.help = true;
+       return {};
+     }},
 };
 
 struct Command {
@@ -185,8 +263,13 @@ struct Command {
 };
 
 const Command COMMANDS[] = {
-    {"run", RUN, true},           {"bench", BENCH, false},       {"eval", EVAL, true},             {"info", INFO, false},
-    {"selftest", SELFTEST, false}, {"tokenize", TOKENIZE, true}, {"detokenize", DETOKENIZE, true},
+    {"run", RUN, true},
+    {"bench", BENCH, false},
+    {"eval", EVAL, true},
+    {"info", INFO, false},
+    {"selftest", SELFTEST, false},
+    {"tokenize", TOKENIZE, true},
+    {"detokenize", DETOKENIZE, true},
 };
 
 const Command& command_of(u32 bit) {
@@ -274,7 +357,8 @@ Status parse_list(const char* what, const char* list, void (*add)(void* context,
   while (*list) {
     char item[16] = "";
     i32 size = 0;
-    while (*list && *list != ',' && size < 15) item[size++] = *list++;
+    while (*list && *list != ',' && size < 15)
+      item[size++] = *list++;
     item[size] = 0;
     u64 number;
     if (!parse_whole(item, 1u << 30, &number) || (*list == ',' && !list[1])) {
@@ -299,7 +383,8 @@ void print_help() {
     char left[48];
     Writer writer(left);
     write(writer, "  ", option.name, option.argument ? " " : "", option.argument ? option.argument : "");
-    while (writer.text().size < 26) writer.add(' ');
+    while (writer.text().size < 26)
+      writer.add(' ');
     bool everywhere = (option.commands & LOADS) == LOADS;
     char right[64] = "";
     Writer commands(right);

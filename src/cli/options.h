@@ -21,17 +21,17 @@ struct Options {
   u32 command = RUN;
   EngineOptions engine;
   GenerateOptions generate;
-  const char* prompt = nullptr;         // -i
-  const char* text_file = nullptr;      // -f, --text
-  bool from_stdin = false;              // -
-  const char* ids = nullptr;            // --ids 1,2,3
-  const char* logits_file = nullptr;    // --logits
+  const char* prompt = nullptr;       // -i
+  const char* text_file = nullptr;    // -f, --text
+  bool from_stdin = false;            // -
+  const char* ids = nullptr;          // --ids 1,2,3
+  const char* logits_file = nullptr;  // --logits
   const char* tokenizer_file = nullptr;
-  i32 max_tokens = 0;                   // eval: 0 is all
-  i32 bench_prompt = 64;                // --prompt-tokens
-  const char* bench_at = "0";           // --at 0,1024
+  i32 max_tokens = 0;          // eval: 0 is all
+  i32 bench_prompt = 64;       // --prompt-tokens
+  const char* bench_at = "0";  // --at 0,1024
   i32 repeat = 3;
-  bool count_given = false;             // -n
+  bool count_given = false;  // -n
   bool seed_given = false;
   bool threads_auto = false;
   bool realtime = false;

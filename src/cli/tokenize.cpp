@@ -32,7 +32,8 @@ Status tokenize_command(Options& options) {
   EDGELLM_TRY(take_memory(ids_at + most * static_cast<i64>(sizeof(i32)), {}, &block));
   Span<i32> ids = {reinterpret_cast<i32*>(block.data + ids_at), most};
   i32 count;
-  EDGELLM_TRY(tokenizer.encode(text, {.add_bos = true, .parse_special = false}, block.slice(0, workspace_bytes), ids, &count));
+  EDGELLM_TRY(
+      tokenizer.encode(text, {.add_bos = true, .parse_special = false}, block.slice(0, workspace_bytes), ids, &count));
   Output out(STDOUT);
   for (i32 i = 0; i < count; i++) {
     if (i) out.add(",");
@@ -46,13 +47,18 @@ Status detokenize_command(Options& options) {
   Tokenizer tokenizer;
   EDGELLM_TRY(open_tokenizer(options, &tokenizer));
   Decoder decoder(tokenizer);
-  EDGELLM_TRY(parse_list("--ids", options.ids, [](void* context, i32 id) {
-    Decoder& to = *static_cast<Decoder*>(context);
-    to.push(id);
-    for (Text text; (text = to.take()).size != 0;) print(text);
-  }, &decoder));
+  EDGELLM_TRY(parse_list(
+      "--ids", options.ids,
+      [](void* context, i32 id) {
+        Decoder& to = *static_cast<Decoder*>(context);
+        to.push(id);
+        for (Text text; (text = to.take()).size != 0;)
+          print(text);
+      },
+      &decoder));
   decoder.finish();
-  for (Text text; (text = decoder.take()).size != 0;) print(text);
+  for (Text text; (text = decoder.take()).size != 0;)
+    print(text);
   print("\n");
   return {};
 }

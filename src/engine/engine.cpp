@@ -133,7 +133,8 @@ Status set_limits(const EngineOptions& options, Engine* engine) {
 
 void Session::remember(i32 id) {
   if (recent_count == 2 * REPEAT_SPAN) {
-    for (i32 i = 0; i < REPEAT_SPAN; i++) recent[i] = recent[REPEAT_SPAN + i];
+    for (i32 i = 0; i < REPEAT_SPAN; i++)
+      recent[i] = recent[REPEAT_SPAN + i];
     recent_count = REPEAT_SPAN;
   }
   recent[recent_count++] = id;
@@ -214,7 +215,8 @@ Status forward(Engine& engine, Span<const Step> steps) {
     left -= columns;
   }
   for (const Step& step : steps) {
-    for (i64 i = max<i64>(0, step.ids.count - REPEAT_SPAN); i < step.ids.count; i++) step.session->remember(step.ids[i]);
+    for (i64 i = max<i64>(0, step.ids.count - REPEAT_SPAN); i < step.ids.count; i++)
+      step.session->remember(step.ids[i]);
   }
   return {};
 }

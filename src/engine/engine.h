@@ -10,28 +10,29 @@ namespace edgellm {
 
 struct EngineOptions {
   const char* path = nullptr;
-  const char* isa = nullptr;       // null: the best the CPU has
-  i32 threads = 0;                 // 0: as many as the machine rewards
-  i32 context = 0;                 // 0: min(model's, 2048)
-  i32 window = 0;                  // 0: none
+  const char* isa = nullptr;  // null: the best the CPU has
+  i32 threads = 0;            // 0: as many as the machine rewards
+  i32 context = 0;            // 0: min(model's, 2048)
+  i32 window = 0;             // 0: none
   KvFormat kv = KvFormat::I8;
   bool f32_activations = false;
-  bool half_rope = false;          // of version 1 files
-  bool check = false;              // read the whole file and compare its checksum
-  bool lock = false;               // pin weights and memory in RAM
-  bool prefault = false;           // read the weights before the first token
-  Span<const u8> tokenizer;        // a tokenizer section for files that have none; empty: the file's own
+  bool half_rope = false;    // of version 1 files
+  bool check = false;        // read the whole file and compare its checksum
+  bool lock = false;         // pin weights and memory in RAM
+  bool prefault = false;     // read the weights before the first token
+  Span<const u8> tokenizer;  // a tokenizer section for files that have none; empty: the file's own
   i32 sessions = 1;
-  i32 columns = 64;                // tokens of one forward pass
-  i32 logits = 1;                  // logits rows of one pass; at least `sessions`
-  i64 text_bytes = 0;              // the longest text that will be tokenized
+  i32 columns = 64;    // tokens of one forward pass
+  i32 logits = 1;      // logits rows of one pass; at least `sessions`
+  i64 text_bytes = 0;  // the longest text that will be tokenized
 };
 
 struct Session {
-  u8* state = nullptr;   // Model::state_bytes, flat, no pointers
-  i32 position = 0;      // of the next token
+  u8* state = nullptr;  // Model::state_bytes, flat, no pointers
+  i32 position = 0;     // of the next token
   i32 recent_count = 0;
-  i32* recent = nullptr;  // (2 * REPEAT_SPAN) the last ids of the timeline, at least REPEAT_SPAN of them if there are so many
+  i32* recent =
+      nullptr;  // (2 * REPEAT_SPAN) the last ids of the timeline, at least REPEAT_SPAN of them if there are so many
 
   void remember(i32 id);
 };
@@ -44,7 +45,7 @@ struct Step {
 };
 
 struct Engine {
-  Span<const u8> map;        // the file as it is on disk
+  Span<const u8> map;  // the file as it is on disk
   ModelFile file;
   Kernels kernels;
   Threads threads;
@@ -52,10 +53,10 @@ struct Engine {
   Model model;
   Tokenizer tokenizer;
   bool has_tokenizer = false;
-  bool legacy = false;       // a version 1 file, repacked in memory
-  i32 bos = -1;              // id put before a prompt, -1: none
+  bool legacy = false;  // a version 1 file, repacked in memory
+  i32 bos = -1;         // id put before a prompt, -1: none
   Span<const u32> stop_ids;
-  i64 arena_bytes = 0;       // all memory taken, but for the map
+  i64 arena_bytes = 0;  // all memory taken, but for the map
 
   Session* sessions = nullptr;  // (limits' count)
   Item* items = nullptr;        // (columns)
@@ -74,7 +75,9 @@ Status open_engine(const EngineOptions& options, Engine* engine);
 // most min(columns, logits) ids. Too long for the context is an error, and nothing is run.
 Status forward(Engine& engine, Span<const Step> steps);
 
-inline f32* logits_row(const Engine& engine, i32 row) { return engine.model.logits + row * engine.model.logits_stride; }
+inline f32* logits_row(const Engine& engine, i32 row) {
+  return engine.model.logits + row * engine.model.logits_stride;
+}
 
 // XXH64 of a row of logits.
 u64 logits_hash(const Engine& engine, i32 row);

@@ -25,7 +25,8 @@ struct Printer {
     if (!stopped) stopped = stop.push(piece, give, this);
   }
   void drain() {
-    for (Text piece; (piece = decoder.take()).size != 0;) text(piece);
+    for (Text piece; (piece = decoder.take()).size != 0;)
+      text(piece);
   }
   void id(i32 token) {
     if (engine.has_tokenizer) {
@@ -57,14 +58,14 @@ Status keep_pace(const GenerateOptions& options, i64 busy, i64 deadline, i64 per
   constexpr i32 SETTLED = 16;  // tokens after which the duty is judged
   f64 duty = static_cast<f64>(result->busy_ns) / (static_cast<f64>(period) * result->count);
   if (result->count < SETTLED || duty <= options.most_duty) return {};
-  return failed("the pace needs ", Fixed{duty * 100, 0}, " % of the time for computing, at most ", Fixed{options.most_duty * 100, 0},
-                " % may be used; take a lower --pace");
+  return failed("the pace needs ", Fixed{duty * 100, 0}, " % of the time for computing, at most ",
+                Fixed{options.most_duty * 100, 0}, " % may be used; take a lower --pace");
 }
 
 }  // namespace
 
-Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink, void* context,
-                Generated* result) {
+Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink,
+                void* context, Generated* result) {
   Printer printer = {.engine = engine, .stop = options.stop, .sink = sink, .context = context, .decoder = {}};
   if (engine.has_tokenizer) printer.decoder = Decoder(engine.tokenizer, {.specials = false, .continues = true});
   *result = {};

@@ -8,7 +8,7 @@ namespace edgellm {
 
 struct GenerateOptions {
   SamplingOptions sampling;
-  i32 count = 32;                // ids to make at most
+  i32 count = 32;  // ids to make at most
   StopStrings stop;
   bool ignore_stop_ids = false;  // for benchmarks
   bool hash = false;             // fill Generated::last_hash
@@ -21,11 +21,11 @@ enum class Ending : u8 { length, stop_id, stop_string, interrupted, sink_closed 
 struct Generated {
   i32 count = 0;
   Ending ending = Ending::length;
-  i32 missed_deadlines = 0;      // with a pace
-  i64 busy_ns = 0;               // with a pace: computing, not waiting
-  u64 last_hash = 0;             // XXH64 of the last logits
-  i64 prompt_ns = 0;             // until the first logits
-  i64 decode_ns = 0;             // for the ids after the first
+  i32 missed_deadlines = 0;  // with a pace
+  i64 busy_ns = 0;           // with a pace: computing, not waiting
+  u64 last_hash = 0;         // XXH64 of the last logits
+  i64 prompt_ns = 0;         // until the first logits
+  i64 decode_ns = 0;         // for the ids after the first
 };
 
 // Where text goes, piece by piece, always whole characters. False: nobody listens any more.
@@ -33,7 +33,7 @@ using TextSink = bool (*)(void* context, Text text);
 
 // Runs `prompt` through the session, then makes up to `count` ids, each given to the sink as text (as " 12 34" where the model
 // has no tokenizer). Afterwards the session holds the prompt and all ids made but the last.
-Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink, void* context,
-                Generated* result);
+Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink,
+                void* context, Generated* result);
 
 }  // namespace edgellm

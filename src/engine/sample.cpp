@@ -10,7 +10,8 @@ void penalise(f32* logits, i32 vocab, f32 penalty, Span<const i32> recent) {
   i64 from = max<i64>(0, recent.count - REPEAT_SPAN);
   for (i64 i = from; i < recent.count; i++) {
     bool seen = false;
-    for (i64 j = from; j < i; j++) seen |= recent[j] == recent[i];
+    for (i64 j = from; j < i; j++)
+      seen |= recent[j] == recent[i];
     if (seen || recent[i] >= vocab) continue;
     f32& logit = logits[recent[i]];
     logit = logit > 0 ? logit / penalty : logit * penalty;
@@ -18,7 +19,9 @@ void penalise(f32* logits, i32 vocab, f32 penalty, Span<const i32> recent) {
 }
 
 // More probable, or as probable with the lower id.
-bool before(const f32* p, i32 a, i32 b) { return p[a] > p[b] || (p[a] == p[b] && a < b); }
+bool before(const f32* p, i32 a, i32 b) {
+  return p[a] > p[b] || (p[a] == p[b] && a < b);
+}
 
 void sift_down(const f32* p, i32* heap, i32 count, i32 root) {
   for (;;) {
@@ -39,11 +42,12 @@ void sift_down(const f32* p, i32* heap, i32 count, i32 root) {
 struct Ranking {
   const f32* p;
   i32* ids;
-  i32 all;    // candidates
+  i32 all;  // candidates
   i32 taken;
 
   Ranking(const f32* probabilities, i32* candidates, i32 count) : p(probabilities), ids(candidates), all(count), taken(0) {
-    for (i32 i = count / 2 - 1; i >= 0; i--) sift_down(p, ids, count, i);
+    for (i32 i = count / 2 - 1; i >= 0; i--)
+      sift_down(p, ids, count, i);
   }
   i32 take() {
     i32 last = all - ++taken, top = ids[0];
@@ -57,7 +61,8 @@ struct Ranking {
 
 f64 sum(const f32* p, const i32* ids, i32 count) {
   f64 total = 0;
-  for (i32 i = 0; i < count; i++) total += static_cast<f64>(p[ids[i]]);
+  for (i32 i = 0; i < count; i++)
+    total += static_cast<f64>(p[ids[i]]);
   return total;
 }
 
@@ -74,14 +79,15 @@ i32 draw(const f32* p, i32 count, f64 mass, f64 u, IdAt id_at) {
 
 }  // namespace
 
-i32 sample(const Kernels& kernels, f32* logits, i32 vocab, const SamplingOptions& options, Span<const i32> recent, i64 position,
-           i32* order) {
+i32 sample(const Kernels& kernels, f32* logits, i32 vocab, const SamplingOptions& options, Span<const i32> recent,
+           i64 position, i32* order) {
   if (options.repeat_penalty != 1) penalise(logits, vocab, options.repeat_penalty, recent);
   i32 best = kernels.argmax(logits, vocab);
   if (options.temperature == 0 || best < 0) return best;
 
   f32 top = logits[best];
-  for (i32 id = 0; id < vocab; id++) logits[id] = (logits[id] - top) / options.temperature;
+  for (i32 id = 0; id < vocab; id++)
+    logits[id] = (logits[id] - top) / options.temperature;
   kernels.softmax(logits, vocab);
   const f32* p = logits;
 
@@ -101,7 +107,8 @@ i32 sample(const Kernels& kernels, f32* logits, i32 vocab, const SamplingOptions
   if (options.top_k > 0) {
     kept = min(count, options.top_k);
     mass = 0;
-    for (i32 i = 0; i < kept; i++) mass += static_cast<f64>(p[ranking.take()]);
+    for (i32 i = 0; i < kept; i++)
+      mass += static_cast<f64>(p[ranking.take()]);
   }
   f64 nucleus = 0;
   i32 size = 0;

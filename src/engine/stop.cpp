@@ -21,7 +21,8 @@ bool StopStrings::push_byte(char byte) {
   bool stop = false;
   for (i32 i = 0; i < count_; i++) {
     i64& matched = matched_[i];
-    while (matched > 0 && strings_[i][matched] != byte) matched = border(strings_[i], matched);
+    while (matched > 0 && strings_[i][matched] != byte)
+      matched = border(strings_[i], matched);
     if (strings_[i][matched] == byte) matched++;
     stop |= matched == strings_[i].size;
   }
@@ -31,7 +32,8 @@ bool StopStrings::push_byte(char byte) {
 // Bytes at the end of the stream that may be the beginning of a stop string.
 i64 StopStrings::undecided() const {
   i64 longest = 0;
-  for (i32 i = 0; i < count_; i++) longest = max(longest, matched_[i]);
+  for (i32 i = 0; i < count_; i++)
+    longest = max(longest, matched_[i]);
   return longest;
 }
 
@@ -47,7 +49,8 @@ bool StopStrings::push(Text text, Sink sink, void* context) {
     i64 keep = undecided();
     if (held_count_ > keep) {
       sink(context, {held_, held_count_ - keep});
-      for (i64 j = 0; j < keep; j++) held_[j] = held_[held_count_ - keep + j];
+      for (i64 j = 0; j < keep; j++)
+        held_[j] = held_[held_count_ - keep + j];
       held_count_ = keep;
     }
     if (stop) {

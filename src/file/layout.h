@@ -6,25 +6,25 @@
 
 namespace edgellm {
 
-constexpr u32 MAGIC_TM2 = 0x02324d54;   // "TM2\2"
-constexpr u32 MAGIC_SRN = 0x024e5253;   // "SRN\2"
-constexpr u32 FILE_ALIGNMENT = 64;      // of every section and of all tensor data
+constexpr u32 MAGIC_TM2 = 0x02324d54;  // "TM2\2"
+constexpr u32 MAGIC_SRN = 0x024e5253;  // "SRN\2"
+constexpr u32 FILE_ALIGNMENT = 64;     // of every section and of all tensor data
 constexpr i32 MAX_TENSOR_NAME = 63;
 constexpr i32 MAX_RANK = 4;
 
 struct FileHeader {
   u32 magic;
-  u32 header_bytes;        // 64
-  u64 file_bytes;          // of the whole file
-  u32 metadata_offset;     // multiple of 64
+  u32 header_bytes;     // 64
+  u64 file_bytes;       // of the whole file
+  u32 metadata_offset;  // multiple of 64
   u32 metadata_bytes;
-  u32 tensor_offset;       // multiple of 64
+  u32 tensor_offset;  // multiple of 64
   u32 tensor_count;
-  u64 tokenizer_offset;    // multiple of 64; 0 when there is no tokenizer
+  u64 tokenizer_offset;  // multiple of 64; 0 when there is no tokenizer
   u64 tokenizer_bytes;
-  u64 table_checksum;      // XXH64, seed 0, of the bytes [0, 48), the metadata and the tensor table, one after the other
-  u64 data_checksum;       // XXH64, seed 0, of the tokenizer section and then of the tensor data, each padded as in the file:
-                           // all bytes from the end of the tensor table to the end of the file
+  u64 table_checksum;  // XXH64, seed 0, of the bytes [0, 48), the metadata and the tensor table, one after the other
+  u64 data_checksum;   // XXH64, seed 0, of the tokenizer section and then of the tensor data, each padded as in the file:
+                       // all bytes from the end of the tensor table to the end of the file
 };
 static_assert(sizeof(FileHeader) == 64);
 

@@ -27,7 +27,8 @@ f64 exp64(f64 x) {
     term *= small / i;
     sum += term;
   }
-  for (i32 i = 0; i < 12; i++) sum *= sum;
+  for (i32 i = 0; i < 12; i++)
+    sum *= sum;
   return sum;
 }
 
@@ -87,8 +88,8 @@ Status check_shape(const Shape& s) {
   struct {
     const char* name;
     u32 value, most;
-  } sizes[] = {{"dim", s.dim, MAX_COLUMNS},      {"hidden_dim", s.ffn_dim, MAX_COLUMNS}, {"n_layers", s.layers, 1024},
-               {"n_heads", s.heads, 4096},       {"n_kv_heads", s.kv_heads, 4096},       {"vocab_size", s.vocab, 1u << 24},
+  } sizes[] = {{"dim", s.dim, MAX_COLUMNS},     {"hidden_dim", s.ffn_dim, MAX_COLUMNS}, {"n_layers", s.layers, 1024},
+               {"n_heads", s.heads, 4096},      {"n_kv_heads", s.kv_heads, 4096},       {"vocab_size", s.vocab, 1u << 24},
                {"seq_len", s.context, 1u << 24}};
   for (auto& size : sizes) {
     if (size.value == 0 || size.value > size.most) {
@@ -105,8 +106,8 @@ Status check_shape(const Shape& s) {
 // The version 2 image, or with `out` null its size.
 struct Image {
   u8* out;
-  i64 size;               // bytes laid out so far
-  TensorEntry* entries;   // in `out`, or null
+  i64 size;              // bytes laid out so far
+  TensorEntry* entries;  // in `out`, or null
   i32 count = 0;
 
   u64 reserve(i64 bytes) {
@@ -122,7 +123,9 @@ struct Image {
   }
 };
 
-Status cut(Text name) { return bad_model("TM2 version 1: the file ends inside ", name); }
+Status cut(Text name) {
+  return bad_model("TM2 version 1: the file ends inside ", name);
+}
 
 Status add_vector(Source& source, Image& image, Text name, u32 n) {
   i64 bytes = i64{n} * 4;
@@ -210,7 +213,8 @@ void add_frequencies(const Shape& s, Image& image) {
     entry->offset = offset;
     entry->bytes = pairs * u64{4};
     f32* frequencies = reinterpret_cast<f32*>(image.out + offset);
-    for (u32 i = 0; i < pairs; i++) frequencies[i] = static_cast<f32>(exp64(-LOG_THETA * (2.0 * i) / head_dim));
+    for (u32 i = 0; i < pairs; i++)
+      frequencies[i] = static_cast<f32>(exp64(-LOG_THETA * (2.0 * i) / head_dim));
   }
 }
 
@@ -249,7 +253,8 @@ void sort_entries(TensorEntry* entries, i32 count) {
     for (i32 i = gap; i < count; i++) {
       TensorEntry moved = entries[i];
       i32 at = i;
-      for (; at >= gap && strcmp(entries[at - gap].name, moved.name) > 0; at -= gap) entries[at] = entries[at - gap];
+      for (; at >= gap && strcmp(entries[at - gap].name, moved.name) > 0; at -= gap)
+        entries[at] = entries[at - gap];
       entries[at] = moved;
     }
   }
@@ -257,7 +262,9 @@ void sort_entries(TensorEntry* entries, i32 count) {
 
 }  // namespace
 
-bool is_legacy(Span<const u8> bytes) { return bytes.count >= 4 && memcmp(bytes.data, MAGIC, sizeof MAGIC) == 0; }
+bool is_legacy(Span<const u8> bytes) {
+  return bytes.count >= 4 && memcmp(bytes.data, MAGIC, sizeof MAGIC) == 0;
+}
 
 Status upgrade_legacy(Span<const u8> bytes, bool half_rope, u8* out, i64* size) {
   Source source = {bytes.data, bytes.count};

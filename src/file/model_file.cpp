@@ -10,9 +10,13 @@ namespace {
 
 constexpr u32 MAX_TENSORS = 1 << 16;
 
-Text text_of(const u8* bytes, i64 n) { return {reinterpret_cast<const char*>(bytes), n}; }
+Text text_of(const u8* bytes, i64 n) {
+  return {reinterpret_cast<const char*>(bytes), n};
+}
 
-Text name_of(const TensorEntry& entry) { return {entry.name, static_cast<i64>(strlen(entry.name))}; }
+Text name_of(const TensorEntry& entry) {
+  return {entry.name, static_cast<i64>(strlen(entry.name))};
+}
 
 // Byte order of names, as the table is sorted.
 int compare(Text a, Text b) {
@@ -27,7 +31,8 @@ bool inside(u64 offset, u64 bytes, u64 start, u64 file_bytes) {
 
 Status check_header(const FileHeader& header, u64 file_bytes) {
   if (header.magic != MAGIC_TM2 && header.magic != MAGIC_SRN) {
-    return bad_model("not a model file: the first four bytes are ", Hex{header.magic, 8}, ", expected \"TM2\\2\" or \"SRN\\2\"");
+    return bad_model("not a model file: the first four bytes are ", Hex{header.magic, 8},
+                     ", expected \"TM2\\2\" or \"SRN\\2\"");
   }
   if (header.header_bytes != sizeof(FileHeader)) {
     return bad_model("header: its size is said to be ", header.header_bytes, ", expected ", sizeof(FileHeader));
@@ -78,7 +83,8 @@ Status check_metadata(Span<const u8> metadata) {
                        entry.value_bytes, " bytes does not fit the ", left, " bytes left");
     }
     Text key = text_of(at + sizeof entry, entry.key_bytes);
-    bool is_list = entry.type == static_cast<u8>(MetadataType::u32_list) || entry.type == static_cast<u8>(MetadataType::f32_list);
+    bool is_list =
+        entry.type == static_cast<u8>(MetadataType::u32_list) || entry.type == static_cast<u8>(MetadataType::f32_list);
     bool is_number = entry.type == static_cast<u8>(MetadataType::u32_) || entry.type == static_cast<u8>(MetadataType::f32_);
     if (!is_list && !is_number && entry.type != static_cast<u8>(MetadataType::text)) {
       return bad_model("metadata: \"", key, "\" has the unknown type ", u32{entry.type});
@@ -108,7 +114,8 @@ Status check_tensor(const TensorEntry& entry, u64 data_start, u64 file_bytes) {
   if (entry.rank == 1) {
     u64 bytes = entry.shape[0] * u64{4};
     if (format != Format::F32 || entry.scale || entry.activations || entry.scale_offset || entry.bytes != bytes) {
-      return bad_model("tensor ", name, ": a vector of ", entry.shape[0], " must be ", bytes, " bytes of f32 without scales");
+      return bad_model("tensor ", name, ": a vector of ", entry.shape[0], " must be ", bytes,
+                       " bytes of f32 without scales");
     }
   } else {
     u32 rows = entry.shape[entry.rank - 2], cols = entry.shape[entry.rank - 1];
@@ -125,16 +132,18 @@ Status check_tensor(const TensorEntry& entry, u64 data_start, u64 file_bytes) {
       return bad_model("tensor ", name, ": stride ", entry.stride, " for matrices of ", panels, " bytes");
     }
     if (entry.bytes != stride * (count - 1) + panels) {
-      return bad_model("tensor ", name, ": ", entry.bytes, " bytes, its shape and format want ", stride * (count - 1) + panels);
+      return bad_model("tensor ", name, ": ", entry.bytes, " bytes, its shape and format want ",
+                       stride * (count - 1) + panels);
     }
     u64 scales = count * static_cast<u64>(scale_count(static_cast<Scale>(entry.scale), rows)) * 4;
     if (scales ? !inside(entry.scale_offset, scales, data_start, file_bytes) : entry.scale_offset != 0) {
-      return bad_model("tensor ", name, ": ", scales, " bytes of scales at ", entry.scale_offset, " are not inside the file");
+      return bad_model("tensor ", name, ": ", scales, " bytes of scales at ", entry.scale_offset,
+                       " are not inside the file");
     }
   }
   if (!inside(entry.offset, entry.bytes, data_start, file_bytes)) {
-    return bad_model("tensor ", name, ": ", entry.bytes, " bytes at ", entry.offset, " are not inside the file of ", file_bytes,
-                     " bytes");
+    return bad_model("tensor ", name, ": ", entry.bytes, " bytes at ", entry.offset, " are not inside the file of ",
+                     file_bytes, " bytes");
   }
   return {};
 }
@@ -162,9 +171,13 @@ bool find_metadata(Span<const u8> metadata, Text key, Metadata* entry) {
   return false;
 }
 
-Status wrong_type(Text key, const char* expected) { return bad_model("metadata: \"", key, "\" is not ", expected); }
+Status wrong_type(Text key, const char* expected) {
+  return bad_model("metadata: \"", key, "\" is not ", expected);
+}
 
-Status absent(Text key) { return bad_model("metadata: \"", key, "\" is missing"); }
+Status absent(Text key) {
+  return bad_model("metadata: \"", key, "\" is missing");
+}
 
 }  // namespace
 
@@ -174,7 +187,8 @@ bool next_metadata(Span<const u8> metadata, i64* offset, Metadata* entry) {
   MetadataEntry head;
   memcpy(&head, at, sizeof head);
   i64 value_at = align_up<i64>(static_cast<i64>(sizeof head) + head.key_bytes, 8);
-  *entry = {static_cast<MetadataType>(head.type), text_of(at + sizeof head, head.key_bytes), at + value_at, head.value_bytes};
+  *entry = {static_cast<MetadataType>(head.type), text_of(at + sizeof head, head.key_bytes), at + value_at,
+            head.value_bytes};
   *offset += align_up<i64>(value_at + head.value_bytes, 8);
   return true;
 }
@@ -216,7 +230,8 @@ Status ModelFile::check_data() const {
   Checksum hash;
   hash.update(bytes_.data + start, bytes_.count - start);
   if (u64 actual = hash.value(); actual != header.data_checksum) {
-    return bad_model("damaged: checksum of the weights is ", Hex{actual, 16}, ", the header says ", Hex{header.data_checksum, 16});
+    return bad_model("damaged: checksum of the weights is ", Hex{actual, 16}, ", the header says ",
+                     Hex{header.data_checksum, 16});
   }
   return {};
 }
@@ -327,7 +342,8 @@ Status ModelFile::vector_or_none(Text name, i32 count, const f32** values) const
   const TensorEntry* entry = find(name);
   if (!entry) return {};
   if (entry->rank != 1 || entry->shape[0] != static_cast<u32>(count)) {
-    return bad_model("tensor ", name, ": rank ", u32{entry->rank}, " of ", entry->shape[0], ", expected a vector of ", count);
+    return bad_model("tensor ", name, ": rank ", u32{entry->rank}, " of ", entry->shape[0], ", expected a vector of ",
+                     count);
   }
   *values = reinterpret_cast<const f32*>(bytes_.data + entry->offset);
   return {};

@@ -1,0 +1,266 @@
+// edgellm bench: how fast a model runs here, beside how fast this machine reads memory in the same minute.
+#include <stdlib.h>
+
+#include "base/bandwidth.h"
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/machine.h"
+#include "base/seal.h"
+#include "cli/command.h"
+#include "cli/json.h"
+
+namespace edgellm {
+
+namespace {
+
+constexpr i32 MAX_PLACES = 16;
+
+struct Percentiles {
+  f64 p50, p99, p999, max;  // ms
+};
+
+// Sorts the samples in place.
+Percentiles percentiles(Span<f64> samples) {
+  for (i64 gap = samples.count / 2; gap > 0; gap /= 2) {
+    for (i64 i = gap; i < samples.count; i++) {
+      f64 moved = samples[i];
+      i64 at = i;
+      for (; at >= gap && samples[at - gap] > moved; at -= gap)
+        samples[at] = samples[at - gap];
+      samples[at] = moved;
+    }
+  }
+  auto at = [&](f64 share) {
+    return samples[min(samples.count - 1, static_cast<i64>(share * static_cast<f64>(samples.count)))];
+  };
+  return {at(0.5), at(0.99), at(0.999), samples[samples.count - 1]};
+}
+
+f64 median(f64* values, i32 count) {
+  return percentiles({values, count}).p50;
+}
+
+// What is measured at one position.
+struct Place {
+  i32 position;
+  f64 decode_tok_s;
+  Percentiles token_ms;
+};
+
+struct Measured {
+  f64 load_ms;
+  f64 ttft_ms;  // prompt to first id, median of the repetitions
+  f64 prefill_tok_s;
+  f64 read_bytes_per_second;
+  Place places[MAX_PLACES];
+  i32 place_count;
+  f64 faults_per_token;
+  u64 hash;
+};
+
+struct Bench {
+  Engine engine;
+  i32 prompt_tokens;
+  i32 count;
+  i32 repeat;
+  Span<i32> ids;      // (prompt_tokens or the furthest position) made-up prompt
+  Span<f64> samples;  // (count * repeat) ms of each token
+};
+
+Status prefill(Bench& bench, i32 tokens) {
+  Session& session = bench.engine.sessions[0];
+  session.position = 0;
+  if (tokens == 0) return {};
+  Step step = {&session, bench.ids.slice(0, tokens), Wanted::last};
+  return forward(bench.engine, {&step, 1});
+}
+
+Status measure_prefill(Bench& bench, Measured* result) {
+  f64 seconds[1000];
+  for (i32 r = 0; r < bench.repeat; r++) {
+    i64 start = now_ns();
+    EDGELLM_TRY(prefill(bench, bench.prompt_tokens));
+    (void)bench.engine.kernels.argmax(logits_row(bench.engine, 0), bench.engine.model.vocab);
+    seconds[r] = static_cast<f64>(now_ns() - start) / 1e9;
+  }
+  f64 typical = median(seconds, bench.repeat);
+  result->ttft_ms = typical * 1e3;
+  result->prefill_tok_s = bench.prompt_tokens / typical;
+  return {};
+}
+
+// Greedy decoding from `position` on; the timeline before it is filled once and then used again.
+Status measure_decode(Bench& bench, i32 position, Place* place) {
+  Engine& engine = bench.engine;
+  EDGELLM_TRY(prefill(bench, position));
+  i64 at = 0;
+  f64 seconds[1000];
+  for (i32 r = 0; r < bench.repeat; r++) {
+    engine.sessions[0].position = position;
+    i32 id = bench.ids[0];
+    i64 start = now_ns(), before = start;
+    for (i32 i = 0; i < bench.count; i++) {
+      Step step = {&engine.sessions[0], {&id, 1}, Wanted::last};
+      EDGELLM_TRY(forward(engine, {&step, 1}));
+      id = max(0, engine.kernels.argmax(logits_row(engine, 0), engine.model.vocab));
+      i64 now = now_ns();
+      bench.samples[at++] = static_cast<f64>(now - before) / 1e6;
+      before = now;
+    }
+    seconds[r] = static_cast<f64>(before - start) / 1e9;
+  }
+  place->position = position;
+  place->decode_tok_s = bench.count / median(seconds, bench.repeat);
+  place->token_ms = percentiles(bench.samples.slice(0, at));
+  return {};
+}
+
+Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
+  EDGELLM_TRY(prefill(bench, 1));  // warms up: first touches of the map
+  result->read_bytes_per_second = read_bandwidth(bench.engine.threads, buffer, 5);
+  EDGELLM_TRY(measure_prefill(bench, result));
+  PageFaults before = {};
+  for (i32 i = 0; i < result->place_count; i++) {
+    if (i == 0) {
+      EDGELLM_TRY(prefill(bench, result->places[0].position));
+      before = page_faults();
+    }
+    EDGELLM_TRY(measure_decode(bench, result->places[i].position, &result->places[i]));
+    if (i == 0) {
+      PageFaults after = page_faults();
+      i64 faults = after.minor - before.minor + after.major - before.major;
+      result->faults_per_token = static_cast<f64>(faults) / (bench.count * bench.repeat);
+    }
+  }
+  result->hash = logits_hash(bench.engine, 0);
+  return {};
+}
+
+// Bytes of weights and cache that one token at `position` reads.
+i64 bytes_per_token(const Engine& engine, i32 position) {
+  const Limits& limits = engine.limits;
+  i64 slots = limits.window ? SINKS + limits.window + limits.columns : limits.context;
+  return engine.model.weight_bytes + engine.model.state_bytes * min<i64>(position, slots) / slots;
+}
+
+void print_json(const Bench& bench, const Measured& m, const char* path) {
+  const Engine& engine = bench.engine;
+  const Place& first = m.places[0];
+  i64 bytes = bytes_per_token(engine, first.position);
+  f64 rate = static_cast<f64>(bytes) * first.decode_tok_s;
+  Json json(STDOUT);
+  json.text("model", path);
+  json.text("isa", engine.kernels.isa);
+  json.number("threads", engine.threads.count());
+  json.number("ctx", engine.limits.context);
+  json.real("decode_tok_s", first.decode_tok_s, 2);
+  json.real("prefill_tok_s", m.prefill_tok_s, 2);
+  json.open("ms_per_token");
+  json.real("p50", first.token_ms.p50, 4);
+  json.real("p99", first.token_ms.p99, 4);
+  json.real("p999", first.token_ms.p999, 4);
+  json.real("max", first.token_ms.max, 4);
+  json.close();
+  json.real("ttft_ms", m.ttft_ms, 3);
+  json.real("load_ms", m.load_ms, 3);
+  json.number("bytes_per_token", bytes);
+  json.real("gb_s", rate / 1e9, 2);
+  json.real("read_gb_s", m.read_bytes_per_second / 1e9, 2);
+  json.real("bandwidth_share", rate / m.read_bytes_per_second, 3);
+  json.real("rss_mb", static_cast<f64>(peak_resident_bytes()) / 1e6, 2);
+  json.real("planned_mb", static_cast<f64>(engine.arena_bytes) / 1e6, 2);
+  json.real("page_faults_per_token", m.faults_per_token, 3);
+  json.number("allocations_after_seal", heap_watch.after_closing.load());
+  char hash[20];
+  Writer writer(hash);
+  json.text("logits_hash", write(writer, Hex{m.hash, 16}).text());
+  if (m.place_count > 1) {
+    json.open("decode_tok_s_at");
+    for (i32 i = 0; i < m.place_count; i++) {
+      char position[16];
+      Writer key(position);
+      json.real(write(key, m.places[i].position).text(), m.places[i].decode_tok_s, 2);
+    }
+    json.close();
+  }
+  json.finish();
+}
+
+void print_text(const Bench& bench, const Measured& m, const char* path) {
+  const Engine& engine = bench.engine;
+  print("model     ", path, ", kernels ", engine.kernels.isa, ", threads ", engine.threads.count(), ", context ",
+        engine.limits.context, "\n");
+  print("load      ", Fixed{m.load_ms, 2}, " ms\n");
+  print("prefill   ", Fixed{m.prefill_tok_s, 1}, " tok/s (", bench.prompt_tokens, " tokens, first id after ",
+        Fixed{m.ttft_ms, 2}, " ms)\n");
+  for (i32 i = 0; i < m.place_count; i++) {
+    const Place& place = m.places[i];
+    f64 rate = static_cast<f64>(bytes_per_token(engine, place.position)) * place.decode_tok_s;
+    print("decode    ", Fixed{place.decode_tok_s, 2}, " tok/s at position ", place.position, "; ms a token: p50 ",
+          Fixed{place.token_ms.p50, 3}, ", p99 ", Fixed{place.token_ms.p99, 3}, ", p99.9 ", Fixed{place.token_ms.p999, 3},
+          ", max ", Fixed{place.token_ms.max, 3}, "; ", Fixed{rate / 1e9, 1}, " GB/s, ",
+          Fixed{100 * rate / m.read_bytes_per_second, 0}, " % of ", Fixed{m.read_bytes_per_second / 1e9, 1}, "\n");
+  }
+  print("memory    ", Fixed{static_cast<f64>(peak_resident_bytes()) / 1e6, 1}, " MB resident at most, ",
+        Fixed{static_cast<f64>(engine.arena_bytes) / 1e6, 1}, " MB planned, file ",
+        Fixed{static_cast<f64>(engine.map.count) / 1e6, 1}, " MB\n");
+  print("steady    ", Fixed{m.faults_per_token, 3}, " page faults a token, ", heap_watch.after_closing.load(),
+        " allocations after the seal\n");
+  print("logits hash: ", Hex{m.hash, 16}, "\n");
+}
+
+Status read_places(const Options& options, Measured* result) {
+  EDGELLM_TRY(parse_list(
+      "--at", options.bench_at,
+      [](void* context, i32 position) {
+        Measured& to = *static_cast<Measured*>(context);
+        if (to.place_count < MAX_PLACES) to.places[to.place_count].position = position;
+        to.place_count++;
+      },
+      result));
+  if (result->place_count >= 1 && result->place_count <= MAX_PLACES) return {};
+  return usage_error("--at: give 1 to ", MAX_PLACES, " positions");
+}
+
+}  // namespace
+
+Status bench_command(Options& options) {
+  if (!options.engine.path) options.engine.path = bundled_model();
+  if (!options.engine.path) return usage_error("bench: no bundled model found, give a model file");
+  static Bench bench;
+  static Measured result;
+  EDGELLM_TRY(read_places(options, &result));
+  bench.count = options.count_given ? max(1, options.generate.count) : 64;
+  bench.prompt_tokens = options.bench_prompt;
+  bench.repeat = options.repeat;
+  i32 furthest = 0;
+  for (i32 i = 0; i < result.place_count; i++)
+    furthest = max(furthest, result.places[i].position);
+  i32 needed = max(furthest + bench.count, bench.prompt_tokens);
+  if (options.engine.context == 0 && options.engine.window == 0) options.engine.context = max(needed, 512);
+
+  i64 start = now_ns();
+  EDGELLM_TRY(open_for(options, &bench.engine));
+  result.load_ms = static_cast<f64>(now_ns() - start) / 1e6;
+  Machine machine = this_machine();
+  i64 buffer_bytes = bandwidth_buffer_bytes(machine.cache_bytes, usable_memory(machine));
+  Span<u8> buffer, own;
+  EDGELLM_TRY(take_memory(buffer_bytes, {}, &buffer));
+  i64 samples = i64{bench.count} * bench.repeat, prompt = max(max(furthest, bench.prompt_tokens), 1);
+  EDGELLM_TRY(take_memory(samples * static_cast<i64>(sizeof(f64)) + prompt * static_cast<i64>(sizeof(i32)), {}, &own));
+  bench.samples = {reinterpret_cast<f64*>(own.data), samples};
+  bench.ids = {reinterpret_cast<i32*>(own.data + samples * static_cast<i64>(sizeof(f64))), prompt};
+  for (i64 i = 0; i < prompt; i++)
+    bench.ids[i] = static_cast<i32>((i * 7919 + 1) % bench.engine.model.vocab);
+  EDGELLM_TRY(seal_for(options, SEAL_FIGURES));
+
+  EDGELLM_TRY(measure(bench, buffer, &result));
+  if (options.json) {
+    print_json(bench, result, options.engine.path);
+  } else {
+    print_text(bench, result, options.engine.path);
+  }
+  return {};
+}
+
+}  // namespace edgellm

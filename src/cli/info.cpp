@@ -1,0 +1,226 @@
+// edgellm info: this machine, and what is in a model file.
+#include "base/bandwidth.h"
+#include "base/cpu.h"
+#include "base/machine.h"
+#include "base/signals.h"
+#include "base/version.h"
+#include "cli/command.h"
+#include "cli/json.h"
+
+namespace edgellm {
+
+namespace {
+
+f64 megabytes(i64 bytes) {
+  return static_cast<f64>(bytes) / 1e6;
+}
+
+struct MachineFacts {
+  Machine machine;
+  Kernels kernels;
+  i32 threads;
+  f64 read_bytes_per_second;
+};
+
+Status measure_machine(Options& options, MachineFacts* facts) {
+  facts->machine = this_machine();
+  const Machine& m = facts->machine;
+  if (!select_kernels(options.engine.isa, cpu_features(), &facts->kernels)) {
+    return usage_error("--isa: this CPU or this build has no kernel set \"", options.engine.isa, "\"");
+  }
+  facts->threads = options.engine.threads ? options.engine.threads : default_threads(m);
+  Threads threads;
+  EDGELLM_TRY(threads.start(facts->threads));
+  Span<u8> buffer;
+  EDGELLM_TRY(take_memory(bandwidth_buffer_bytes(m.cache_bytes, usable_memory(m)), {}, &buffer));
+  facts->read_bytes_per_second = read_bandwidth(threads, buffer, 5);
+  release_memory(buffer);
+  threads.stop();
+  return {};
+}
+
+void print_machine(const MachineFacts& facts) {
+  const Machine& m = facts.machine;
+  print("edgellm " EDGELLM_VERSION "\n");
+  print("cpu            ", m.name, "\n");
+  print("cores          ", m.performance_cores, " performance, ", m.physical_cores, " physical, ", m.logical_cpus,
+        " logical\n");
+  if (m.cpu_quota) print("cpu quota      ", m.cpu_quota, "\n");
+  Output sets(STDOUT);
+  sets.add("kernel sets    ");
+  for (i32 i = 0; isa_name(i); i++) {
+    if ((isa_features(i) & ~cpu_features()) != 0) continue;
+    sets.add(Text(isa_name(i)));
+    sets.add(" ");
+  }
+  sets.add("(chosen: ");
+  sets.add(Text(facts.kernels.isa));
+  sets.add(")\n");
+  sets.flush();
+  print("memory         ", Fixed{megabytes(m.memory_bytes), 0}, " MB, ", Fixed{megabytes(m.available_bytes), 0},
+        " MB available");
+  if (m.memory_limit) print(", limit ", Fixed{megabytes(m.memory_limit), 0}, " MB");
+  print("\ncache          ", Fixed{megabytes(m.cache_bytes), 1}, " MB\n");
+  print("page size      ", m.page_bytes, "\n");
+  print("read bandwidth ", Fixed{facts.read_bytes_per_second / 1e9, 1}, " GB/s with ", facts.threads,
+        facts.threads == 1 ? " thread\n" : " threads\n");
+}
+
+void json_machine(Json& json, const MachineFacts& facts) {
+  const Machine& m = facts.machine;
+  json.text("cpu", m.name);
+  json.number("performance_cores", m.performance_cores);
+  json.number("physical_cores", m.physical_cores);
+  json.number("logical_cpus", m.logical_cpus);
+  json.number("cpu_quota", m.cpu_quota);
+  json.text("isa", facts.kernels.isa);
+  json.number("threads", facts.threads);
+  json.number("memory_bytes", m.memory_bytes);
+  json.number("available_bytes", m.available_bytes);
+  json.number("memory_limit", m.memory_limit);
+  json.number("cache_bytes", m.cache_bytes);
+  json.number("page_bytes", m.page_bytes);
+  json.real("read_gb_s", facts.read_bytes_per_second / 1e9, 2);
+}
+
+void print_value(Output& out, const Metadata& entry) {
+  switch (entry.type) {
+    case MetadataType::text:
+      out.add(Text(reinterpret_cast<const char*>(entry.value), entry.bytes));
+      break;
+    case MetadataType::u32_:
+    case MetadataType::u32_list:
+      for (u32 i = 0; i < entry.bytes / 4; i++) {
+        if (i) out.add(", ");
+        out.add(reinterpret_cast<const u32*>(entry.value)[i]);
+      }
+      break;
+    case MetadataType::f32_:
+    case MetadataType::f32_list:
+      for (u32 i = 0; i < entry.bytes / 4; i++) {
+        if (i) out.add(", ");
+        out.add(Fixed{static_cast<f64>(reinterpret_cast<const f32*>(entry.value)[i]), 9});
+      }
+      break;
+  }
+}
+
+i64 weights_of(const TensorEntry& entry) {
+  i64 n = 1;
+  for (i32 i = 0; i < entry.rank; i++)
+    n *= entry.shape[i];
+  return n;
+}
+
+struct Totals {
+  i64 weights = 0;
+  i64 bytes = 0;
+};
+
+Totals totals_of(const ModelFile& file) {
+  Totals totals;
+  for (const TensorEntry& entry : file.tensors()) {
+    totals.weights += weights_of(entry);
+    totals.bytes += tensor_bytes(entry);
+  }
+  return totals;
+}
+
+// The metadata, then a line for each tensor, then the sums.
+void print_file(const ModelFile& file) {
+  Output out(STDOUT);
+  i64 offset = 0;
+  for (Metadata entry; next_metadata(file.metadata(), &offset, &entry);) {
+    out.add(entry.key);
+    for (i64 i = entry.key.size; i < 24; i++)
+      out.add(" ");
+    print_value(out, entry);
+    out.add("\n");
+  }
+  out.add("tokenizer               ");
+  out.add(file.tokenizer().count);
+  out.add(" bytes\n\n");
+  const char* scales[] = {"", " tensor scale", " row scales"};
+  const char* activations[] = {"", " token", " group32"};
+  for (const TensorEntry& entry : file.tensors()) {
+    Text name(entry.name);
+    out.add(name);
+    for (i64 i = name.size; i < 28; i++)
+      out.add(" ");
+    for (i32 i = 0; i < entry.rank; i++) {
+      if (i) out.add(" x ");
+      out.add(entry.shape[i]);
+    }
+    out.add("  ");
+    out.add(format_name(static_cast<Format>(entry.format)));
+    out.add(scales[entry.scale]);
+    out.add(activations[entry.activations]);
+    out.add("  ");
+    out.add(Fixed{8.0 * static_cast<f64>(tensor_bytes(entry)) / static_cast<f64>(weights_of(entry)), 2});
+    out.add(" bits\n");
+  }
+  Totals totals = totals_of(file);
+  out.add("\n");
+  out.add(file.tensors().count);
+  out.add(" tensors, ");
+  out.add(Fixed{static_cast<f64>(totals.weights) / 1e6, 2});
+  out.add(" M weights, ");
+  out.add(Fixed{megabytes(totals.bytes), 2});
+  out.add(" MB, ");
+  out.add(Fixed{8.0 * static_cast<f64>(totals.bytes) / static_cast<f64>(max<i64>(totals.weights, 1)), 2});
+  out.add(" bits a weight\n");
+  out.flush();
+}
+
+void json_file(Json& json, const ModelFile& file) {
+  i64 offset = 0;
+  json.open("metadata");
+  for (Metadata entry; next_metadata(file.metadata(), &offset, &entry);) {
+    if (entry.type == MetadataType::text) {
+      json.text(entry.key, {reinterpret_cast<const char*>(entry.value), entry.bytes});
+    } else if (entry.type == MetadataType::u32_) {
+      json.number(entry.key, *reinterpret_cast<const u32*>(entry.value));
+    } else if (entry.type == MetadataType::f32_) {
+      json.real(entry.key, static_cast<f64>(*reinterpret_cast<const f32*>(entry.value)), 9);
+    }
+  }
+  json.close();
+  Totals totals = totals_of(file);
+  json.number("tokenizer_bytes", file.tokenizer().count);
+  json.number("tensors", file.tensors().count);
+  json.number("weights", totals.weights);
+  json.number("weight_bytes", totals.bytes);
+}
+
+}  // namespace
+
+Status info_command(Options& options) {
+  if (!options.engine.path) {
+    MachineFacts facts;
+    EDGELLM_TRY(measure_machine(options, &facts));
+    if (!options.json) {
+      print_machine(facts);
+      return {};
+    }
+    Json json(STDOUT);
+    json_machine(json, facts);
+    json.finish();
+    return {};
+  }
+  Span<const u8> map;
+  EDGELLM_TRY(map_file(options.engine.path, {}, &map));
+  watch_map(map);
+  ModelFile file;
+  EDGELLM_TRY(file.open(map));
+  if (options.engine.check) EDGELLM_TRY(file.check_data());
+  if (!options.json) {
+    print_file(file);
+    return {};
+  }
+  Json json(STDOUT);
+  json_file(json, file);
+  json.finish();
+  return {};
+}
+
+}  // namespace edgellm

@@ -1,0 +1,26 @@
+// Writing one JSON object to a descriptor, key by key.
+#pragma once
+#include "base/console.h"
+
+namespace edgellm {
+
+class Json {
+ public:
+  explicit Json(i32 fd) : out_(fd) { out_.add("{"); }
+
+  void text(Text key, Text value);
+  void number(Text key, i64 value);
+  void real(Text key, f64 value, i32 decimals);  // null when it is not finite
+  void open(Text key);                           // an object inside
+  void close();
+  bool finish();
+
+ private:
+  void name(Text key);
+  void quoted(Text text);
+
+  Output out_;
+  bool first_ = true;
+};
+
+}  // namespace edgellm
