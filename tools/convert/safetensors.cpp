@@ -1,0 +1,117 @@
+#include "safetensors.h"
+
+#include <cmath>
+#include <set>
+
+#include "json.h"
+
+namespace edgellm::convert {
+namespace {
+
+constexpr u64 MAX_HEADER = 100 << 20;  // of the reference implementation
+constexpr f64 MAX_EXACT = 0x1p53;
+
+Dtype dtype_of(const std::string& name) {
+  if (name == "F32") return Dtype::F32;
+  if (name == "F16") return Dtype::F16;
+  if (name == "BF16") return Dtype::BF16;
+  if (name == "U8") return Dtype::U8;
+  if (name == "I8") return Dtype::I8;
+  return Dtype::other;
+}
+
+u64 whole(const Json& value, const std::string& where) {
+  const f64* number = value.number();
+  if (!number || !(*number >= 0) || *number > MAX_EXACT || *number != std::floor(*number)) {
+    unusable(where, ": expected a whole number");
+  }
+  return static_cast<u64>(*number);
+}
+
+StoredTensor parse_entry(const Json& entry, const std::string& where, const File& file, Bytes data) {
+  const Json* dtype = entry.find("dtype");
+  const Json* shape = entry.find("shape");
+  const Json* range = entry.find("data_offsets");
+  if (!dtype || !dtype->string() || !shape || !shape->array() || !range || !range->array() || range->array()->size() != 2) {
+    unusable(where, ": dtype, shape and two data_offsets are not all there");
+  }
+  StoredTensor tensor{dtype_of(*dtype->string()), *dtype->string(), {}, file, {}};
+  u64 count = 1;
+  for (const Json& dimension : *shape->array()) {
+    tensor.shape.push_back(whole(dimension, where + ": shape"));
+    if (__builtin_mul_overflow(count, tensor.shape.back(), &count)) unusable(where, ": its shape overflows");
+  }
+  u64 begin = whole(range->array()->at(0), where + ": data_offsets"),
+      end = whole(range->array()->at(1), where + ": data_offsets");
+  if (begin > end || end > data.size) {
+    unusable(where, ": bytes ", begin, " to ", end, " are not inside the ", data.size, " bytes of data");
+  }
+  u64 expected = 0, size = static_cast<u64>(dtype_bytes(tensor.dtype));
+  if (__builtin_mul_overflow(count, size, &expected)) unusable(where, ": its shape overflows");
+  if (tensor.dtype != Dtype::other && end - begin != expected) {
+    unusable(where, ": ", end - begin, " bytes, its shape and dtype need ", expected);
+  }
+  tensor.data = {data.data + begin, end - begin};
+  return tensor;
+}
+
+void add(StoredTensors* to, const std::string& name, StoredTensor tensor) {
+  std::string where = tensor.file->path;
+  if (!to->emplace(name, std::move(tensor)).second) unusable(where, ": tensor ", name, " is there twice");
+}
+
+std::string_view text_of(Bytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data), bytes.size};
+}
+
+}  // namespace
+
+u64 StoredTensor::count() const {
+  u64 n = 1;
+  for (u64 dimension : shape)
+    n *= dimension;
+  return n;
+}
+
+StoredTensors read_safetensors(const std::string& path) {
+  Cursor from(MappedFile::open(path));
+  u64 header_bytes = from.read<u64>("header length");
+  if (header_bytes > MAX_HEADER) unusable(path, ": header of ", header_bytes, " bytes, at most ", MAX_HEADER);
+  Json header = parse_json(text_of(from.take(header_bytes, "header")), path);
+  if (!header.object()) unusable(path, ": the header is not a JSON object");
+  Bytes data = from.take(from.left(), "data");
+  StoredTensors tensors;
+  for (const auto& [name, entry] : *header.object()) {
+    if (name == "__metadata__") continue;
+    add(&tensors, name, parse_entry(entry, text(path, ": tensor ", name), from.file(), data));
+  }
+  return tensors;
+}
+
+StoredTensors read_safetensors_folder(const std::string& folder) {
+  const std::string single = folder + "/model.safetensors", index_path = single + ".index.json";
+  if (file_exists(single)) return read_safetensors(single);
+  if (!file_exists(index_path)) unusable(folder, ": there is neither model.safetensors nor model.safetensors.index.json");
+  File index_file = MappedFile::open(index_path);
+  Json index = parse_json(text_of(index_file->bytes()), index_path);
+  const Json* map = index.find("weight_map");
+  if (!map || !map->object()) unusable(index_path, ": there is no weight_map");
+  std::set<std::string> shards;
+  for (const auto& [name, shard] : *map->object()) {
+    if (!shard.string() || shard.string()->empty() || shard.string()->find('/') != std::string::npos) {
+      unusable(index_path, ": tensor ", name, " is in no file of this folder");
+    }
+    shards.insert(*shard.string());
+  }
+  StoredTensors tensors;
+  for (const std::string& shard : shards) {
+    for (auto& [name, tensor] : read_safetensors(folder + "/" + shard))
+      add(&tensors, name, std::move(tensor));
+  }
+  for (const auto& [name, shard] : *map->object()) {
+    if (!tensors.contains(name)) unusable(index_path, ": tensor ", name, " is not in ", *shard.string());
+  }
+  return tensors;
+}
+
+}  // namespace edgellm::convert
