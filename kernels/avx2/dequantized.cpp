@@ -1,0 +1,113 @@
+// Any format as f32: one weight's value is f32(integer) * scale, rounded once; then as f32.
+#include "floats.h"
+
+namespace edgellm {
+namespace {
+
+// A line of 64 bytes holds 8 / BITS runs of four columns: field i of byte 4r + c is column 4i + c of row r.
+// Column k of the line goes to out[k] as f32(field - offset) * scale.
+template <i32 BITS>
+inline void dequantize_line(const u8* line, i32 flip, i32 offset, const __m256 (&scale)[2], FloatLanes* out) {
+  const __m256i mask = _mm256_set1_epi32((1 << BITS) - 1), zero = _mm256_set1_epi32(offset);
+  for (i32 h = 0; h < 2; h++) {
+    __m256i x = _mm256_xor_si256(load(line + 32 * h), _mm256_set1_epi8(static_cast<char>(flip)));
+    UNROLL for (i32 k = 0; k < 32 / BITS; k++) {
+      i32 shift = k % 4 * 8 + k / 4 * BITS;
+      __m256i integer = _mm256_sub_epi32(_mm256_and_si256(_mm256_srli_epi32(x, shift), mask), zero);
+      _mm256_store_ps(out[k] + h * HALF, _mm256_mul_ps(_mm256_cvtepi32_ps(integer), scale[h]));
+    }
+  }
+}
+
+// In all below whole lines are converted: up to 15 columns past `count` are written, within the buffer.
+struct I8 {
+  static const f32* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+    const u8* data = unit_at(w, panel, first, 32, 512);
+    const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
+    for (i32 c = 0; c < count; c += 4, data += LINE)
+      dequantize_line<8>(data, 0x80, 128, scale, buffer + c);
+    return buffer[0];
+  }
+};
+
+struct I4 {
+  static const f32* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+    const u8* data = unit_at(w, panel, first, 64, 576);
+    for (i32 c = 0; c < count; c += GROUP) {
+      const u8* unit = data + c / 64 * 576;
+      i32 group = c / GROUP % 2;
+      const __m256 scale[2] = {load_f16(unit + 32 * group), load_f16(unit + 32 * group + 16)};
+      for (i32 j = 0; j < 4; j++)
+        dequantize_line<4>(unit + 64 + (4 * group + j) * LINE, 0, 8, scale, buffer + c + 8 * j);
+    }
+    return buffer[0];
+  }
+};
+
+struct T2 {
+  static const f32* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+    const u8* data = unit_at(w, panel, first, 32, 128);
+    const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
+    for (i32 c = 0; c < count; c += 16, data += LINE)
+      dequantize_line<2>(data, 0, 1, scale, buffer + c);
+    return buffer[0];
+  }
+};
+
+struct T2Group {
+  static const f32* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+    const u8* unit = unit_at(w, panel, first, 256, 1088);
+    for (i32 c = 0; c < count; c += 16) {
+      i32 group = c / WEIGHT_GROUP;
+      const __m256 scale[2] = {load_f16(unit + 32 * group), load_f16(unit + 32 * group + 16)};
+      dequantize_line<2>(unit + 64 + c / 16 * LINE, 0, 1, scale, buffer + c);
+    }
+    return buffer[0];
+  }
+};
+static_assert(FLOAT_CHUNK == 256);  // one unit of t2_group
+
+// Calls body.operator()<F>() for the format of w.
+template <class Body>
+void with_format(Format format, Body&& body) {
+  switch (format) {
+    case Format::F32:
+      return body.template operator()<F32>();
+    case Format::F16:
+      return body.template operator()<F16>();
+    case Format::I8:
+      return body.template operator()<I8>();
+    case Format::I4:
+      return body.template operator()<I4>();
+    case Format::T2:
+      return body.template operator()<T2>();
+    case Format::T2_GROUP:
+      return body.template operator()<T2Group>();
+  }
+}
+
+void matmul_dequantized(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
+  with_format(w.format, [&]<class F>() { matmul_floats<F>(w, a, y, y_stride, row0, row1); });
+}
+
+// All 16 rows of the panel share their cache lines, so converting them all costs little.
+void row(const Matrix& w, i32 index, f32* out) {
+  with_format(w.format, [&]<class F>() {
+    alignas(64) FloatLanes buffer[FLOAT_CHUNK];
+    for (i32 first = 0; first < w.cols; first += FLOAT_CHUNK) {
+      i32 count = min(FLOAT_CHUNK, w.cols - first);
+      const f32* values = F::columns(w, index / PANEL, first, count, buffer) + index % PANEL;
+      for (i32 c = 0; c < count; c++)
+        out[first + c] = values[c * PANEL];
+    }
+  });
+}
+
+}  // namespace
+
+void avx2_dequantized(Kernels& k) {
+  k.matmul_dequantized = matmul_dequantized;
+  k.row = row;
+}
+
+}  // namespace edgellm
