@@ -26,6 +26,8 @@ enum class WordSplit : u8 {
   llama3 = 2,  // of Llama 3 (and cl100k): any case, one odd character before letters, numbers by three, line ends
   qwen2 = 3,   // as llama3, numbers one by one
   digits = 4,  // every character of Unicode category N alone
+  spaces = 5,  // every space starts a word (the pieces' space, U+0020)
+  words = 6,   // a space after something else starts a word: no merge crosses that, so it only saves time
 };
 
 enum TokenizerFlag : u32 {
@@ -37,13 +39,11 @@ enum TokenizerFlag : u32 {
   TOKENIZER_PREFIX_FIRST = 1u << 5,         // ... only before the very start of the text
   TOKENIZER_PREFIX_MISSING = 1u << 6,       // ... only where there is no space already
   TOKENIZER_WHOLE_WORDS = 1u << 7,          // a word that is a piece is taken at once, whatever the merges say
-  TOKENIZER_SPLIT_SPACES = 1u << 8,         // characters: every space starts a word
-  TOKENIZER_SPLIT_WORDS = 1u << 9,          // characters: a space after something else starts a word
-  TOKENIZER_BYTE_FALLBACK = 1u << 10,       // characters: an unknown one becomes the pieces of its bytes
-  TOKENIZER_FUSE_UNKNOWN = 1u << 11,        // neighbouring unknowns give one unknown id
-  TOKENIZER_STRIP_FIRST_SPACE = 1u << 12,   // decoding: the space that starts the text is dropped
-  TOKENIZER_STRIP_FIRST_SPACES = 1u << 13,  // decoding: all spaces that start the first piece are dropped
-  TOKENIZER_FLAGS = (1u << 14) - 1,
+  TOKENIZER_BYTE_FALLBACK = 1u << 8,        // characters: an unknown one becomes the pieces of its bytes
+  TOKENIZER_FUSE_UNKNOWN = 1u << 9,         // neighbouring unknowns give one unknown id
+  TOKENIZER_STRIP_FIRST_SPACE = 1u << 10,   // decoding: the space that starts the text is dropped
+  TOKENIZER_STRIP_FIRST_SPACES = 1u << 11,  // decoding: all spaces that start the first piece are dropped
+  TOKENIZER_FLAGS = (1u << 12) - 1,
 };
 
 struct TokenizerTable {
@@ -80,6 +80,8 @@ static_assert(sizeof(TokenizerHeader) == 56 + 7 * 8 + 64 + 1024);
 enum TokenAttribute : u8 {
   TOKEN_SPECIAL = 1,  // steers the model; printed only on request
 };
+
+constexpr i32 WORD_SPLITS = 7;  // of enum WordSplit
 
 constexpr u32 NO_TOKEN = 0xffffffff;
 

@@ -49,6 +49,12 @@ class Tokenizer {
  private:
   friend class Decoder;
   friend class Encoder;
+  enum class AddedGroup { raw, normalized };  // matched before or after normalisation
+
+  Text stored_piece(u32 index) const;  // also of the pieces after the vocabulary, which only the word table names
+  u32 find_word(Text word) const;      // the piece that is `word`, NO_TOKEN if the word table has none
+  i32 added_byte(u32 index, i64 i) const;
+  const AddedToken* longest_added(Text text, AddedGroup group) const;  // that `text` starts with, null if there is none
 
   const TokenizerHeader* header_ = nullptr;
   const u32* piece_offsets_ = nullptr;
@@ -90,7 +96,7 @@ class Decoder {
   Text take();
 
  private:
-  Text take_held();
+  Text reject(i32 bytes);
 
   const Tokenizer* tokenizer_ = nullptr;
   DecodeOptions options_;

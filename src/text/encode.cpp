@@ -1,0 +1,269 @@
+// text -> added tokens -> normalised -> added tokens of normalised text -> words -> symbols -> merged -> ids
+#include <string.h>
+
+#include "text/bpe.h"
+#include "text/tokenizer.h"
+#include "text/unicode.h"
+#include "text/words.h"
+
+namespace edgellm {
+
+static constexpr Text REPLACEMENT = "\xef\xbf\xbd";  // U+FFFD
+static constexpr Text SPACE_MARK = "\xe2\x96\x81";   // U+2581
+
+// Bytes that a text of n bytes can have after normalisation: a prefix space more, or what normalisation form C makes of it.
+// A word of it has at most as many symbols.
+static i64 normalized_bytes(const TokenizerHeader& h, i64 n) {
+  return (h.flags & TOKENIZER_NFC ? nfc_bytes(n) : n) + 1;
+}
+
+// Space for the text: a byte more in front, for the prefix of a stretch that starts in the middle of it.
+static i64 text_bytes_of(const TokenizerHeader& h, i64 n) {
+  return align_up<i64>(normalized_bytes(h, n) + 1, 64);
+}
+
+i64 Tokenizer::workspace_bytes(i64 text_bytes) const {
+  return text_bytes_of(*header_, text_bytes) + align_up<i64>(normalized_bytes(*header_, text_bytes) * MERGE_BYTES, 64);
+}
+
+i64 Tokenizer::max_ids(i64 text_bytes) const {
+  i64 bytes = header_->flags & TOKENIZER_REPLACE_INVALID ? 3 * text_bytes : normalized_bytes(*header_, text_bytes);
+  return bytes + text_bytes + 2;  // every stretch between added tokens may get a prefix of its own; the start id
+}
+
+// Where the white space that ends at `end` starts, `begin` at the earliest.
+static i64 space_before(Text text, i64 begin, i64 end) {
+  for (;;) {
+    i64 pos = end;
+    do {
+      if (pos == begin) return end;
+      pos--;
+    } while (end - pos < 3 && (text[pos] & 0xc0) == 0x80);
+    Char c = char_at(text, pos);
+    if (!is_space(c) || pos + c.bytes != end) return end;
+    end = pos;
+  }
+}
+
+// One call of encode.
+class Encoder {
+ public:
+  Encoder(const Tokenizer& tokenizer, EncodeOptions options, i64 text_bytes, Span<u8> workspace, Span<i32> ids);
+  Status run(Text text, i32* count);
+
+ private:
+  // Calls `stretch(text, offset)` for what lies between the added tokens of `group`, and gives out the tokens.
+  template <class Stretch>
+  void cut_added(Text text, Tokenizer::AddedGroup group, Stretch stretch);
+  void encode_raw(Text text, bool at_start);
+  void encode_stretch(char* text, i64 size, bool at_start);
+  i64 normalize(Text text, bool at_start);
+  void encode_word(Text word);
+  u32 byte_symbols(Text word);
+  u32 character_symbols(Text word);
+  void emit_unknown(Text text, i64 characters);
+  void emit(i64 id);
+  Text character(Text text, i32* bytes) const;
+  bool has(TokenizerFlag flag) const { return h_.flags & flag; }
+
+  const Tokenizer& t_;
+  const TokenizerHeader& h_;
+  EncodeOptions options_;
+  char* text_;  // normalised stretch; the byte before it may be written
+  MergeSpace space_;
+  PairTable pairs_;
+  Span<i32> ids_;
+  i64 count_ = 0;      // ids so far, also those that had no room
+  i64 wrong_id_ = -1;  // an id that the tables name but the vocabulary has not
+  bool after_unknown_ = false;
+};
+
+Encoder::Encoder(const Tokenizer& tokenizer, EncodeOptions options, i64 text_bytes, Span<u8> workspace, Span<i32> ids)
+    : t_(tokenizer), h_(*tokenizer.header_), options_(options), ids_(ids) {
+  text_ = reinterpret_cast<char*>(workspace.data) + 1;
+  u8* at = workspace.data + text_bytes_of(h_, text_bytes);
+  i64 capacity = normalized_bytes(h_, text_bytes);
+  space_.heap = reinterpret_cast<u64*>(at);
+  space_.ids = reinterpret_cast<u32*>(space_.heap + 2 * capacity);
+  space_.next = space_.ids + capacity;
+  space_.prev = space_.next + capacity;
+  space_.slot = space_.prev + capacity;
+  pairs_ = {t_.pairs_, h_.pairs.count, h_.pair_probes};
+}
+
+Status Encoder::run(Text text, i32* count) {
+  if (options_.add_bos && h_.bos >= 0) emit(h_.bos);
+  cut_added(text, Tokenizer::AddedGroup::raw, [&](Text stretch, i64 offset) { encode_raw(stretch, offset == 0); });
+  if (wrong_id_ >= 0) return bad_model("tokenizer: its tables name id ", wrong_id_, ", the vocabulary has ", h_.vocab);
+  if (count_ > ids_.count) return failed("the text has ", count_, " tokens, there is room for ", ids_.count);
+  *count = static_cast<i32>(count_);
+  return {};
+}
+
+template <class Stretch>
+void Encoder::cut_added(Text text, Tokenizer::AddedGroup group, Stretch stretch) {
+  const u32* first = h_.added_first[static_cast<i32>(group)];
+  i64 done = 0;
+  for (i64 pos = 0; pos < text.size;) {
+    u8 c = static_cast<u8>(text[pos]);
+    const AddedToken* token = first[c / 32] >> c % 32 & 1 ? t_.longest_added(text.from(pos), group) : nullptr;
+    if (!token) {
+      pos++;
+      continue;
+    }
+    i64 start = pos;
+    i64 end = pos += token->bytes;
+    if ((token->flags & ADDED_SPECIAL) && !options_.parse_special) continue;
+    if (token->flags & ADDED_STRIP_LEFT) start = space_before(text, done, start);
+    if (token->flags & ADDED_STRIP_RIGHT) {
+      for (Char next; is_space(next = char_at(text, end));)
+        end += next.bytes;
+    }
+    if (done < start) stretch(text.slice(done, start - done), done);
+    emit(token->id);
+    done = end;
+    pos = max(pos, done);
+  }
+  if (done < text.size) stretch(text.from(done), done);
+}
+
+void Encoder::encode_raw(Text text, bool at_start) {
+  i64 size = normalize(text, at_start);
+  cut_added({text_, size}, Tokenizer::AddedGroup::normalized,
+            [&](Text stretch, i64 offset) { encode_stretch(text_ + offset, stretch.size, at_start && offset == 0); });
+}
+
+// Writes the normalised text to text_ and returns its size.
+i64 Encoder::normalize(Text text, bool at_start) {
+  if (has(TOKENIZER_NFC)) return normalize_nfc(text, text_, reinterpret_cast<u8*>(space_.heap));
+  char* to = text_;
+  bool prefix = has(TOKENIZER_PREFIX) && !has(TOKENIZER_PREFIX_MISSING) && (at_start || !has(TOKENIZER_PREFIX_FIRST));
+  bool trim = has(TOKENIZER_TRIM_SPACES);
+  if (trim) {
+    while (text.size && text[0] == ' ')
+      text = text.from(1);
+    if (text.size == 0) return 0;
+  }
+  if (prefix) *to++ = ' ';
+  bool after_space = false;
+  for (i64 i = 0; i < text.size; i++) {
+    char c = text[i];
+    if (trim && c == ' ' && after_space) continue;
+    after_space = c == ' ';
+    if (c == SPACE_MARK[0] && has(TOKENIZER_SPACE_MARK) && text.size - i >= 3 && text.slice(i, 3) == SPACE_MARK) {
+      c = ' ';
+      i += 2;
+    }
+    *to++ = c;
+  }
+  while (trim && to > text_ && to[-1] == ' ')
+    to--;
+  return to - text_;
+}
+
+// `text` lies in text_; what is before it was encoded already and may be overwritten.
+void Encoder::encode_stretch(char* text, i64 size, bool at_start) {
+  if (has(TOKENIZER_PREFIX) && has(TOKENIZER_PREFIX_MISSING) && (at_start || !has(TOKENIZER_PREFIX_FIRST)) &&
+      text[0] != ' ') {
+    *--text = ' ';
+    size++;
+  }
+  after_unknown_ = false;
+  WordCutter words(h_.splits, {text, size});
+  for (Text word; words.next(&word);)
+    encode_word(word);
+}
+
+void Encoder::encode_word(Text word) {
+  if (has(TOKENIZER_WHOLE_WORDS)) {
+    if (u32 id = t_.find_word(word); id != NO_TOKEN) return emit(id);
+  }
+  bool bytes = h_.kind == static_cast<u32>(TokenizerKind::bytes);
+  u32 n = bytes ? byte_symbols(word) : character_symbols(word);
+  if (n == 0) return;
+  merge(pairs_, space_, n);
+  for (u32 i = 0; i < n; i = space_.next[i]) {
+    i64 characters = space_.next[i] - i;
+    if (bytes || space_.ids[i] < h_.vocab) {
+      emit(space_.ids[i]);
+      after_unknown_ = false;
+    } else {
+      emit_unknown(word, characters);
+    }
+    for (i64 k = 0; k < characters && !bytes; k++) {
+      i32 length;
+      character(word, &length);
+      word = word.from(length);
+    }
+  }
+}
+
+// A byte without an id becomes the unknown id, or nothing at all.
+u32 Encoder::byte_symbols(Text word) {
+  u32 n = 0;
+  bool after_unknown = false;
+  for (i64 i = 0; i < word.size; i++) {
+    i32 id = h_.byte_ids[static_cast<u8>(word[i])];
+    bool unknown = id < 0;
+    if (unknown && (h_.unknown < 0 || (after_unknown && has(TOKENIZER_FUSE_UNKNOWN)))) continue;
+    space_.ids[n++] = static_cast<u32>(unknown ? h_.unknown : id);
+    after_unknown = unknown;
+  }
+  return n;
+}
+
+// A character without a piece is NO_TOKEN: it merges with nothing and is resolved when it is given out.
+u32 Encoder::character_symbols(Text word) {
+  u32 n = 0;
+  for (i32 bytes; word.size > 0; word = word.from(bytes))
+    space_.ids[n++] = t_.find_word(character(word, &bytes));
+  return n;
+}
+
+// The first character of `text`, which may be read as another than its bytes say, and how many bytes it takes there.
+Text Encoder::character(Text text, i32* bytes) const {
+  i32 length = utf8_length(text.data, text.size);
+  *bytes = max(length, 1);
+  return length <= 0 && has(TOKENIZER_REPLACE_INVALID) ? REPLACEMENT : text.slice(0, *bytes);
+}
+
+void Encoder::emit_unknown(Text text, i64 characters) {
+  for (; characters > 0; characters--) {
+    i32 length;
+    Text c = character(text, &length);
+    text = text.from(length);
+    bool known = has(TOKENIZER_BYTE_FALLBACK);
+    for (i64 i = 0; i < c.size && known; i++)
+      known = h_.byte_ids[static_cast<u8>(c[i])] >= 0;
+    if (known) {
+      for (i64 i = 0; i < c.size; i++)
+        emit(h_.byte_ids[static_cast<u8>(c[i])]);
+    } else if (h_.unknown >= 0 && !(after_unknown_ && has(TOKENIZER_FUSE_UNKNOWN))) {
+      emit(h_.unknown);
+    }
+    after_unknown_ = !known;
+  }
+}
+
+void Encoder::emit(i64 id) {
+  if (id < 0 || id >= h_.vocab) {
+    wrong_id_ = id;
+    return;
+  }
+  if (count_ < ids_.count) ids_[count_] = static_cast<i32>(id);
+  count_++;
+}
+
+Status Tokenizer::encode(Text text, EncodeOptions options, Span<u8> workspace, Span<i32> ids, i32* count) const {
+  *count = 0;
+  if (!header_) return failed("there is no tokenizer");
+  if (text.size > MAX_TEXT) return failed("the text has ", text.size, " bytes, at most ", MAX_TEXT);
+  i64 needed = workspace_bytes(text.size);
+  if (workspace.count < needed || reinterpret_cast<uintptr_t>(workspace.data) % TOKENIZER_ALIGNMENT) {
+    return failed("tokenizing ", text.size, " bytes needs an aligned workspace of ", needed, " bytes, it has ",
+                  workspace.count);
+  }
+  return Encoder(*this, options, text.size, workspace, ids).run(text, count);
+}
+
+}  // namespace edgellm
