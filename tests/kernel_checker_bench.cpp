@@ -1,0 +1,224 @@
+// kernel_checker --bench: how fast each set is. One vector goes over a matrix larger than the caches (what decoding does: GB/s
+// is the figure to hold against the memory's), many vectors over as much of it as the time allows (what a prompt does).
+#include <chrono>
+#include <cstdio>
+
+#include "kernel_checker.h"
+
+namespace checker {
+
+namespace {
+
+constexpr i32 COLS = 2560;
+constexpr i32 MANY = 32;       // vectors
+constexpr f64 SECONDS = 0.25;  // a measurement
+
+f64 now() {
+  return std::chrono::duration<f64>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+using Matmul = void (*)(const Matrix&, const Activations&, f32*, i64, i32, i32);
+
+struct Bench {
+  const char* name;
+  Matmul Kernels::* slot;
+  Format format;
+  Scale scale;
+  Quantization activations;
+};
+
+const Bench MATMULS[] = {
+    {"matmul_f32", &Kernels::matmul_f32, Format::F32, Scale::none, Quantization::none},
+    {"matmul_f16", &Kernels::matmul_f16, Format::F16, Scale::none, Quantization::none},
+    {"matmul_i8_token", &Kernels::matmul_i8_token, Format::I8, Scale::row, Quantization::token},
+    {"matmul_i8_group32", &Kernels::matmul_i8_group32, Format::I8, Scale::row, Quantization::group32},
+    {"matmul_i4_group32", &Kernels::matmul_i4_group32, Format::I4, Scale::none, Quantization::group32},
+    {"matmul_t2_token", &Kernels::matmul_t2_token, Format::T2, Scale::tensor, Quantization::token},
+    {"matmul_t2_group32", &Kernels::matmul_t2_group32, Format::T2, Scale::row, Quantization::group32},
+    {"matmul_t2_group_group32", &Kernels::matmul_t2_group_group32, Format::T2_GROUP, Scale::none, Quantization::group32},
+    {"matmul_dequantized", &Kernels::matmul_dequantized, Format::T2, Scale::row, Quantization::none},
+};
+
+// All the memory of a benchmark, made once.
+struct Work {
+  std::vector<u8> weights;
+  std::vector<f32> scales, x, y;
+  std::vector<i8> q;
+  std::vector<f32> activation_scales;
+  std::vector<i32> sums;
+  const u8* data;  // 64-byte aligned, within weights
+
+  Work(i64 bytes, i64 rows) : weights(static_cast<size_t>(bytes + 64)) {
+    Random random(1);
+    u32* words = reinterpret_cast<u32*>(weights.data());
+    for (size_t i = 0; i < weights.size() / 4; i++)
+      words[i] = random.bits() & 0x3f3f3f3f;  // no NaN as f16 or f32
+    data = reinterpret_cast<const u8*>(align_up(reinterpret_cast<uintptr_t>(weights.data()), uintptr_t{64}));
+    scales.assign(static_cast<size_t>(align_up(rows, i64{PANEL})), 0.01f);
+    y.resize(static_cast<size_t>(MANY * align_up(rows, i64{PANEL})));
+    for (i32 i = 0; i < MANY * COLS; i++) {
+      x.push_back(random.ordinary());
+      q.push_back(static_cast<i8>(random.between(-127, 127)));
+    }
+    activation_scales.assign(MANY * COLS / GROUP, 0.01f);
+    sums.resize(MANY * COLS / GROUP);
+    for (size_t i = 0; i < q.size(); i++)
+      sums[i / GROUP] += q[i];
+  }
+};
+static_assert(COLS % COLUMN_PADDING == 0);
+
+struct Rate {
+  f64 bytes, weights, macs;  // a second
+};
+
+// Panels in turn, over and over, in pieces of 1024 rows, until the time is up.
+Rate measure(Matmul slot, const Bench& b, Work& work, i32 rows, i32 count) {
+  Matrix w = {b.format, b.scale, b.activations, rows, COLS, work.data, work.scales.data()};
+  Activations a = {count, COLS, work.x.data(), work.q.data(), work.activation_scales.data(), work.sums.data()};
+  i32 piece = count == 1 ? 1024 : 128;
+  slot(w, a, work.y.data(), rows, 0, min(rows, PANEL));
+  f64 start = now(), elapsed = 0;
+  i64 done = 0;
+  for (i32 row = 0; elapsed < SECONDS; row = row + piece < rows ? row + piece : 0) {
+    i32 end = min(row + piece, rows);
+    slot(w, a, work.y.data(), rows, row, end);
+    done += end - row;
+    elapsed = now() - start;
+  }
+  f64 weights = static_cast<f64>(done) * COLS / elapsed;
+  return {weights * unit_bytes(b.format) / (16.0 * unit_columns(b.format)), weights, weights * count};
+}
+
+void bench_matmuls(const std::vector<Set>& sets, const Options& options) {
+  std::printf("%-24s %-12s %8s %10s %10s\n", "matrix, 2560 columns", "set", "GB/s", "Gweights/s", "GMAC/s x32");
+  for (const Bench& b : MATMULS) {
+    if (std::string(b.name).find(options.filter) == std::string::npos) continue;
+    i64 panel = matrix_bytes(b.format, PANEL, COLS), panels = max(i64{1}, options.megabytes * 1000000 / panel);
+    i32 rows = static_cast<i32>(panels * PANEL);
+    Work work(panels * panel, rows);
+    Matmul before = nullptr;
+    for (const Set& set : sets) {
+      Matmul slot = set.k.*b.slot;
+      if (slot == before || (!options.isa.empty() && set.name != options.isa)) continue;
+      before = slot;
+      Rate one = measure(slot, b, work, rows, 1), many = measure(slot, b, work, rows, MANY);
+      std::printf("%-24s %-12s %8.2f %10.2f %10.2f\n", b.name, set.name.c_str(), one.bytes * 1e-9, one.weights * 1e-9,
+                  many.macs * 1e-9);
+    }
+  }
+}
+
+// Calls a kernel until the time is up; millions of elements a second.
+template <class Call>
+f64 elements(i64 count, Call call) {
+  call();
+  i64 done = 0;
+  f64 start = now(), elapsed = 0;
+  for (; elapsed < SECONDS; elapsed = now() - start) {
+    for (i32 i = 0; i < 8; i++)
+      call();
+    done += 8 * count;
+  }
+  return static_cast<f64>(done) / elapsed * 1e-6;
+}
+
+struct VectorWork {
+  std::vector<f32> x, y, w;
+  std::vector<i8> q;
+  std::vector<f32> scales;
+  std::vector<i32> sums;
+};
+
+void bench_vectors(const Kernels& k, const Options& options, const std::string& set) {
+  constexpr i32 N = 2560;
+  Random random(2);
+  VectorWork v;
+  for (i32 i = 0; i < N; i++) {
+    v.x.push_back(random.ordinary());
+    v.w.push_back(random.ordinary());
+  }
+  v.y = v.x;
+  v.q.resize(N);
+  v.scales.resize(N / GROUP);
+  v.sums.resize(N / GROUP);
+  const f32 *x = v.x.data(), *w = v.w.data();
+  f32* y = v.y.data();
+  auto line = [&](const char* name, auto call) {
+    if (std::string(name).find(options.filter) == std::string::npos) return;
+    std::printf("%-24s %-12s %8.0f\n", name, set.c_str(), elements(N, call));
+  };
+  line("quantize_token", [&] { k.quantize_token(x, N, N, v.q.data(), v.scales.data(), v.sums.data()); });
+  line("quantize_group32", [&] { k.quantize_group32(x, N, N, v.q.data(), v.scales.data(), v.sums.data()); });
+  line("rms_norm", [&] { k.rms_norm(x, w, 1e-5f, N, y); });
+  line("layer_norm", [&] { k.layer_norm(x, w, w, 1e-5f, N, y); });
+  line("rope_half", [&] { k.rope_half(y, w, x, N / 2); });
+  line("rope_interleaved", [&] { k.rope_interleaved(y, w, x, N / 2); });
+  line("silu_gate", [&] { k.silu_gate(x, w, N, y); });
+  line("relu2_gate", [&] { k.relu2_gate(x, w, N, y); });
+  for (i32 i = 0; i < N; i++)
+    y[i] = x[i];  // the turns above let it grow
+  line("add", [&] { k.add(y, x, N); });
+  for (i32 i = 0; i < N; i++)
+    y[i] = x[i];
+  line("softmax", [&] { k.softmax(y, N); });
+  volatile i32 sink = 0;
+  line("argmax", [&] { sink = k.argmax(x, N); });
+  line("all_finite", [&] { sink = k.all_finite(x, N); });
+}
+
+// One kv head of 128 dims, 4 query heads, 1024 positions; an element is one multiplication.
+void bench_attention(const Kernels& k, const Options& options, const std::string& set) {
+  constexpr i32 DIM = 128, SLOTS = 1024, HEADS = 4;
+  struct alignas(64) Line {
+    u8 bytes[64];
+  };
+  Random random(3);
+  std::vector<Line> k_cache(SLOTS * DIM * 2 / 64), v_cache(SLOTS * DIM * 2 / 64);
+  std::vector<f32> k_scale(SLOTS), v_scale(SLOTS), x(HEADS * DIM), scores(HEADS * (SLOTS + 16)), out(HEADS * DIM);
+  std::vector<i8> q(HEADS * DIM);
+  std::vector<i32> sums(HEADS);
+  for (size_t i = 0; i < x.size(); i++) {
+    x[i] = random.ordinary();
+    q[i] = static_cast<i8>(random.between(-127, 127));
+    sums[i / DIM] += q[i];
+  }
+  KvHead kv = {DIM, DIM, k_cache[0].bytes, v_cache[0].bytes, k_scale.data(), v_scale.data()};
+  std::vector<f32> query_scales(HEADS, 0.01f);
+  Queries queries = {HEADS, DIM, x.data(), q.data(), query_scales.data(), sums.data()};
+  auto line = [&](const char* name, i64 count, auto call) {
+    if (std::string(name).find(options.filter) == std::string::npos) return;
+    std::printf("%-24s %-12s %8.0f\n", name, set.c_str(), elements(count, call));
+  };
+  auto fill = [&](auto store) {
+    for (i32 slot = 0; slot < SLOTS; slot++)
+      store(x.data() + slot % 3, x.data() + DIM + slot % 5, slot, kv);
+  };
+  i64 stride = SLOTS + 16, products = i64{HEADS} * SLOTS * DIM;
+  line("store_i8", DIM, [&] { k.store_i8(x.data(), x.data(), 5, kv); });
+  fill(k.store_i8);
+  line("scores_i8", products, [&] { k.scores_i8(queries, kv, 0, SLOTS, scores.data(), stride); });
+  for (f32& score : scores)
+    score = 0.001f;
+  line("values_i8", products, [&] { k.values_i8(scores.data(), stride, HEADS, kv, 0, SLOTS, out.data(), DIM); });
+  line("store_f16", DIM, [&] { k.store_f16(x.data(), x.data(), 5, kv); });
+  fill(k.store_f16);
+  line("scores_f16", products, [&] { k.scores_f16(queries, kv, 0, SLOTS, scores.data(), stride); });
+  for (f32& score : scores)
+    score = 0.001f;
+  line("values_f16", products, [&] { k.values_f16(scores.data(), stride, HEADS, kv, 0, SLOTS, out.data(), DIM); });
+}
+
+}  // namespace
+
+void bench(const std::vector<Set>& sets, const Options& options) {
+  bench_matmuls(sets, options);
+  std::printf("\n%-24s %-12s %8s\n", "vectors of 2560", "set", "M/s");
+  for (const Set& set : sets) {
+    if (!options.isa.empty() && set.name != options.isa) continue;
+    bench_vectors(set.k, options, set.name);
+    bench_attention(set.k, options, set.name);
+  }
+}
+
+}  // namespace checker
