@@ -11,6 +11,7 @@ struct Kind {
 
 // Files without a signature come last.
 constexpr Kind KINDS[] = {
+    {"Hugging Face folder", is_hf, open_hf},
     {"llama2.c checkpoint", is_llama2c, open_llama2c},
 };
 

@@ -8,6 +8,9 @@ namespace edgellm::convert {
 Model open_source(const std::string& path);
 
 // One function a kind. Each says whether `path`, whose first bytes are `head` (none for a folder), is its own.
+bool is_hf(const std::string& path, Bytes head);
+Model open_hf(const std::string& path);
+
 bool is_llama2c(const std::string& path, Bytes head);
 Model open_llama2c(const std::string& path);
 

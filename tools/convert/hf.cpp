@@ -1,0 +1,218 @@
+// Hugging Face folders: config.json says what the tensors of the safetensors files mean.
+//
+// BitNet matrices come as floats (already ternary, or master weights) or packed: uint8 (out / 4, in), where code i (bits
+// 2i and 2i + 1) of byte row r, minus 1, is the weight of output row i * out / 4 + r; `weight_scale` divides ("bitlinear")
+// or multiplies ("autobitlinear") the product (transformers, integrations/bitnet.py).
+#include <algorithm>
+#include <cmath>
+
+#include "hf_config.h"
+#include "safetensors.h"
+#include "source.h"
+#include "ternary.h"
+#include "transformer.h"
+
+namespace edgellm::convert {
+namespace {
+
+class PackedTernary : public Tensor {
+ public:
+  PackedTernary(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, const StoredTensor& stored,
+                f32 scale)
+      : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols), stored_(stored), scale_(scale) {}
+
+  void values(i64 row, i64 count, f32* out) const override {
+    std::vector<i8> ternary_codes(static_cast<size_t>(count * cols));
+    codes(row, count, ternary_codes.data(), nullptr);
+    for (size_t i = 0; i < ternary_codes.size(); i++)
+      out[i] = scale_ * static_cast<f32>(ternary_codes[i]);
+  }
+
+  std::optional<Ternary> ternary() const override { return Ternary{Ternary::Per::tensor, scale_}; }
+
+  void codes(i64 row, i64 count, i8* out, f32*) const override {
+    const i64 quarter = div_up<i64>(rows, 4);
+    for (i64 r = row; r < row + count; r++) {
+      const u8* bytes = stored_.data.data + r % quarter * cols;
+      const i64 shift = r / quarter * 2;
+      for (i64 c = 0; c < cols; c++) {
+        i32 code = bytes[c] >> shift & 3;
+        if (code == 3) {
+          unusable(stored_.file->path, ": ", name, ": row ", r, ", column ", c,
+                   " has the packed code 3, which is no weight");
+        }
+        *out++ = static_cast<i8>(code - 1);
+      }
+    }
+  }
+
+ private:
+  StoredTensor stored_;
+  f32 scale_;
+};
+
+// Name of a layer's tensor there and here.
+struct Rename {
+  const char* theirs;
+  const char* ours;
+};
+
+constexpr Rename LAYER_NAMES[] = {
+    {"input_layernorm.weight", "attn_norm"},
+    {"self_attn.q_proj.weight", "q"},
+    {"self_attn.k_proj.weight", "k"},
+    {"self_attn.v_proj.weight", "v"},
+    {"self_attn.q_proj.bias", "q_bias"},
+    {"self_attn.k_proj.bias", "k_bias"},
+    {"self_attn.v_proj.bias", "v_bias"},
+    {"self_attn.q_norm.weight", "q_norm"},
+    {"self_attn.k_norm.weight", "k_norm"},
+    {"self_attn.attn_sub_norm.weight", "attn_sub_norm"},
+    {"self_attn.inner_attn_ln.weight", "attn_sub_norm"},  // BitnetForCausalLM
+    {"self_attn.o_proj.weight", "o"},
+    {"self_attn.o_proj.bias", "o_bias"},
+    {"post_attention_layernorm.weight", "ffn_norm"},
+    {"mlp.gate_proj.weight", "gate"},
+    {"mlp.up_proj.weight", "up"},
+    {"mlp.ffn_sub_norm.weight", "ffn_sub_norm"},
+    {"mlp.ffn_layernorm.weight", "ffn_sub_norm"},  // BitnetForCausalLM
+    {"mlp.down_proj.weight", "down"},
+};
+
+class Loader {
+ public:
+  Loader(const HfConfig& config, StoredTensors stored) : config_(config), stored_(std::move(stored)) {}
+
+  Tensors load() {
+    take("model.embed_tokens.weight", "embed");
+    for (i64 layer = 0; layer < config_.shape.layers; layer++) {
+      for (const Rename& rename : LAYER_NAMES)
+        take(text("model.layers.", layer, ".", rename.theirs), layer_name(layer, rename.ours));
+    }
+    take("model.norm.weight", "norm");
+    if (!config_.tied) take("lm_head.weight", "head");
+    refuse_the_rest();
+    return std::move(tensors_);
+  }
+
+ private:
+  void take(const std::string& theirs, const std::string& ours) {
+    auto found = stored_.find(theirs);
+    if (found == stored_.end()) return;
+    StoredTensor tensor = std::move(found->second);
+    stored_.erase(found);
+    Expected expected = expected_of(config_.shape, ours);
+    check_shape(tensor, theirs, expected);
+    if (*expected.role == Role::matrix) {
+      tensors_.push_back(matrix(tensor, theirs, ours, expected));
+    } else {
+      tensors_.push_back(std::make_unique<FloatTensor>(ours, *expected.role, expected.rows, expected.cols, tensor.file,
+                                                       tensor.data, tensor.dtype));
+    }
+  }
+
+  void check_shape(const StoredTensor& tensor, const std::string& theirs, const Expected& expected) {
+    i64 rows = tensor.dtype == Dtype::U8 ? div_up<i64>(expected.rows, 4) : expected.rows;
+    std::vector<u64> wanted;
+    if (*expected.role != Role::vector) wanted.push_back(static_cast<u64>(rows));
+    wanted.push_back(static_cast<u64>(expected.cols));
+    if (tensor.shape != wanted) {
+      unusable(tensor.file->path, ": tensor ", theirs, " (", tensor.dtype_name, ") has the shape ", shape_text(tensor.shape),
+               ", config.json wants ", shape_text(wanted));
+    }
+    if (tensor.dtype == Dtype::U8 && *expected.role != Role::matrix) {
+      unusable(tensor.file->path, ": tensor ", theirs, " is packed, which only the matrices of the layers can be");
+    }
+  }
+
+  static std::string shape_text(const std::vector<u64>& shape) {
+    std::string out;
+    for (u64 dimension : shape)
+      out += text(out.empty() ? "" : " x ", dimension);
+    return out.empty() ? "()" : out;
+  }
+
+  std::optional<f32> scale_beside(const std::string& theirs) {
+    auto found = stored_.find(theirs + "_scale");
+    if (found == stored_.end()) return std::nullopt;
+    const StoredTensor& stored = found->second;
+    if (stored.count() != 1) {
+      unusable(stored.file->path, ": tensor ", found->first, " has ", stored.count(),
+               " values, expected one for the matrix");
+    }
+    f32 scale = 0;
+    FloatTensor(found->first, Role::vector, 1, 1, stored.file, stored.data, stored.dtype).values(0, 1, &scale);
+    if (!(scale > 0) || !std::isfinite(scale)) unusable(stored.file->path, ": tensor ", found->first, " is ", scale);
+    stored_.erase(found);
+    return scale;
+  }
+
+  std::unique_ptr<Tensor> matrix(const StoredTensor& tensor, const std::string& theirs, const std::string& ours,
+                                 const Expected& e) {
+    std::optional<f32> beside = scale_beside(theirs);
+    f32 scale = beside ? (config_.scale_divides ? 1 / *beside : *beside) : 1;
+    f32 factor = config_.shape.unit_norms ? 1 / static_cast<f32>(e.cols) : 1;
+    if (tensor.dtype == Dtype::U8) {
+      if (!beside) unusable(tensor.file->path, ": packed tensor ", theirs, " has no ", theirs, "_scale");
+      return std::make_unique<PackedTernary>(ours, *e.role, e.rows, e.cols, tensor, scale * factor);
+    }
+    auto floats = [&](f32 by) {
+      return std::make_unique<FloatTensor>(ours, *e.role, e.rows, e.cols, tensor.file, tensor.data, tensor.dtype, by);
+    };
+    if (beside && must_be_scaled(*floats(1), theirs, *beside)) factor *= scale;
+    return floats(factor);
+  }
+
+  // Float weights beside a scale are codes that it must still multiply, or have it in them already.
+  static bool must_be_scaled(const Tensor& floats, const std::string& theirs, f32 beside) {
+    std::optional<Ternary> ternary = recognise(floats);
+    if (!ternary || ternary->per != Ternary::Per::tensor) {
+      unusable("tensor ", theirs, " has a weight_scale, but its values are not scale * {-1, 0, 1}");
+    }
+    auto near = [&](f32 value) { return std::fabs(ternary->scale - value) <= 0.01f * value; };  // the scale may be bf16
+    if (ternary->scale == 0 || near(beside) || near(1 / beside)) return false;
+    if (!near(1)) {
+      unusable("tensor ", theirs, ": its values are ", ternary->scale, " * {-1, 0, 1}, its weight_scale is ", beside,
+               ": expected equal, or values of -1, 0 and 1");
+    }
+    return true;
+  }
+
+  void refuse_the_rest() {
+    for (const auto& [name, tensor] : stored_) {
+      bool harmless = name.ends_with("rotary_emb.inv_freq") || (config_.tied && name == "lm_head.weight");
+      if (!harmless) unusable(tensor.file->path, ": tensor ", name, " has no place in this family or is beyond its layers");
+    }
+  }
+
+  const HfConfig& config_;
+  StoredTensors stored_;  // those not taken yet
+  Tensors tensors_;
+};
+
+std::string find_tokenizer(const std::string& folder) {
+  for (const char* name : {"/tokenizer.json", "/tokenizer.model", "/tokenizer.bin"}) {
+    if (file_exists(folder + name)) return folder + name;
+  }
+  return {};
+}
+
+}  // namespace
+
+bool is_hf(const std::string& path, Bytes) {
+  return is_folder(path) && file_exists(path + "/config.json");
+}
+
+Model open_hf(const std::string& path) {
+  StoredTensors stored = read_safetensors_folder(path);
+  HfConfig config = read_hf_config(path, stored.contains("lm_head.weight"));
+  Model model;
+  model.bitnet = config.bitnet;
+  model.notes = config.notes;
+  model.tokenizer = find_tokenizer(path);
+  model.tensors = Loader(config, std::move(stored)).load();
+  complete(config.shape, path, &model);
+  return model;
+}
+
+}  // namespace edgellm::convert
