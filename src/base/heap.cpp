@@ -2,10 +2,15 @@
 
 namespace edgellm {
 
-HeapWatch heap_watch;
+HeapCounters heap_counters;
 
 void close_heap() {
-  heap_watch.closed.store(true);
+  heap_counters.closed.store(true);
+}
+
+HeapWatch heap_watch() {
+  return {heap_counters.counting.load(), heap_counters.closed.load(), heap_counters.bytes.load(),
+          heap_counters.after_closing.load()};
 }
 
 }  // namespace edgellm

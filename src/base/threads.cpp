@@ -12,6 +12,7 @@
 #include <atomic>
 
 #include "base/clock.h"
+#include "base/floating_point.h"
 #include "base/memory.h"
 #include "base/park.h"
 
@@ -28,6 +29,7 @@ struct Threads::Shared {
   alignas(64) std::atomic<u32> job;       // number of the newest job; parked on by workers
   alignas(64) std::atomic<u32> sleepers;  // workers parked or about to
   std::atomic<u32> owner_sleeps;          // thread 0 is parked or about to
+  std::atomic<u32> ready;                 // workers that have begun; parked on by `start`
   std::atomic<bool> stopping;
 
   // The current job. Written by thread 0 while no chunk is pending, read by whoever holds a chunk.
@@ -89,6 +91,9 @@ void* Threads::Shared::worker_main(void* argument) {
 #if defined(__APPLE__)
   pthread_set_qos_class_self_np(QOS_CLASS_USER_INTERACTIVE, 0);  // the performance cores
 #endif
+  enter_default_float();  // a thread inherits its parent's
+  shared.ready.fetch_add(1);
+  unpark(&shared.ready, 1);
   u32 seen = 0;
   while (!shared.stopping.load()) {
     if (!spin_while(shared.job, seen)) {
@@ -158,6 +163,9 @@ Status Threads::start(i32 count) {
   }
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  // libc's own beginning of a thread makes system calls that a seal would refuse.
+  for (u32 ready; (ready = shared_->ready.load()) < static_cast<u32>(count_ - 1);)
+    park(&shared_->ready, ready);
   if (!error) return {};
 
   Status status = failed("only ", count_, " of ", count, " threads could be started: ", strerror(error));

@@ -11,9 +11,10 @@ class Threads {
   static constexpr i32 MAX = 64;
   using Task = void (*)(void* context, i32 chunk, i32 thread);
 
-  // Starts `count` - 1 threads, 1 <= count <= MAX; fails when the system refuses one. They live until the process ends or
-  // `stop`, which waits for them. Workers receive no signals but their own faults. With one thread nothing is started and
-  // `run` is a plain loop.
+  // Starts `count` - 1 threads, 1 <= count <= MAX; fails when the system refuses one. On return all of them run, so that the
+  // process may be sealed; they live until it ends or `stop`, which waits for them. Workers receive no signals but their
+  // own faults and compute in the default floating-point environment. With one thread nothing is started and `run` is a
+  // plain loop.
   Status start(i32 count);
   void stop();
 

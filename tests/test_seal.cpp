@@ -1,0 +1,171 @@
+// The seal, in child processes: what it refuses, what goes on, in all threads.
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/clock.h"
+#include "base/console.h"
+#include "base/seal.h"
+#include "base/threads.h"
+#include "check.h"
+#include "child.h"
+
+using namespace edgellm;
+
+constexpr int UNAVAILABLE = 9;
+
+// Seals; the exit code to end with, or 0.
+static int sealed(u32 extra) {
+  char text[200];
+  Writer why(text);
+  Seal answer = seal_process(extra, why);
+  if (answer == Seal::sealed) return 0;
+  note(why.text(), "\n");
+  return answer == Seal::unavailable ? UNAVAILABLE : 1;
+}
+
+#define CHECK_CHILD(child)                                      \
+  do {                                                          \
+    if ((child).exit_code == UNAVAILABLE) SKIP((child).output); \
+    CHECK_EQ((child).output, std::string());                    \
+    CHECK_EQ((child).exit_code, 0);                             \
+  } while (0)
+
+#if defined(__linux__)
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+// Says which calls were not refused.
+static void expect_refused(const char* name, long answer) {
+  if (answer != -1 || errno != EPERM) note(name, " was not refused: ", answer, "\n");
+}
+
+static void try_everything() {
+  expect_refused("mmap", syscall(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  expect_refused("mremap", syscall(SYS_mremap, 0, 4096, 8192, 0, 0));
+  expect_refused("mprotect", syscall(SYS_mprotect, 0, 4096, PROT_READ));
+  expect_refused("openat", syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY));
+#if defined(SYS_open)
+  expect_refused("open", syscall(SYS_open, "/dev/null", O_RDONLY));
+  expect_refused("fork", syscall(SYS_fork));
+  expect_refused("write of the x32 ABI", syscall(0x40000000 + SYS_write, 1, "x", 1));
+#endif
+  expect_refused("socket", syscall(SYS_socket, AF_INET, SOCK_STREAM, 0));
+  expect_refused("clone", syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  const char* nothing[] = {nullptr};
+  expect_refused("execve", syscall(SYS_execve, "/bin/true", nothing, nothing));
+  expect_refused("tgkill", syscall(SYS_tgkill, 0, 0, 0));
+  expect_refused("kill", syscall(SYS_kill, 0, 0));
+  expect_refused("ptrace", syscall(SYS_ptrace, 0, 0, 0, 0));
+  expect_refused("io_uring_setup", syscall(425, 8, nullptr));
+  expect_refused("prctl", syscall(SYS_prctl, 0, 0, 0, 0, 0));
+  expect_refused("unlinkat", syscall(SYS_unlinkat, -1, "", 0));
+  long end = syscall(SYS_brk, ~0ul >> 20);
+  if (end != 0) note("brk answered ", static_cast<i64>(end), "\n");
+#if defined(__x86_64__)
+  long pid = 20;  // getpid of the 32-bit system calls
+  __asm__ volatile("int $0x80" : "+a"(pid) : : "memory");
+  if (static_cast<i32>(pid) != -EPERM) note("a 32-bit system call was not refused: ", static_cast<i64>(pid), "\n");
+#endif
+}
+
+TEST(refuses_what_generation_does_not_need) {
+  check::Child child = check::in_child([] {
+    if (int code = sealed(0)) return code;
+    try_everything();
+    return 0;
+  });
+  CHECK_CHILD(child);
+}
+
+TEST(binds_threads_that_run_already) {
+  check::Child child = check::in_child([] {
+    Threads threads;
+    if (!threads.start(3).ok()) return 1;
+    if (int code = sealed(0)) return code;
+    std::atomic<u32> seen{0};
+    threads.run(64, [&](i32, i32 thread) {
+      if (seen.fetch_or(1u << thread) >> thread & 1) return;
+      expect_refused("mmap in a thread", syscall(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+      sleep_until_ns(now_ns() + 5000000);  // so that every thread gets a chunk
+    });
+    if (seen.load() != 7) note("not all threads ran: ", seen.load(), "\n");
+    return 0;
+  });
+  CHECK_CHILD(child);
+}
+
+TEST(what_generation_needs_goes_on) {
+  check::Child child = check::in_child([] {
+    Threads threads;
+    if (!threads.start(2).ok()) return 1;
+    int ends[2];
+    if (pipe(ends) != 0) return 1;
+    std::signal(SIGALRM, [](int) {});
+    alarm(1);
+    if (int code = sealed(0)) return code;
+    char byte = 0;
+    if (!write_all(ends[1], "x") || read_all(ends[0], &byte, 1) != 1 || byte != 'x') note("no reading and writing\n");
+    sleep_until_ns(now_ns() + 1200000000);  // a signal comes and goes, workers park and wake
+    i32 sum = 0;
+    threads.run(2, [&](i32, i32) { __atomic_fetch_add(&sum, 1, __ATOMIC_RELAXED); });
+    if (sum != 2) note("the pool stopped\n");
+    return 0;
+  });
+  CHECK_CHILD(child);
+}
+
+TEST(extras_are_let_through_on_request) {
+  for (bool wanted : {false, true}) {
+    check::Child child = check::in_child([&] {
+      int pair[2];
+      if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) return 1;
+      FILE* file = std::tmpfile();
+      if (!file) return 1;
+      if (int code = sealed(wanted ? SEAL_SOCKETS | SEAL_FILES | SEAL_FIGURES : 0)) return code;
+      rusage usage;
+      char byte = 'x';
+      bool figures = getrusage(RUSAGE_SELF, &usage) == 0;
+      bool files = pwrite(fileno(file), &byte, 1, 0) == 1 && pread(fileno(file), &byte, 1, 0) == 1;
+      bool sockets = send(pair[0], &byte, 1, 0) == 1 && recv(pair[1], &byte, 1, 0) == 1;
+      if (figures != wanted || files != wanted || sockets != wanted) {
+        note("figures ", i32{figures}, " files ", i32{files}, " sockets ", i32{sockets}, "\n");
+      }
+      return 0;
+    });
+    CHECK_CHILD(child);
+  }
+}
+
+// A libc whose heap cannot grow says so; it does not crash.
+TEST(malloc_fails_cleanly) {
+  check::Child child = check::in_child([] {
+    if (int code = sealed(0)) return code;
+    for (int i = 0; i < 100; i++) {
+      void* volatile piece = std::malloc(4 << 20);
+      if (piece) note("4 MiB came from somewhere\n");
+    }
+    for (int i = 0; i < 100000; i++) {
+      void* volatile piece = std::malloc(100);  // until the present heap is used up, and further
+      (void)piece;
+    }
+    return 0;
+  });
+  CHECK_CHILD(child);
+}
+#endif
+
+TEST(says_why_not) {
+  check::Child child = check::in_child([] {
+    int code = sealed(0);
+    return code == UNAVAILABLE ? 0 : code;
+  });
+  CHECK_EQ(child.exit_code, 0);
+  if (!child.output.empty()) CHECK_EQ(child.output.find("not sealed: "), size_t{0});
+}
