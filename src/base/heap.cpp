@@ -2,15 +2,10 @@
 
 namespace edgellm {
 
-HeapCounters heap_counters;
+HeapWatch heap_watch;
 
 void close_heap() {
-  heap_counters.closed.store(true);
-}
-
-HeapWatch heap_watch() {
-  return {heap_counters.counting.load(), heap_counters.closed.load(), heap_counters.bytes.load(),
-          heap_counters.after_closing.load()};
+  heap_watch.closed.store(true);
 }
 
 }  // namespace edgellm

@@ -8,27 +8,18 @@
 
 namespace edgellm {
 
+struct HeapWatch {
+  std::atomic<bool> counting;      // our malloc is in place: it was called at least once
+  std::atomic<bool> closed;        // every allocation is refused from now on
+  std::atomic<i64> bytes;          // handed out so far, of HEAP_BYTES
+  std::atomic<i64> after_closing;  // calls that were refused
+};
+
 constexpr i64 HEAP_BYTES = 64 * 1024;
 
-struct HeapWatch {
-  bool counting;      // our malloc is in place: it was called at least once
-  bool closed;        // every allocation is refused from now on
-  i64 bytes;          // handed out so far, of HEAP_BYTES
-  i64 after_closing;  // calls that were refused
-};
+extern HeapWatch heap_watch;
 
 // Refuses every later allocation. Call it when everything is taken, before seal_process.
 void close_heap();
-
-HeapWatch heap_watch();
-
-// What no_heap.cpp counts in.
-struct HeapCounters {
-  std::atomic<bool> counting;
-  std::atomic<bool> closed;
-  std::atomic<i64> bytes;
-  std::atomic<i64> after_closing;
-};
-extern HeapCounters heap_counters;
 
 }  // namespace edgellm

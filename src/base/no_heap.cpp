@@ -13,16 +13,16 @@ constexpr size_t UNIT = 16;  // alignment of every piece, and the room for its s
 alignas(4096) static u8 heap[HEAP_BYTES];
 
 static void* take(size_t bytes, size_t alignment) {
-  heap_counters.counting.store(true, std::memory_order_relaxed);
-  if (heap_counters.closed.load()) {
-    heap_counters.after_closing.fetch_add(1);
+  heap_watch.counting.store(true, std::memory_order_relaxed);
+  if (heap_watch.closed.load()) {
+    heap_watch.after_closing.fetch_add(1);
   } else if (bytes <= HEAP_BYTES && alignment <= 4096) {
-    i64 used = heap_counters.bytes.load();
+    i64 used = heap_watch.bytes.load();
     for (;;) {
       i64 begin = align_up(used + static_cast<i64>(UNIT), static_cast<i64>(max(alignment, UNIT)));
       i64 end = begin + static_cast<i64>(align_up(bytes, UNIT));
       if (end > HEAP_BYTES) break;
-      if (!heap_counters.bytes.compare_exchange_weak(used, end)) continue;
+      if (!heap_watch.bytes.compare_exchange_weak(used, end)) continue;
       memcpy(heap + begin - UNIT, &bytes, sizeof bytes);
       return heap + begin;
     }
