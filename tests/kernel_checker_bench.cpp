@@ -130,7 +130,31 @@ struct VectorWork {
   std::vector<i32> sums;
 };
 
-void bench_vectors(const Kernels& k, const Options& options, const std::string& set) {
+// Whether two sets have the same kernel in that slot.
+bool same_slot(const char* name, const Kernels& a, const Kernels& b) {
+#define KERNEL(result, slot, arguments) \
+  if (strcmp(name, #slot) == 0) return a.slot == b.slot;
+#include "kernels.def"
+#undef KERNEL
+  return false;
+}
+
+// One line a slot, unless the set before has the same kernel in it.
+struct Table {
+  const Options& options;
+  const Set& set;
+  const Set* before;
+
+  template <class Call>
+  void line(const char* name, i64 count, Call call) const {
+    if (std::string(name).find(options.filter) == std::string::npos) return;
+    if (before && same_slot(name, set.k, before->k)) return;
+    std::printf("%-24s %-12s %8.0f\n", name, set.name.c_str(), elements(count, call));
+  }
+};
+
+void bench_vectors(const Table& table) {
+  const Kernels& k = table.set.k;
   constexpr i32 N = 2560;
   Random random(2);
   VectorWork v;
@@ -144,10 +168,7 @@ void bench_vectors(const Kernels& k, const Options& options, const std::string& 
   v.sums.resize(N / GROUP);
   const f32 *x = v.x.data(), *w = v.w.data();
   f32* y = v.y.data();
-  auto line = [&](const char* name, auto call) {
-    if (std::string(name).find(options.filter) == std::string::npos) return;
-    std::printf("%-24s %-12s %8.0f\n", name, set.c_str(), elements(N, call));
-  };
+  auto line = [&](const char* name, auto call) { table.line(name, N, call); };
   line("quantize_token", [&] { k.quantize_token(x, N, N, v.q.data(), v.scales.data(), v.sums.data()); });
   line("quantize_group32", [&] { k.quantize_group32(x, N, N, v.q.data(), v.scales.data(), v.sums.data()); });
   line("rms_norm", [&] { k.rms_norm(x, w, 1e-5f, N, y); });
@@ -168,7 +189,8 @@ void bench_vectors(const Kernels& k, const Options& options, const std::string& 
 }
 
 // One kv head of 128 dims, 4 query heads, 1024 positions; an element is one multiplication.
-void bench_attention(const Kernels& k, const Options& options, const std::string& set) {
+void bench_attention(const Table& table) {
+  const Kernels& k = table.set.k;
   constexpr i32 DIM = 128, SLOTS = 1024, HEADS = 4;
   struct alignas(64) Line {
     u8 bytes[64];
@@ -186,10 +208,7 @@ void bench_attention(const Kernels& k, const Options& options, const std::string
   KvHead kv = {DIM, DIM, k_cache[0].bytes, v_cache[0].bytes, k_scale.data(), v_scale.data()};
   std::vector<f32> query_scales(HEADS, 0.01f);
   Queries queries = {HEADS, DIM, x.data(), q.data(), query_scales.data(), sums.data()};
-  auto line = [&](const char* name, i64 count, auto call) {
-    if (std::string(name).find(options.filter) == std::string::npos) return;
-    std::printf("%-24s %-12s %8.0f\n", name, set.c_str(), elements(count, call));
-  };
+  auto line = [&](const char* name, i64 count, auto call) { table.line(name, count, call); };
   auto fill = [&](auto store) {
     for (i32 slot = 0; slot < SLOTS; slot++)
       store(x.data() + slot % 3, x.data() + DIM + slot % 5, slot, kv);
@@ -214,10 +233,11 @@ void bench_attention(const Kernels& k, const Options& options, const std::string
 void bench(const std::vector<Set>& sets, const Options& options) {
   bench_matmuls(sets, options);
   std::printf("\n%-24s %-12s %8s\n", "vectors of 2560", "set", "M/s");
-  for (const Set& set : sets) {
-    if (!options.isa.empty() && set.name != options.isa) continue;
-    bench_vectors(set.k, options, set.name);
-    bench_attention(set.k, options, set.name);
+  for (size_t i = 0; i < sets.size(); i++) {
+    if (!options.isa.empty() && sets[i].name != options.isa) continue;
+    Table table = {options, sets[i], i > 0 && options.isa.empty() ? &sets[i - 1] : nullptr};
+    bench_vectors(table);
+    bench_attention(table);
   }
 }
 
