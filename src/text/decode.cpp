@@ -21,7 +21,7 @@ void Decoder::push(i32 id) {
   if (h.flags & TOKENIZER_STRIP_FIRST_SPACES) {
     while (rest_.size && rest_[0] == ' ')
       rest_ = rest_.from(1);
-    start_ = rest_.size == 0;
+    start_ = rest_.size == 0 && (h.flags & TOKENIZER_TRIM_SPACES);
   } else if (h.flags & TOKENIZER_STRIP_FIRST_SPACE) {
     rest_ = rest_.from(1);
   }

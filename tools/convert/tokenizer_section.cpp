@@ -1,0 +1,228 @@
+// Writing the section: tables in the form in which they are looked up.
+#include <algorithm>
+#include <cstring>
+
+#include "error.h"
+#include "text/unicode.h"
+#include "tokenizer_vocabulary.h"
+
+namespace edgellm::convert {
+namespace {
+
+constexpr u32 LOAD_PERCENT = 75;
+
+// Slots of a hash table with linear probing. An entry is put before those that are nearer to their first slot (Robin Hood), which
+// keeps the longest probe short. Gives the longest probe.
+template <class Slot, class Hash, class Empty>
+u32 fill(std::vector<Slot>* table, const std::vector<Slot>& entries, Hash hash, Empty empty) {
+  u32 slots = static_cast<u32>(table->size());
+  u32 longest = 0;
+  auto distance = [&](const Slot& slot, u32 at) { return (at + slots - first_slot(hash(slot), slots)) % slots; };
+  for (Slot entry : entries) {
+    u32 at = first_slot(hash(entry), slots);
+    for (u32 probes = 0; !empty((*table)[at]); at = (at + 1) % slots, probes++) {
+      u32 other = distance((*table)[at], at);
+      if (other < probes) {
+        std::swap(entry, (*table)[at]);
+        longest = std::max(longest, probes + 1);
+        probes = other;
+      }
+    }
+    longest = std::max(longest, distance(entry, at) + 1);
+    (*table)[at] = entry;
+  }
+  return longest;
+}
+
+template <class Slot, class Hash, class Empty>
+std::vector<Slot> hash_table(const std::vector<Slot>& entries, Slot none, Hash hash, Empty empty, u32* probes) {
+  *probes = 0;
+  if (entries.empty()) return {};
+  for (u64 slots = entries.size() * 100 / LOAD_PERCENT + 1;; slots += slots / 4 + 1) {
+    std::vector<Slot> table(slots, none);
+    *probes = fill(&table, entries, hash, empty);
+    if (*probes <= TOKENIZER_MAX_PROBES) return table;
+  }
+}
+
+class Section {
+ public:
+  Section() : bytes_(sizeof(TokenizerHeader)) {}
+
+  template <class T>
+  TokenizerTable add(const std::vector<T>& table) {
+    bytes_.resize(align_up<size_t>(bytes_.size(), TOKENIZER_ALIGNMENT));
+    TokenizerTable where{static_cast<u32>(bytes_.size()), static_cast<u32>(table.size())};
+    const u8* data = reinterpret_cast<const u8*>(table.data());
+    bytes_.insert(bytes_.end(), data, data + table.size() * sizeof(T));
+    return where;
+  }
+
+  std::vector<u8> finish(const TokenizerHeader& header) {
+    std::memcpy(bytes_.data(), &header, sizeof header);
+    bytes_.resize(align_up<size_t>(bytes_.size(), 64));
+    return std::move(bytes_);
+  }
+
+ private:
+  std::vector<u8> bytes_;
+};
+
+void add_pieces(const Vocabulary& v, Section* section, TokenizerHeader* h) {
+  std::vector<u32> offsets{0};
+  std::vector<u8> bytes;
+  for (const std::string& piece : v.pieces) {
+    bytes.insert(bytes.end(), piece.begin(), piece.end());
+    offsets.push_back(static_cast<u32>(bytes.size()));
+  }
+  h->piece_offsets = section->add(offsets);
+  h->piece_bytes = section->add(bytes);
+  h->attributes = section->add(v.attributes);
+}
+
+void add_pairs(const Vocabulary& v, Section* section, TokenizerHeader* h) {
+  std::vector<PairSlot> entries;
+  for (const auto& [pair, merge] : v.pairs)
+    entries.push_back({pair.first, pair.second, merge.rank, merge.merged});
+  auto hash = [](const PairSlot& s) { return pair_hash(s.left, s.right); };
+  auto empty = [](const PairSlot& s) { return s.merged == NO_TOKEN; };
+  h->pairs = section->add(hash_table(entries, PairSlot{0, 0, 0, NO_TOKEN}, hash, empty, &h->pair_probes));
+}
+
+void add_words(const Vocabulary& v, Section* section, TokenizerHeader* h) {
+  std::vector<WordSlot> entries;
+  for (u32 piece : v.words) {
+    const std::string& bytes = v.pieces[piece];
+    h->max_word = std::max(h->max_word, static_cast<u32>(bytes.size()));
+    entries.push_back({word_hash({bytes.data(), static_cast<i64>(bytes.size())}), piece});
+  }
+  auto hash = [](const WordSlot& s) { return s.hash; };
+  auto empty = [](const WordSlot& s) { return s.piece == NO_TOKEN; };
+  h->words = section->add(hash_table(entries, WordSlot{0, NO_TOKEN}, hash, empty, &h->word_probes));
+}
+
+void add_added(const Vocabulary& v, Section* section, TokenizerHeader* h) {
+  std::vector<Vocabulary::Added> sorted = v.added;
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto& a, const auto& b) { return a.normalized != b.normalized ? b.normalized : a.text < b.text; });
+  std::vector<AddedToken> table;
+  std::vector<u8> bytes;
+  for (const auto& token : sorted) {
+    u8 first = static_cast<u8>(token.text[0]);
+    h->added_first[token.normalized][first / 32] |= 1u << first % 32;
+    h->added_raw += !token.normalized;
+    table.push_back({static_cast<u32>(bytes.size()), static_cast<u16>(token.text.size()), token.flags, token.id});
+    bytes.insert(bytes.end(), token.text.begin(), token.text.end());
+  }
+  h->added = section->add(table);
+  h->added_bytes = section->add(bytes);
+}
+
+}  // namespace
+
+std::vector<u8> write_section(const Vocabulary& v, const std::string& source) {
+  TokenizerHeader h = {};
+  h.magic = TOKENIZER_MAGIC;
+  h.header_bytes = sizeof h;
+  h.kind = static_cast<u32>(v.kind);
+  h.flags = v.flags;
+  if (v.splits.size() > TOKENIZER_MAX_STEPS) {
+    unusable(source, ": cuts words in ", v.splits.size(), " steps, at most ", TOKENIZER_MAX_STEPS, " are supported");
+  }
+  std::copy(v.splits.begin(), v.splits.end(), reinterpret_cast<WordSplit*>(h.splits));
+  h.vocab = v.ids;
+  h.bos = static_cast<i32>(v.bos);
+  h.eos = static_cast<i32>(v.eos);
+  h.unknown = static_cast<i32>(v.unknown);
+  std::copy(v.byte_ids.begin(), v.byte_ids.end(), h.byte_ids);
+  Section section;
+  add_pieces(v, &section, &h);
+  add_pairs(v, &section, &h);
+  add_words(v, &section, &h);
+  add_added(v, &section, &h);
+  return section.finish(h);
+}
+
+void add_all_pairs(Vocabulary* v, const std::unordered_map<std::string, u32>& symbols, const std::string& piece, u32 id,
+                   u32 rank, bool by_character) {
+  for (size_t cut = 0;;) {
+    cut += by_character ? character_bytes(piece, cut) : 1;
+    if (cut >= piece.size()) return;
+    auto left = symbols.find(piece.substr(0, cut));
+    auto right = symbols.find(piece.substr(cut));
+    if (left != symbols.end() && right != symbols.end()) v->pairs[{left->second, right->second}] = {rank, id};
+  }
+}
+
+void split_words_if_safe(Vocabulary* v) {
+  auto crosses = [](const std::string& piece) {
+    for (size_t i = 1; i < piece.size(); i++) {
+      if (piece[i] == ' ' && piece[i - 1] != ' ') return true;
+    }
+    return false;
+  };
+  for (const auto& [pair, merge] : v->pairs) {
+    if (crosses(v->pieces[pair.first] + v->pieces[pair.second])) return;
+  }
+  v->splits.push_back(WordSplit::words);
+}
+
+void add_special(Vocabulary* v, const std::string& text, i64 id, u16 flags, bool normalized, const std::string& source) {
+  if (text.empty() || text.size() > 0xffff) unusable(source, ": added token ", id, " has ", text.size(), " bytes");
+  if (id < 0 || id > 0x7ffffff) unusable(source, ": added token ", text, " has the id ", id);
+  u32 at = static_cast<u32>(id);
+  if (at >= v->ids) v->resize(at + 1);
+  if (v->pieces[at].empty()) v->pieces[at] = bytes_of_printable(text).value_or(text);
+  if (flags & ADDED_SPECIAL) v->attributes[at] |= TOKEN_SPECIAL;
+  for (Vocabulary::Added& known : v->added) {
+    if (known.text == text && known.normalized == normalized) {
+      known.id = at;
+      known.flags = flags;
+      return;
+    }
+  }
+  v->added.push_back({text, at, flags, normalized});
+}
+
+i32 byte_of_printable(u32 character) {
+  auto printable = [](u32 byte) { return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae; };
+  if (character < 256) return printable(character) ? static_cast<i32>(character) : -1;
+  u32 next = 256;  // the other bytes follow in order
+  for (u32 byte = 0; byte < 256; byte++) {
+    if (!printable(byte) && next++ == character) return static_cast<i32>(byte);
+  }
+  return -1;
+}
+
+std::optional<std::string> bytes_of_printable(const std::string& token) {
+  std::string bytes;
+  for (size_t i = 0; i < token.size();) {
+    i32 length = utf8_length(token.data() + i, static_cast<i64>(token.size() - i));
+    i32 byte = length > 0 ? byte_of_printable(utf8_decode(token.data() + i, length)) : -1;
+    if (byte < 0) return std::nullopt;
+    bytes.push_back(static_cast<char>(byte));
+    i += static_cast<size_t>(length);
+  }
+  return bytes;
+}
+
+i32 byte_of_name(const std::string& piece) {
+  if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return -1;
+  auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
+  i32 high = digit(piece[3]);
+  i32 low = digit(piece[4]);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+std::string unmark_spaces(std::string text) {
+  for (size_t at = 0; (at = text.find("\xe2\x96\x81", at)) != std::string::npos; at++)
+    text.replace(at, 3, " ");
+  return text;
+}
+
+size_t character_bytes(const std::string& text, size_t at) {
+  i32 length = utf8_length(text.data() + at, static_cast<i64>(text.size() - at));
+  return length > 0 ? static_cast<size_t>(length) : 1;
+}
+
+}  // namespace edgellm::convert

@@ -1,0 +1,89 @@
+// A tokenizer between its source and the section.
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "json.h"
+#include "text/section.h"
+#include "tokenizer.h"
+
+namespace edgellm::convert {
+
+struct Vocabulary {
+  struct Merge {
+    u32 rank;
+    u32 merged;
+  };
+  struct Added {
+    std::string text;  // as it is matched
+    u32 id;
+    u16 flags = 0;            // AddedFlag
+    bool normalized = false;  // matched after normalisation
+  };
+
+  TokenizerKind kind = TokenizerKind::bytes;
+  u32 flags = 0;  // TokenizerFlag
+  std::vector<WordSplit> splits;
+  std::vector<std::string> pieces;  // by id: what it prints; then characters that only merges know
+  std::vector<u8> attributes;       // by id: TokenAttribute
+  u32 ids = 0;                      // of `pieces`, those that are ids
+  std::map<std::pair<u32, u32>, Merge> pairs;
+  std::vector<u32> words;  // pieces that are looked up by their bytes
+  std::vector<Added> added;
+  std::vector<i32> byte_ids = std::vector<i32>(256, -1);
+  i64 unknown = -1;
+  i64 bos = -1, eos = -1;  // as the vocabulary itself says
+  bool adds_bos = false;   // the source starts every text with bos
+  std::string kind_name;
+
+  void resize(size_t count) {
+    pieces.resize(count);
+    attributes.resize(count);
+    ids = static_cast<u32>(count);
+  }
+};
+
+// Every way to cut a piece in two symbols becomes a pair of that piece's rank: what SentencePiece and tiktoken do, who look up
+// the joined text. `symbols` are the texts that merges may see.
+void add_all_pairs(Vocabulary* v, const std::unordered_map<std::string, u32>& symbols, const std::string& piece, u32 id,
+                   u32 rank, bool by_character);
+
+// Adds the step that cuts at spaces when no merge could cross them.
+void split_words_if_safe(Vocabulary* v);
+
+// Puts a special token in the vocabulary, which grows when `id` is new.
+void add_special(Vocabulary* v, const std::string& text, i64 id, u16 flags, bool normalized, const std::string& source);
+
+std::vector<u8> write_section(const Vocabulary& v, const std::string& source);
+
+// The byte that a character of GPT-2's printable alphabet stands for; -1 if it is not in it.
+i32 byte_of_printable(u32 character);
+
+// The bytes that a byte-level token stands for; nothing if it has another character.
+std::optional<std::string> bytes_of_printable(const std::string& token);
+
+// The byte of a piece such as <0x0A>; -1 for another piece.
+i32 byte_of_name(const std::string& piece);
+
+// Spaces for every U+2581.
+std::string unmark_spaces(std::string text);
+
+// The length of the UTF-8 character at `at`, 1 for a stray byte.
+size_t character_bytes(const std::string& text, size_t at);
+
+// One function a source. `folder` ends without a slash.
+Vocabulary read_tokenizer_json(const Json& json, const std::string& source);
+Vocabulary read_sentencepiece(const std::string& data, const std::string& source);
+Vocabulary read_ranks(const std::string& data, const std::string& source);
+Vocabulary read_vocab_and_merges(const Json& vocab, const std::string& merges, const std::string& source);
+Vocabulary read_llama2c_tokenizer(const std::string& data, const std::string& source);
+
+bool is_ranks(const std::string& data);
+bool is_sentencepiece(const std::string& data);
+bool is_llama2c_tokenizer(const std::string& data);
+
+}  // namespace edgellm::convert
