@@ -9,7 +9,7 @@ namespace {
 template <i32 BITS>
 inline void dequantize_line(const u8* line, i32 flip, i32 offset, const __m256 (&scale)[2], FloatLanes* out) {
   const __m256i mask = _mm256_set1_epi32((1 << BITS) - 1), zero = _mm256_set1_epi32(offset);
-  for (i32 h = 0; h < 2; h++) {
+  UNROLL for (i32 h = 0; h < 2; h++) {
     __m256i x = _mm256_xor_si256(load(line + 32 * h), _mm256_set1_epi8(static_cast<char>(flip)));
     UNROLL for (i32 k = 0; k < 32 / BITS; k++) {
       i32 shift = k % 4 * 8 + k / 4 * BITS;
@@ -19,19 +19,28 @@ inline void dequantize_line(const u8* line, i32 flip, i32 offset, const __m256 (
   }
 }
 
+struct Converted {
+  using Elements = Singles;
+  static constexpr i32 PANELS = 2;
+};
+
+inline const u8* converted(const FloatLanes* buffer) {
+  return reinterpret_cast<const u8*>(buffer);
+}
+
 // In all below whole lines are converted: up to 15 columns past `count` are written, within the buffer.
-struct I8 {
-  static const f32* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+struct I8 : Converted {
+  static const u8* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
     const u8* data = unit_at(w, panel, first, 32, 512);
     const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
     for (i32 c = 0; c < count; c += 4, data += LINE)
       dequantize_line<8>(data, 0x80, 128, scale, buffer + c);
-    return buffer[0];
+    return converted(buffer);
   }
 };
 
-struct I4 {
-  static const f32* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+struct I4 : Converted {
+  static const u8* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
     const u8* data = unit_at(w, panel, first, 64, 576);
     for (i32 c = 0; c < count; c += GROUP) {
       const u8* unit = data + c / 64 * 576;
@@ -40,29 +49,29 @@ struct I4 {
       for (i32 j = 0; j < 4; j++)
         dequantize_line<4>(unit + 64 + (4 * group + j) * LINE, 0, 8, scale, buffer + c + 8 * j);
     }
-    return buffer[0];
+    return converted(buffer);
   }
 };
 
-struct T2 {
-  static const f32* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+struct T2 : Converted {
+  static const u8* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
     const u8* data = unit_at(w, panel, first, 32, 128);
     const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
     for (i32 c = 0; c < count; c += 16, data += LINE)
       dequantize_line<2>(data, 0, 1, scale, buffer + c);
-    return buffer[0];
+    return converted(buffer);
   }
 };
 
-struct T2Group {
-  static const f32* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+struct T2Group : Converted {
+  static const u8* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
     const u8* unit = unit_at(w, panel, first, 256, 1088);
     for (i32 c = 0; c < count; c += 16) {
       i32 group = c / WEIGHT_GROUP;
       const __m256 scale[2] = {load_f16(unit + 32 * group), load_f16(unit + 32 * group + 16)};
       dequantize_line<2>(unit + 64 + c / 16 * LINE, 0, 1, scale, buffer + c);
     }
-    return buffer[0];
+    return converted(buffer);
   }
 };
 static_assert(FLOAT_CHUNK == 256);  // one unit of t2_group
@@ -91,16 +100,23 @@ void matmul_dequantized(const Matrix& w, const Activations& a, f32* y, i64 y_str
 }
 
 // All 16 rows of the panel share their cache lines, so converting them all costs little.
-void row(const Matrix& w, i32 index, f32* out) {
-  with_format(w.format, [&]<class F>() {
-    alignas(64) FloatLanes buffer[FLOAT_CHUNK];
-    for (i32 first = 0; first < w.cols; first += FLOAT_CHUNK) {
-      i32 count = min(FLOAT_CHUNK, w.cols - first);
-      const f32* values = F::columns(w, index / PANEL, first, count, buffer) + index % PANEL;
-      for (i32 c = 0; c < count; c++)
-        out[first + c] = values[c * PANEL];
+template <class F>
+void extract_row(const Matrix& w, i32 index, f32* out) {
+  using E = typename F::Elements;
+  alignas(64) FloatLanes buffer[FLOAT_CHUNK];
+  for (i32 first = 0; first < w.cols; first += FLOAT_CHUNK) {
+    i32 count = min(FLOAT_CHUNK, w.cols - first);
+    const u8* columns = F::columns(w, index / PANEL, first, count, buffer);
+    for (i32 c = 0; c < count; c++) {
+      f32 lanes[HALF];
+      _mm256_storeu_ps(lanes, E::load(columns + c * E::BYTES, index % PANEL / HALF));
+      out[first + c] = lanes[index % HALF];
     }
-  });
+  }
+}
+
+void row(const Matrix& w, i32 index, f32* out) {
+  with_format(w.format, [&]<class F>() { extract_row<F>(w, index, out); });
 }
 
 }  // namespace

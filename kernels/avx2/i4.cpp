@@ -41,7 +41,7 @@ struct I4 {
       dot_group<I4, T>(chunk, g, tile, sums);
       UNROLL for (i32 t = 0; t < T; t++) {
         __m256 scale = _mm256_broadcast_ss(tile.scales + t * tile.groups + g);
-        for (i32 h = 0; h < 2; h++) {
+        UNROLL for (i32 h = 0; h < 2; h++) {
           f32* lanes = acc[t] + h * HALF;
           __m256 both = _mm256_mul_ps(_mm256_load_ps(chunk.scales[g] + h * HALF), scale);
           _mm256_storeu_ps(lanes, _mm256_fmadd_ps(sums[t][h], both, _mm256_loadu_ps(lanes)));
@@ -58,13 +58,13 @@ inline void add_group(const u8* lines, const u8* scales, const i8* q, f32 scale,
   UNROLL for (i32 j = 0; j < GROUP_LINES; j++, lines += LINE, q += 8) {
     __m256i q0 = broadcast4(q), q1 = broadcast4(q + 4);
     prefetch(lines);
-    for (i32 h = 0; h < 2; h++) {
+    UNROLL for (i32 h = 0; h < 2; h++) {
       __m256i x = load(lines + 32 * h);
       sums[h] = _mm256_add_epi16(sums[h], _mm256_maddubs_epi16(_mm256_and_si256(x, low), q0));
       sums[h] = _mm256_add_epi16(sums[h], _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(x, 4), low), q1));
     }
   }
-  for (i32 h = 0; h < 2; h++) {
+  UNROLL for (i32 h = 0; h < 2; h++) {
     __m256 sum = _mm256_cvtepi32_ps(_mm256_sub_epi32(widen(sums[h]), offset));
     acc[h] = _mm256_fmadd_ps(sum, _mm256_mul_ps(load_f16(scales + 16 * h), _mm256_set1_ps(scale)), acc[h]);
   }
@@ -78,8 +78,7 @@ void one_group32(const Activations& a, const u8* data, i32 units, f32* y) {
       add_group(data + SCALE_BYTES + i * GROUP_LINES * LINE, data + 32 * i, a.q + g * GROUP, a.scales[g], a.sums[g], acc);
     }
   }
-  for (i32 h = 0; h < 2; h++)
-    _mm256_storeu_ps(y + h * HALF, acc[h]);
+  UNROLL for (i32 h = 0; h < 2; h++) _mm256_storeu_ps(y + h * HALF, acc[h]);
 }
 
 void matmul_i4_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {

@@ -1,16 +1,11 @@
-// i8 (layout: kernels/ref/i8.cpp): eight lines of bytes a unit, ready for dot products. maddubs takes |w| as its unsigned operand
-// and q with w's sign as the signed one: 2 * 128 * 127 < 2^15, so nothing saturates, whatever the bytes.
+// i8 (layout: kernels/ref/i8.cpp): eight lines of bytes a unit, ready for dot products and read in place.
+#include "i8.h"
 #include "tiles.h"
 
 namespace edgellm {
 namespace {
 
 constexpr i32 LINES = 8;  // of a unit
-
-// Neighbouring pairs of w * q.
-inline __m256i multiply(__m256i w, __m256i magnitude, __m256i q) {
-  return _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(q, w));
-}
 
 struct I8 {
   static constexpr i32 UNIT = 32, UNIT_BYTES = 512, OFFSET = 0;
@@ -19,16 +14,7 @@ struct I8 {
 
   template <i32 T>
   static void dot(const u8* lines, i32 count, const i8* q, i64 stride, __m256i (&sums)[T][2]) {
-    UNROLL for (i32 t = 0; t < T; t++) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
-    for (i32 i = 0; i < count; i++) {
-      __m256i w0 = load(lines + i * LINE), w1 = load(lines + i * LINE + 32);
-      __m256i m0 = _mm256_abs_epi8(w0), m1 = _mm256_abs_epi8(w1);
-      UNROLL for (i32 t = 0; t < T; t++) {
-        __m256i x = broadcast4(q + t * stride + 4 * i);
-        sums[t][0] = _mm256_add_epi32(sums[t][0], widen(multiply(w0, m0, x)));
-        sums[t][1] = _mm256_add_epi32(sums[t][1], widen(multiply(w1, m1, x)));
-      }
-    }
+    dot_bytes<T>(lines, count, q, stride, sums);
   }
 
   template <i32 T>
@@ -42,7 +28,7 @@ inline void add_unit(const u8* data, const i8* q, __m256i (&sums)[2][2]) {
   for (i32 j = 0; j < LINES; j++) {
     prefetch(data + j * LINE);
     __m256i x = broadcast4(q + 4 * j);
-    for (i32 h = 0; h < 2; h++) {
+    UNROLL for (i32 h = 0; h < 2; h++) {
       __m256i w = load(data + j * LINE + 32 * h);
       sums[j & 1][h] = _mm256_add_epi32(sums[j & 1][h], widen(multiply(w, _mm256_abs_epi8(w), x)));
     }
@@ -54,7 +40,7 @@ void one_token(const Matrix& w, const Activations& a, const u8* data, i32 units,
   __m256i sums[2][2] = {{zero, zero}, {zero, zero}};
   for (i32 u = 0; u < units; u++)
     add_unit(data + u * I8::UNIT_BYTES, a.q + u * GROUP, sums);
-  for (i32 h = 0; h < 2; h++) {
+  UNROLL for (i32 h = 0; h < 2; h++) {
     __m256 sum = _mm256_cvtepi32_ps(_mm256_add_epi32(sums[0][h], sums[1][h]));
     __m256 scale = _mm256_mul_ps(_mm256_set1_ps(a.scales[0]), row_scales(w, panel, h));
     _mm256_storeu_ps(y + h * HALF, _mm256_mul_ps(sum, scale));
@@ -68,12 +54,11 @@ void one_group32(const Matrix& w, const Activations& a, const u8* data, i32 unit
     __m256i sums[2][2] = {{zero, zero}, {zero, zero}};
     add_unit(data + g * I8::UNIT_BYTES, a.q + g * GROUP, sums);
     __m256 scale = _mm256_broadcast_ss(a.scales + g);
-    for (i32 h = 0; h < 2; h++) {
+    UNROLL for (i32 h = 0; h < 2; h++) {
       acc[h] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums[0][h], sums[1][h])), scale, acc[h]);
     }
   }
-  for (i32 h = 0; h < 2; h++)
-    _mm256_storeu_ps(y + h * HALF, _mm256_mul_ps(acc[h], row_scales(w, panel, h)));
+  UNROLL for (i32 h = 0; h < 2; h++) _mm256_storeu_ps(y + h * HALF, _mm256_mul_ps(acc[h], row_scales(w, panel, h)));
 }
 
 void matmul_i8_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {

@@ -13,6 +13,7 @@ void avx2_dequantized(Kernels& k);
 void avx2_quantize(Kernels& k);
 void avx2_norm(Kernels& k);
 void avx2_rope(Kernels& k);
+void avx2_attention(Kernels& k);
 void avx2_gate(Kernels& k);
 void avx2_softmax(Kernels& k);
 void avx2_reduce(Kernels& k);
@@ -28,6 +29,7 @@ void install_avx2(Kernels& k) {
   avx2_quantize(k);
   avx2_norm(k);
   avx2_rope(k);
+  avx2_attention(k);
   avx2_gate(k);
   avx2_softmax(k);
   avx2_reduce(k);

@@ -7,23 +7,11 @@ namespace {
 constexpr f32 TOKEN_FLOOR = 1e-5f;
 constexpr f32 GROUP_FLOOR = 1e-30f;
 
-// Writes n values of q and no more.
 void quantize(const f32* x, i32 n, f32 floor, i8* q, f32* scale, i32* sum) {
   f32 m = largest_magnitude(x, n, floor);
-  const __m256 inverse = _mm256_set1_ps(127.0f / m);
-  __m256i sums = _mm256_setzero_si256();
-  for (i32 i = 0; i < n; i += 16) {
-    __m128i bytes = quantize_sixteen(load_sixteen(x + i, n - i), inverse, &sums);
-    if (n - i >= 16) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(q + i), bytes);
-    } else {
-      alignas(16) i8 part[16];
-      _mm_store_si128(reinterpret_cast<__m128i*>(part), bytes);
-      __builtin_memcpy(q + i, part, static_cast<size_t>(n - i));
-    }
-  }
+  *sum = quantize_lanes(x, n, 127.0f / m,
+                        [&](i32 i, u64 bytes) { __builtin_memcpy(q + i, &bytes, static_cast<size_t>(min(n - i, HALF))); });
   *scale = m / 127.0f;
-  *sum = add_lanes(sums);
 }
 
 void quantize_token(const f32* x, i32 n, i32 padded, i8* q, f32* scale, i32* sum) {

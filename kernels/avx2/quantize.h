@@ -1,37 +1,18 @@
-// Quantisation of f32 to int8 in steps of 16 values, shared by activations and the KV cache.
+// Quantisation of f32 to int8, shared by activations and the KV cache.
 #pragma once
-#include "lanes.h"
+#include "vector.h"
 
 namespace edgellm {
 namespace {
 
-// 16 values from x, zeros from `n` on.
-struct Sixteen {
-  __m256 low, high;
-};
-
-inline Sixteen load_sixteen(const f32* x, i32 n) {
-  if (n >= 16) return {_mm256_loadu_ps(x), _mm256_loadu_ps(x + HALF)};
-  alignas(32) f32 part[16] = {};
-  for (i32 i = 0; i < n; i++)
-    part[i] = x[i];
-  return {_mm256_load_ps(part), _mm256_load_ps(part + HALF)};
-}
-
 // The largest |x|, at least `floor`; a NaN never wins.
 inline f32 largest_magnitude(const f32* x, i32 n, f32 floor) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
-  __m256 low = _mm256_set1_ps(floor), high = low;
-  for (i32 i = 0; i < n; i += 16) {
-    Sixteen v = load_sixteen(x + i, n - i);
-    low = _mm256_max_ps(_mm256_andnot_ps(sign, v.low), low);
-    high = _mm256_max_ps(_mm256_andnot_ps(sign, v.high), high);
-  }
-  low = _mm256_max_ps(low, high);
-  __m128 m = _mm_max_ps(_mm256_castps256_ps128(low), _mm256_extractf128_ps(low, 1));
-  m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-  m = _mm_max_ps(m, _mm_movehdup_ps(m));
-  return _mm_cvtss_f32(m);
+  __m256 most[2] = {_mm256_set1_ps(floor), _mm256_set1_ps(floor)};
+  for_halves(n, [&](i32 i, i32 half, auto lanes) {
+    most[half] = _mm256_max_ps(_mm256_andnot_ps(sign, lanes.load(x + i)), most[half]);
+  });
+  return largest_lane(_mm256_max_ps(most[0], most[1]));
 }
 
 // x * inverse to the nearest integer, half to even, in [-127, 127]; NaN to 0.
@@ -44,21 +25,32 @@ inline __m256i round_lanes(__m256 x, __m256 inverse) {
   return _mm256_and_si256(integers, _mm256_castps_si256(_mm256_cmp_ps(t, t, _CMP_ORD_Q)));
 }
 
-// 16 values to 16 int8; adds them to `sums`.
-inline __m128i quantize_sixteen(Sixteen v, __m256 inverse, __m256i* sums) {
-  __m256i low = round_lanes(v.low, inverse), high = round_lanes(v.high, inverse);
-  *sums = _mm256_add_epi32(*sums, _mm256_add_epi32(low, high));
-  __m256i words = _mm256_packs_epi32(low, high);  // 0-3 8-11 4-7 12-15
-  words = _mm256_permute4x64_epi64(words, 0xd8);
-  return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-}
-
 // The sum of eight int32.
 inline i32 add_lanes(__m256i v) {
   __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
   s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 1));
   return _mm_cvtsi128_si32(s);
+}
+
+// The eight bytes of eight int32 in [-128, 127].
+inline u64 narrow(__m256i integers) {
+  __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(integers), _mm256_extracti128_si256(integers, 1));
+  return static_cast<u64>(_mm_cvtsi128_si64(_mm_packs_epi16(words, words)));
+}
+
+// Calls body(i, bytes) with the int8 of x[i .. i + 8) for i = 0, 8, ... below n, zeros past n; the sum of all.
+// |sum| <= 127 * 131072.
+template <class Body>
+inline i32 quantize_lanes(const f32* x, i32 n, f32 inverse, Body&& body) {
+  const __m256 inverses = _mm256_set1_ps(inverse);
+  __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  for_halves(n, [&](i32 i, i32 half, auto lanes) {
+    __m256i integers = round_lanes(lanes.load(x + i), inverses);
+    sums[half] = _mm256_add_epi32(sums[half], integers);
+    body(i, narrow(integers));
+  });
+  return add_lanes(_mm256_add_epi32(sums[0], sums[1]));
 }
 
 }  // namespace

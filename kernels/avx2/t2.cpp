@@ -32,15 +32,14 @@ void one_token(const Matrix& w, const Activations& a, const u8* data, i32 units,
   auto add = [&]<i32 LINES>() {
     T2Partial partial;
     UNROLL for (i32 j = 0; j < LINES; j++) partial.add(data + j * LINE, q + j * T2_LINE_COLUMNS);
-    for (i32 h = 0; h < 2; h++)
-      sums[h] = _mm256_add_epi32(sums[h], partial.sum(h));
+    UNROLL for (i32 h = 0; h < 2; h++) sums[h] = _mm256_add_epi32(sums[h], partial.sum(h));
     data += LINES * LINE;
     q += LINES * T2_LINE_COLUMNS;
   };
   for (i32 u = 0; u < units / 2; u++)
     add.template operator()<4>();
   if (units % 2) add.template operator()<2>();
-  for (i32 h = 0; h < 2; h++) {
+  UNROLL for (i32 h = 0; h < 2; h++) {
     __m256 scale = _mm256_mul_ps(_mm256_set1_ps(a.scales[0]), row_scales(w, panel, h));
     _mm256_storeu_ps(y + h * HALF, _mm256_mul_ps(_mm256_cvtepi32_ps(sums[h]), scale));
   }
@@ -50,8 +49,7 @@ void one_group32(const Matrix& w, const Activations& a, const u8* data, i32 unit
   __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
   for (i32 g = 0; g < units; g++)
     add_group(data + g * T2::UNIT_BYTES, a.q + g * GROUP, a.scales[g], a.sums[g], acc);
-  for (i32 h = 0; h < 2; h++)
-    _mm256_storeu_ps(y + h * HALF, _mm256_mul_ps(acc[h], row_scales(w, panel, h)));
+  UNROLL for (i32 h = 0; h < 2; h++) _mm256_storeu_ps(y + h * HALF, _mm256_mul_ps(acc[h], row_scales(w, panel, h)));
 }
 
 void matmul_t2_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {

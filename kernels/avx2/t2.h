@@ -33,7 +33,7 @@ struct T2Partial {
     const __m256i low = _mm256_set1_epi8(3), high = _mm256_set1_epi8(12);
     __m256i q0 = broadcast4(q), q1 = broadcast4(q + 4), q2 = broadcast4(q + 8), q3 = broadcast4(q + 12);
     prefetch(line);
-    for (i32 h = 0; h < 2; h++) {
+    UNROLL for (i32 h = 0; h < 2; h++) {
       __m256i x = load(line + 32 * h), y = _mm256_srli_epi16(x, 4);
       fine[h] = _mm256_add_epi16(fine[h], _mm256_maddubs_epi16(_mm256_and_si256(x, low), q0));
       coarse[h] = _mm256_add_epi16(coarse[h], _mm256_maddubs_epi16(_mm256_and_si256(x, high), q1));
@@ -51,7 +51,7 @@ inline void add_group(const u8* data, const i8* q, f32 scale, i32 q_sum, __m256 
   partial.add(data, q);
   partial.add(data + LINE, q + T2_LINE_COLUMNS);
   __m256i offset = _mm256_set1_epi32(q_sum);
-  for (i32 h = 0; h < 2; h++) {
+  UNROLL for (i32 h = 0; h < 2; h++) {
     __m256 sum = _mm256_cvtepi32_ps(_mm256_sub_epi32(partial.sum(h), offset));
     acc[h] = _mm256_fmadd_ps(sum, _mm256_set1_ps(scale), acc[h]);
   }

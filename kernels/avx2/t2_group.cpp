@@ -51,12 +51,10 @@ void one_group_group32(const Activations& a, const u8* data, i32 units, f32* y) 
       for (i32 end = g + T2Group::GROUPS; g < end; g++, lines += 2 * LINE) {
         add_group(lines, a.q + g * GROUP, a.scales[g], a.sums[g], inner);
       }
-      for (i32 h = 0; h < 2; h++)
-        acc[h] = _mm256_fmadd_ps(inner[h], load_f16(data + 32 * i + 16 * h), acc[h]);
+      UNROLL for (i32 h = 0; h < 2; h++) acc[h] = _mm256_fmadd_ps(inner[h], load_f16(data + 32 * i + 16 * h), acc[h]);
     }
   }
-  for (i32 h = 0; h < 2; h++)
-    _mm256_storeu_ps(y + h * HALF, acc[h]);
+  UNROLL for (i32 h = 0; h < 2; h++) _mm256_storeu_ps(y + h * HALF, acc[h]);
 }
 
 void matmul_t2_group_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {

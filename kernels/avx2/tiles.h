@@ -55,8 +55,7 @@ inline void dot_group(const Chunk& chunk, i32 g, const Tile& tile, __m256 (&out)
   F::template dot<T>(chunk.lines + g * (GROUP / 4 * LINE), GROUP / 4, tile.q + g * GROUP, tile.stride, sums);
   UNROLL for (i32 t = 0; t < T; t++) {
     __m256i offset = _mm256_set1_epi32(F::OFFSET * tile.sums[t * tile.groups + g]);
-    for (i32 h = 0; h < 2; h++)
-      out[t][h] = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums[t][h], offset));
+    UNROLL for (i32 h = 0; h < 2; h++) out[t][h] = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums[t][h], offset));
   }
 }
 
@@ -76,7 +75,7 @@ inline void fold_plain(const Chunk& chunk, i32 first, i32 last, const Tile& tile
     dot_group<F, T>(chunk, g, tile, sums);
     UNROLL for (i32 t = 0; t < T; t++) {
       __m256 scale = _mm256_broadcast_ss(tile.scales + t * tile.groups + g);
-      for (i32 h = 0; h < 2; h++) {
+      UNROLL for (i32 h = 0; h < 2; h++) {
         f32* lanes = acc[t] + h * HALF;
         _mm256_storeu_ps(lanes, _mm256_fmadd_ps(sums[t][h], scale, _mm256_loadu_ps(lanes)));
       }
@@ -109,7 +108,7 @@ void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32
                       __m256i sums[T][2];
                       F::template dot<T>(chunk.lines + k / 4 * LINE, min(DOT_COLUMNS, n - k) / 4, q + k, a.stride, sums);
                       UNROLL for (i32 t = 0; t < T; t++) {
-                        for (i32 h = 0; h < 2; h++) {
+                        UNROLL for (i32 h = 0; h < 2; h++) {
                           i32* lanes = acc[v + t] + h * HALF;
                           store(lanes, _mm256_add_epi32(load(lanes), sums[t][h]));
                         }
@@ -119,7 +118,7 @@ void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32
                 });
   for (i32 v = 0; v < vectors; v++) {
     const __m256i offset = _mm256_set1_epi32(F::OFFSET * a.sums[v0 + v]);
-    for (i32 h = 0; h < 2; h++) {
+    UNROLL for (i32 h = 0; h < 2; h++) {
       __m256i sum = _mm256_sub_epi32(load(acc[v] + h * HALF), offset);
       __m256 scale = _mm256_mul_ps(_mm256_set1_ps(a.scales[v0 + v]), row_scales(w, panel, h));
       _mm256_storeu_ps(y + (v0 + v) * y_stride + panel * PANEL + h * HALF, _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale));
@@ -144,7 +143,7 @@ void many_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i
                   });
                 });
   for (i32 v = 0; v < vectors; v++) {
-    for (i32 h = 0; h < 2; h++) {
+    UNROLL for (i32 h = 0; h < 2; h++) {
       __m256 sum = _mm256_loadu_ps(acc[v] + h * HALF);
       if (w.scale != Scale::none) sum = _mm256_mul_ps(sum, row_scales(w, panel, h));
       _mm256_storeu_ps(y + (v0 + v) * y_stride + panel * PANEL + h * HALF, sum);

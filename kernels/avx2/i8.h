@@ -1,0 +1,30 @@
+// Dot products of signed bytes, shared by i8 weights and i8 keys. maddubs takes |w| as its unsigned operand and q with w's sign
+// as the signed one: 2 * 128 * 127 < 2^15, so nothing saturates, whatever the bytes.
+#pragma once
+#include "lanes.h"
+
+namespace edgellm {
+namespace {
+
+// Neighbouring pairs of w * q.
+inline __m256i multiply(__m256i w, __m256i magnitude, __m256i q) {
+  return _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(q, w));
+}
+
+// sums[t] = w * q over `count` lines.
+template <i32 T>
+inline void dot_bytes(const u8* lines, i32 count, const i8* q, i64 stride, __m256i (&sums)[T][2]) {
+  UNROLL for (i32 t = 0; t < T; t++) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+  for (i32 i = 0; i < count; i++) {
+    __m256i w0 = load(lines + i * LINE), w1 = load(lines + i * LINE + 32);
+    __m256i m0 = _mm256_abs_epi8(w0), m1 = _mm256_abs_epi8(w1);
+    UNROLL for (i32 t = 0; t < T; t++) {
+      __m256i x = broadcast4(q + t * stride + 4 * i);
+      sums[t][0] = _mm256_add_epi32(sums[t][0], widen(multiply(w0, m0, x)));
+      sums[t][1] = _mm256_add_epi32(sums[t][1], widen(multiply(w1, m1, x)));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace edgellm
