@@ -15,15 +15,10 @@ static inline To bits_to(From value) {
 
 static constexpr f32 INFINITY_F32 = __builtin_huge_valf();
 
-// a * b + c, rounded once.
-#if defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA)
-static inline f32 fma32(f32 a, f32 b, f32 c) {
-  return __builtin_fmaf(a, b, c);
-}
-#else
-// The product of two f32 is exact in f64. The sum is rounded to odd there, so that the second rounding, to f32, is as good
-// as the only one: 53 >= 24 + 2 bits (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
-static inline f32 fma32(f32 a, f32 b, f32 c) {
+// a * b + c, rounded once, for CPUs without such an instruction. The product of two f32 is exact in f64. The sum is rounded
+// to odd there, so that the second rounding, to f32, is as good as the only one: 53 >= 24 + 2 bits (Boldo and Melquiond,
+// "Emulation of FMA and correctly rounded sums", 2008).
+static inline f32 fma32_in_software(f32 a, f32 b, f32 c) {
   f64 product = static_cast<f64>(a) * static_cast<f64>(b), addend = static_cast<f64>(c);
   f64 sum = product + addend;
   f64 part = sum - product;
@@ -32,7 +27,15 @@ static inline f32 fma32(f32 a, f32 b, f32 c) {
   if ((error < 0 || error > 0) && (bits & 1) == 0) bits += (error > 0) == (sum > 0) ? u64{1} : ~u64{0};
   return static_cast<f32>(bits_to<f64>(bits));
 }
+
+// a * b + c, rounded once.
+static inline f32 fma32(f32 a, f32 b, f32 c) {
+#if defined(__FMA__) || defined(__aarch64__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fmaf(a, b, c);
+#else
+  return fma32_in_software(a, b, c);
 #endif
+}
 
 // Adding this to |x| <= 2^22 rounds x to an integer, half to even, and leaves it in the low bits of the sum.
 static constexpr f32 ROUND_F32 = 0x1.8p23f;
