@@ -6,9 +6,9 @@ namespace edgellm {
 
 enum class Code : i32 {
   ok = 0,
-  failed = 1,       // a run-time error: exit code 1
-  usage = 2,        // a wrong flag or argument: exit code 2
-  bad_model = 3,    // an unusable model file: exit code 3
+  failed = 1,     // a run-time error: exit code 1
+  usage = 2,      // a wrong flag or argument: exit code 2
+  bad_model = 3,  // an unusable model file: exit code 3
 };
 
 class [[nodiscard]] Status {
@@ -51,9 +51,9 @@ Status bad_model(const Args&... args) {
 }  // namespace edgellm
 
 // Passes an error on to the caller.
-#define EDGELLM_TRY(expression)                                      \
-  do {                                                               \
-    if (::edgellm::Status status_ = (expression); !status_.ok()) {   \
-      return status_;                                                \
-    }                                                                \
+#define EDGELLM_TRY(expression)                                    \
+  do {                                                             \
+    if (::edgellm::Status status_ = (expression); !status_.ok()) { \
+      return status_;                                              \
+    }                                                              \
   } while (0)

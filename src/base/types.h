@@ -38,7 +38,8 @@ struct Text {
   constexpr Text() = default;
   constexpr Text(const char* bytes, i64 n) : data(bytes), size(n) {}
   constexpr Text(const char* literal) : data(literal) {
-    while (literal[size]) size++;
+    while (literal[size])
+      size++;
   }
   char operator[](i64 i) const { return data[i]; }
   Text slice(i64 first, i64 n) const { return {data + first, n}; }
