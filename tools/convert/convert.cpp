@@ -1,10 +1,13 @@
 #include "convert.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <ostream>
 
+#include "base/version.h"
 #include "report.h"
 #include "source.h"
+#include "tokenizer.h"
 
 namespace edgellm::convert {
 namespace {
@@ -23,21 +26,46 @@ void refuse_same_file(const Options& options) {
   if (is_folder(options.destination)) wrong_usage(options.destination, " is a folder, expected the name of a file");
 }
 
+// The section, empty for none. What the tokenizer says of the start and end of a text overrides the model's own ids.
+std::vector<u8> make_tokenizer(const Options& options, Model* model) {
+  if (options.tokenizer == "none") return {};
+  const std::string& path = options.tokenizer.empty() ? model->tokenizer : options.tokenizer;
+  if (path.empty()) return model->byte_tokenizer ? build_byte_tokenizer_section(model->vocab) : std::vector<u8>();
+  TokenizerInfo info;
+  std::vector<u8> section = build_tokenizer_section(path, model->vocab, &info);
+  model->bos = info.bos < 0 ? std::nullopt : std::optional<u32>(static_cast<u32>(info.bos));
+  for (u32 id : info.stop) {
+    if (std::find(model->stop.begin(), model->stop.end(), id) == model->stop.end()) model->stop.push_back(id);
+  }
+  model->notes.push_back(text("tokenizer: ", info.kind, ", ", info.ids, " ids"));
+  return section;
+}
+
+Metadata make_metadata(const Options& options, const Model& model) {
+  Metadata metadata;
+  metadata.emplace_back("name", options.name.empty() ? default_name(options.source) : options.name);
+  metadata.emplace_back("source", text(model.kind, " ", file_name(options.source), ", edgellm-convert " EDGELLM_VERSION));
+  metadata.insert(metadata.end(), model.metadata.begin(), model.metadata.end());
+  if (model.bos) metadata.emplace_back("bos", *model.bos);
+  if (!model.stop.empty()) metadata.emplace_back("stop", model.stop);
+  if (options.rope.empty()) return metadata;
+  auto rope = std::find_if(metadata.begin(), metadata.end(), [](const auto& entry) { return entry.first == "rope"; });
+  if (rope == metadata.end()) wrong_usage("--rope: this model has no rotary embedding");
+  rope->second = options.rope;
+  return metadata;
+}
+
 }  // namespace
 
 void convert(const Options& options, std::ostream& report, bool progress) {
   refuse_same_file(options);
   Model model = open_source(options.source);
+  const std::vector<u8> tokenizer = make_tokenizer(options, &model);
+  const Metadata metadata = make_metadata(options, model);
   report << options.source << ": " << model.kind << "\n";
   for (const std::string& note : model.notes)
     report << "note: " << note << "\n";
 
-  Metadata metadata;
-  metadata.emplace_back("name", options.name.empty() ? default_name(options.source) : options.name);
-  metadata.emplace_back("source", text(model.kind, " ", file_name(options.source), ", edgellm-convert"));
-  metadata.insert(metadata.end(), model.metadata.begin(), model.metadata.end());
-
-  std::vector<u8> tokenizer;
   std::vector<Target> targets = plan(std::move(model), options.formats);
   std::vector<TensorSpec> specs;
   u64 total = 0;

@@ -10,7 +10,8 @@ namespace edgellm::convert {
 struct Options {
   std::string source, destination;
   Formats formats;
-  std::string tokenizer;  // path; empty: the source's own, if it has one
+  std::string tokenizer;  // path; empty: the source's own, if it has one; "none": none
+  std::string rope;       // "half" or "interleaved"; empty: as the source says
   std::string name;       // empty: the source's file name
 };
 

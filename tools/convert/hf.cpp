@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "hf_config.h"
+#include "hf_names.h"
 #include "safetensors.h"
 #include "source.h"
 #include "ternary.h"
@@ -51,46 +52,14 @@ class PackedTernary : public Tensor {
   f32 scale_;
 };
 
-// Name of a layer's tensor there and here.
-struct Rename {
-  const char* theirs;
-  const char* ours;
-};
-
-constexpr Rename LAYER_NAMES[] = {
-    {"input_layernorm.weight", "attn_norm"},
-    {"self_attn.q_proj.weight", "q"},
-    {"self_attn.k_proj.weight", "k"},
-    {"self_attn.v_proj.weight", "v"},
-    {"self_attn.q_proj.bias", "q_bias"},
-    {"self_attn.k_proj.bias", "k_bias"},
-    {"self_attn.v_proj.bias", "v_bias"},
-    {"self_attn.q_norm.weight", "q_norm"},
-    {"self_attn.k_norm.weight", "k_norm"},
-    {"self_attn.attn_sub_norm.weight", "attn_sub_norm"},
-    {"self_attn.inner_attn_ln.weight", "attn_sub_norm"},  // BitnetForCausalLM
-    {"self_attn.o_proj.weight", "o"},
-    {"self_attn.o_proj.bias", "o_bias"},
-    {"post_attention_layernorm.weight", "ffn_norm"},
-    {"mlp.gate_proj.weight", "gate"},
-    {"mlp.up_proj.weight", "up"},
-    {"mlp.ffn_sub_norm.weight", "ffn_sub_norm"},
-    {"mlp.ffn_layernorm.weight", "ffn_sub_norm"},  // BitnetForCausalLM
-    {"mlp.down_proj.weight", "down"},
-};
-
 class Loader {
  public:
   Loader(const HfConfig& config, StoredTensors stored) : config_(config), stored_(std::move(stored)) {}
 
   Tensors load() {
-    take("model.embed_tokens.weight", "embed");
-    for (i64 layer = 0; layer < config_.shape.layers; layer++) {
-      for (const Rename& rename : LAYER_NAMES)
-        take(text("model.layers.", layer, ".", rename.theirs), layer_name(layer, rename.ours));
+    for (const Rename& name : hf_names(config_.shape.layers)) {
+      if (name.ours != "head" || !config_.tied) take(name.theirs, name.ours);
     }
-    take("model.norm.weight", "norm");
-    if (!config_.tied) take("lm_head.weight", "head");
     refuse_the_rest();
     return std::move(tensors_);
   }
@@ -190,11 +159,11 @@ class Loader {
   Tensors tensors_;
 };
 
-std::string find_tokenizer(const std::string& folder) {
-  for (const char* name : {"/tokenizer.json", "/tokenizer.model", "/tokenizer.bin"}) {
-    if (file_exists(folder + name)) return folder + name;
+bool has_tokenizer(const std::string& folder) {
+  for (const char* name : {"/tokenizer.json", "/tokenizer.model", "/vocab.json", "/tokenizer.bin"}) {
+    if (file_exists(folder + name)) return true;
   }
-  return {};
+  return false;
 }
 
 }  // namespace
@@ -209,7 +178,7 @@ Model open_hf(const std::string& path) {
   Model model;
   model.bitnet = config.bitnet;
   model.notes = config.notes;
-  model.tokenizer = find_tokenizer(path);
+  if (has_tokenizer(path)) model.tokenizer = path;
   model.tensors = Loader(config, std::move(stored)).load();
   complete(config.shape, path, &model);
   return model;

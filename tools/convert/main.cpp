@@ -5,6 +5,7 @@
 #include <iostream>
 #include <new>
 
+#include "base/version.h"
 #include "convert.h"
 #include "error.h"
 
@@ -28,8 +29,12 @@ const char HELP[] =
     "                   (default: t2 for models trained ternary, at their own scales; i4 for others)\n"
     "  --embed F        format of the embedding (default: i8; with --weights f32 or f16 the same)\n"
     "  --head F         format of the output head (default: as the embedding)\n"
-    "  --tokenizer PATH tokenizer.json, tokenizer.model or tokenizer.bin (default: the one beside the model)\n"
+    "  --tokenizer PATH tokenizer.json, tokenizer.model, vocab.json (merges.txt beside it), tokenizer.bin, or the folder\n"
+    "                   that holds one; none leaves it out (default: the one in the model's folder)\n"
+    "  --rope KIND      pairs of the rotary embedding, interleaved or half, where SRC is wrong about them: TM2 version 1\n"
+    "                   files made from Hugging Face weights need half\n"
     "  --name TEXT      name of the model (default: that of SRC)\n"
+    "  --version        the version of this program\n"
     "  --help           this text\n"
     "\n"
     "t2 is ternary, 2 bits; i4 has 4 bits and a scale for 32 weights; i8 has 8 bits and a scale a row.\n"
@@ -44,12 +49,15 @@ Format parse_format(const std::string& option, const std::string& value) {
   wrong_usage(option, " ", value, ": expected t2, i8, i4, f16 or f32");
 }
 
-// False when the help text was asked for.
+// False when a text was asked for, and has been printed.
 bool parse(int count, char** arguments, Options* options) {
   std::vector<std::string> places;
   for (int i = 1; i < count; i++) {
     std::string argument = arguments[i];
-    if (argument == "--help" || argument == "-h") return false;
+    if (argument == "--help" || argument == "--version") {
+      std::cout << (argument == "--help" ? HELP : "edgellm-convert " EDGELLM_VERSION "\n");
+      return false;
+    }
     if (!argument.starts_with("-")) {
       places.push_back(argument);
       continue;
@@ -69,6 +77,11 @@ bool parse(int count, char** arguments, Options* options) {
       options->formats.head = parse_format(option, value());
     } else if (option == "--tokenizer") {
       options->tokenizer = value();
+    } else if (option == "--rope") {
+      options->rope = value();
+      if (options->rope != "half" && options->rope != "interleaved") {
+        wrong_usage("--rope ", options->rope, ": expected half or interleaved");
+      }
     } else if (option == "--name") {
       options->name = value();
     } else {
@@ -84,10 +97,7 @@ bool parse(int count, char** arguments, Options* options) {
 int run(int count, char** arguments) {
   try {
     Options options;
-    if (!parse(count, arguments, &options)) {
-      std::cout << HELP;
-      return 0;
-    }
+    if (!parse(count, arguments, &options)) return 0;
     convert(options, std::cerr, isatty(STDERR_FILENO) != 0);
     return 0;
   } catch (const Error& error) {

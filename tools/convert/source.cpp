@@ -12,24 +12,27 @@ struct Kind {
 // Files without a signature come last.
 constexpr Kind KINDS[] = {
     {"Hugging Face folder", is_hf, open_hf},
+    {"TM2 version 1", is_tm2, open_tm2},
+    {"TMAC version 2", is_tmac, open_tmac},
     {"llama2.c checkpoint", is_llama2c, open_llama2c},
 };
 
 }  // namespace
 
-Model open_source(const std::string& path) {
-  File file = is_folder(path) ? nullptr : MappedFile::open(path);
+Model open_source(const std::string& source) {
+  if (is_synthetic(source)) return open_synthetic(source);
+  File file = is_folder(source) ? nullptr : MappedFile::open(source);
   Bytes head = file ? file->bytes() : Bytes{};
   for (const Kind& kind : KINDS) {
-    if (!kind.recognises(path, head)) continue;
-    Model model = kind.open(path);
+    if (!kind.recognises(source, head)) continue;
+    Model model = kind.open(source);
     model.kind = kind.name;
     return model;
   }
   std::string known;
   for (const Kind& kind : KINDS)
     known += text(known.empty() ? "" : ", ", kind.name);
-  unusable(path, ": not a source of a known kind (", known, ")");
+  unusable(source, ": not a source of a known kind (", known, ")");
 }
 
 }  // namespace edgellm::convert

@@ -32,7 +32,8 @@ Vocabulary read_vocabulary(const fs::path& path) {
   size_t start = data.find_first_not_of(" \t\r\n");
   if (start != std::string::npos && data[start] == '{') {
     Json json = parse_json(data, source);
-    if (json.find("model")) return read_tokenizer_json(json, source);
+    // A vocabulary may well have a piece called "model".
+    if (const Json* model = json.find("model"); model && model->object()) return read_tokenizer_json(json, source);
     fs::path merges = path.parent_path() / "merges.txt";
     if (!fs::is_regular_file(merges)) unusable(source, ": has no \"model\", and there is no merges.txt beside it");
     return read_vocab_and_merges(json, read_file(merges), source);

@@ -157,8 +157,10 @@ void complete(const Transformer& t, const std::string& source, Model* model) {
   add("rope", t.rope.interleaved ? "interleaved" : "half");
   f64 attention_scale = rope_attention_scale(t.rope);
   if (attention_scale < 1 || attention_scale > 1) add("rope_attention_scale", static_cast<f32>(attention_scale));
-  if (t.bos) add("bos", *t.bos);
-  if (!t.stop.empty()) add("stop", t.stop);
+  if (t.bos && *t.bos < t.vocab) model->bos = t.bos;
+  for (u32 id : t.stop) {
+    if (id < t.vocab) model->stop.push_back(id);
+  }
   if (!t.chat.empty()) add("chat", t.chat);
 
   std::set<std::string> names;

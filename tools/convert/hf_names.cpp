@@ -1,0 +1,48 @@
+#include "hf_names.h"
+
+#include "error.h"
+#include "transformer.h"
+
+namespace edgellm::convert {
+namespace {
+
+constexpr struct {
+  const char* theirs;
+  const char* ours;
+} LAYER_NAMES[] = {
+    {"input_layernorm.weight", "attn_norm"},
+    {"self_attn.q_proj.weight", "q"},
+    {"self_attn.k_proj.weight", "k"},
+    {"self_attn.v_proj.weight", "v"},
+    {"self_attn.q_proj.bias", "q_bias"},
+    {"self_attn.k_proj.bias", "k_bias"},
+    {"self_attn.v_proj.bias", "v_bias"},
+    {"self_attn.q_norm.weight", "q_norm"},
+    {"self_attn.k_norm.weight", "k_norm"},
+    {"self_attn.attn_sub_norm.weight", "attn_sub_norm"},
+    {"self_attn.inner_attn_ln.weight", "attn_sub_norm"},  // BitnetForCausalLM
+    {"self_attn.o_proj.weight", "o"},
+    {"self_attn.o_proj.bias", "o_bias"},
+    {"post_attention_layernorm.weight", "ffn_norm"},
+    {"mlp.gate_proj.weight", "gate"},
+    {"mlp.up_proj.weight", "up"},
+    {"mlp.ffn_sub_norm.weight", "ffn_sub_norm"},
+    {"mlp.ffn_layernorm.weight", "ffn_sub_norm"},  // BitnetForCausalLM
+    {"mlp.down_proj.weight", "down"},
+};
+
+}  // namespace
+
+std::vector<Rename> hf_names(i64 layers) {
+  std::vector<Rename> names{{"model.embed_tokens.weight", "embed"}};
+  for (i64 layer = 0; layer < layers; layer++) {
+    for (const auto& name : LAYER_NAMES) {
+      names.push_back({text("model.layers.", layer, ".", name.theirs), layer_name(layer, name.ours)});
+    }
+  }
+  names.push_back({"model.norm.weight", "norm"});
+  names.push_back({"lm_head.weight", "head"});
+  return names;
+}
+
+}  // namespace edgellm::convert
