@@ -203,7 +203,7 @@ void print_text(const Bench& bench, const Measured& m, const char* path) {
   }
   print("memory    ", Fixed{static_cast<f64>(peak_resident_bytes()) / 1e6, 1}, " MB resident at most, ",
         Fixed{static_cast<f64>(engine.arena_bytes) / 1e6, 1}, " MB planned, file ",
-        Fixed{static_cast<f64>(engine.map.count) / 1e6, 1}, " MB\n");
+        Fixed{static_cast<f64>(engine.file.bytes().count) / 1e6, 1}, " MB\n");
   print("steady    ", Fixed{m.faults_per_token, 3}, " page faults a token, ", heap_watch.after_closing.load(),
         " allocations after the seal\n");
   print("logits hash: ", Hex{m.hash, 16}, "\n");
@@ -225,8 +225,8 @@ Status read_places(const Options& options, Measured* result) {
 }  // namespace
 
 Status bench_command(Options& options) {
-  if (!options.engine.path) options.engine.path = bundled_model();
-  if (!options.engine.path) return usage_error("bench: no bundled model found, give a model file");
+  if (!options.model) options.model = bundled_model();
+  if (!options.model) return usage_error("bench: no bundled model found, give a model file");
   static Bench bench;
   static Measured result;
   EDGELLM_TRY(read_places(options, &result));
@@ -256,9 +256,9 @@ Status bench_command(Options& options) {
 
   EDGELLM_TRY(measure(bench, buffer, &result));
   if (options.json) {
-    print_json(bench, result, options.engine.path);
+    print_json(bench, result, options.model);
   } else {
-    print_text(bench, result, options.engine.path);
+    print_text(bench, result, options.model);
   }
   return {};
 }

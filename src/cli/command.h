@@ -19,6 +19,9 @@ Status detokenize_command(Options& options);
 constexpr i64 STDIN_BYTES = 16 << 20;
 Status read_text(const Options& options, Text* text);
 
+// Maps a model file for good.
+Status map_model(const char* path, const MapOptions& how, Span<const u8>* map);
+
 // Chooses the thread count when asked for `auto`, opens the engine, and the tokenizer of another file where --tokenizer
 // names one. The process is not sealed yet.
 Status open_for(Options& options, Engine* engine);

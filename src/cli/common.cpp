@@ -32,11 +32,16 @@ Status read_text(const Options& options, Text* text) {
   return {};
 }
 
+Status map_model(const char* path, const MapOptions& how, Span<const u8>* map) {
+  EDGELLM_TRY(map_file(path, how, map));
+  watch_map(*map);
+  return {};
+}
+
 // The tokenizer section of another model file; the map stays for good.
 static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
   Span<const u8> map;
-  EDGELLM_TRY(map_file(path, {}, &map));
-  watch_map(map);
+  EDGELLM_TRY(map_model(path, {}, &map));
   ModelFile file;
   if (Status status = file.open(map); !status.ok()) {
     return bad_model("--tokenizer ", path, ": ", status.text(), " (`edgellm-convert ", path,
@@ -71,14 +76,18 @@ Status open_for(Options& options, Engine* engine) {
   if (options.tokenizer_file) EDGELLM_TRY(open_other_tokenizer(options.tokenizer_file, &wanted.tokenizer));
   if (options.threads_auto) EDGELLM_TRY(rewarding_threads(&wanted.threads));
   wanted.lock |= options.realtime;
+  options.map.lock = wanted.lock;
+  Span<const u8> map;
+  EDGELLM_TRY(map_model(options.model, options.map, &map));
+  wanted.file = map;
   EDGELLM_TRY(open_engine(wanted, engine));
-  if (engine->legacy) {
+  if (engine->image.count) {
     note("note: a TM2 version 1 file was repacked in memory; edgellm-convert makes one that starts at once\n");
   }
   if (options.verbose) {
     note("kernels ", engine->kernels.isa, ", threads ", engine->threads.count(), ", context ", engine->limits.context,
          ", memory ", Fixed{static_cast<f64>(engine->arena_bytes) / 1e6, 1}, " MB, file ",
-         Fixed{static_cast<f64>(engine->map.count) / 1e6, 1}, " MB\n");
+         Fixed{static_cast<f64>(map.count) / 1e6, 1}, " MB\n");
   }
   return {};
 }

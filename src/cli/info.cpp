@@ -2,7 +2,6 @@
 #include "base/bandwidth.h"
 #include "base/cpu.h"
 #include "base/machine.h"
-#include "base/signals.h"
 #include "base/version.h"
 #include "cli/command.h"
 #include "cli/json.h"
@@ -195,7 +194,7 @@ void json_file(Json& json, const ModelFile& file) {
 }  // namespace
 
 Status info_command(Options& options) {
-  if (!options.engine.path) {
+  if (!options.model) {
     MachineFacts facts;
     EDGELLM_TRY(measure_machine(options, &facts));
     if (!options.json) {
@@ -208,8 +207,7 @@ Status info_command(Options& options) {
     return {};
   }
   Span<const u8> map;
-  EDGELLM_TRY(map_file(options.engine.path, {}, &map));
-  watch_map(map);
+  EDGELLM_TRY(map_model(options.model, {}, &map));
   ModelFile file;
   EDGELLM_TRY(file.open(map));
   if (options.engine.check) EDGELLM_TRY(file.check_data());

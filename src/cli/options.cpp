@@ -211,7 +211,7 @@ const Option OPTIONS[] = {
      }},
     {"--prefault", nullptr, LOADS, "read the weights before the first token",
      [](O o, S, S) -> Status {
-       o.engine.prefault = true;
+       o.map.prefault = true;
        return {};
      }},
     {"--hash", nullptr, LOADS, "print a hash of the last logits",
@@ -340,14 +340,14 @@ Status parse_options(i32 count, char** arguments, Options* options) {
       i32 used = 0;
       EDGELLM_TRY(take_option(options, count - at, arguments + at, &used));
       at += used;
-    } else if (!options->engine.path) {
-      options->engine.path = arguments[at++];
+    } else if (!options->model) {
+      options->model = arguments[at++];
     } else {
-      return usage_error("unexpected argument \"", arguments[at], "\": the model is \"", options->engine.path, "\"");
+      return usage_error("unexpected argument \"", arguments[at], "\": the model is \"", options->model, "\"");
     }
   }
   if (options->help || options->version) return {};
-  if (!options->engine.path && command_of(options->command).needs_model) {
+  if (!options->model && command_of(options->command).needs_model) {
     return usage_error("no model file given; --help shows how");
   }
   return check_together(*options);

@@ -84,7 +84,7 @@ Status check_model(Options& options) {
     }
   }
   FileHeader header = *reinterpret_cast<const FileHeader*>(engine.file.bytes().data);
-  print("model ", options.engine.path, ": logits hash ", Hex{first, 16},
+  print("model ", options.model, ": logits hash ", Hex{first, 16},
         " with every kernel set, in one call, in sevens and one by one\n");
   for (const KnownModel& known : KNOWN_MODELS) {
     if (known.data_checksum != header.data_checksum || known.hash == 0) continue;
@@ -98,8 +98,8 @@ Status check_model(Options& options) {
 
 Status selftest_command(Options& options) {
   EDGELLM_TRY(check_kernels());
-  if (!options.engine.path) options.engine.path = bundled_model();
-  if (!options.engine.path) {
+  if (!options.model) options.model = bundled_model();
+  if (!options.model) {
     print("no bundled model found: give one to test it\n");
     return {};
   }

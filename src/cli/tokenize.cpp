@@ -1,5 +1,4 @@
 // edgellm tokenize, edgellm detokenize: the text side of a model file alone.
-#include "base/signals.h"
 #include "cli/command.h"
 
 namespace edgellm {
@@ -7,10 +6,9 @@ namespace edgellm {
 namespace {
 
 Status open_tokenizer(const Options& options, Tokenizer* tokenizer) {
-  const char* path = options.tokenizer_file ? options.tokenizer_file : options.engine.path;
+  const char* path = options.tokenizer_file ? options.tokenizer_file : options.model;
   Span<const u8> map;
-  EDGELLM_TRY(map_file(path, {}, &map));
-  watch_map(map);
+  EDGELLM_TRY(map_model(path, {}, &map));
   ModelFile file;
   EDGELLM_TRY(file.open(map));
   if (file.tokenizer().count == 0) return bad_model(path, ": the file has no tokenizer");

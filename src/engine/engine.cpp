@@ -3,7 +3,6 @@
 #include "base/checksum.h"
 #include "base/cpu.h"
 #include "base/machine.h"
-#include "base/signals.h"
 #include "file/legacy.h"
 
 namespace edgellm {
@@ -13,21 +12,14 @@ namespace {
 constexpr i32 DEFAULT_CONTEXT = 2048;
 
 Status open_file(const EngineOptions& options, Engine* engine) {
-  MapOptions map;
-  map.prefault = options.prefault;
-  map.lock = options.lock;
-  EDGELLM_TRY(map_file(options.path, map, &engine->map));
-  watch_map(engine->map);
-  engine->legacy = is_legacy(engine->map);
-  Span<const u8> image = engine->map;
-  if (engine->legacy) {
+  Span<const u8> image = options.file;
+  if (is_legacy(options.file)) {
     i64 bytes;
-    EDGELLM_TRY(upgrade_legacy(engine->map, options.half_rope, nullptr, &bytes));
-    Span<u8> block;
-    EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options.lock}, &block));
-    EDGELLM_TRY(upgrade_legacy(engine->map, options.half_rope, block.data, &bytes));
+    EDGELLM_TRY(upgrade_legacy(options.file, options.half_rope, nullptr, &bytes));
+    EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options.lock}, &engine->image));
+    EDGELLM_TRY(upgrade_legacy(options.file, options.half_rope, engine->image.data, &bytes));
     engine->arena_bytes += bytes;
-    image = block;
+    image = engine->image;
   }
   EDGELLM_TRY(engine->file.open(image));
   return options.check ? engine->file.check_data() : Status();
@@ -99,8 +91,7 @@ i32 fitting_context(const EngineOptions& options, const Arch& arch, Engine* engi
   return low * 64;
 }
 
-Status check_fit(const EngineOptions& options, const Arch& arch, Engine* engine, i64 bytes) {
-  i64 usable = usable_memory(this_machine());
+Status check_fit(const EngineOptions& options, const Arch& arch, i64 usable, i64 bytes, Engine* engine) {
   if (usable == 0 || bytes <= usable - engine->arena_bytes) return {};
   f64 mb = 1e6;
   i32 context = engine->limits.window ? 0 : fitting_context(options, arch, engine, usable - engine->arena_bytes);
@@ -113,12 +104,12 @@ Status check_fit(const EngineOptions& options, const Arch& arch, Engine* engine,
                 Fixed{static_cast<f64>(usable) / mb, 1}, " MB can be used", advice);
 }
 
-Status set_limits(const EngineOptions& options, Engine* engine) {
+Status set_limits(const EngineOptions& options, const Machine& machine, Engine* engine) {
   engine->limits = {.context = options.context,
                     .window = options.window,
                     .columns = max(options.columns, max(options.sessions, options.logits)),
                     .logits = max(options.logits, options.sessions),
-                    .threads = options.threads ? options.threads : default_threads(this_machine()),
+                    .threads = options.threads ? options.threads : default_threads(machine),
                     .kv = options.kv,
                     .f32_activations = options.f32_activations};
   if (engine->limits.context == 0) {
@@ -145,19 +136,26 @@ Status open_engine(const EngineOptions& options, Engine* engine) {
   if (!select_kernels(options.isa, cpu_features(), &engine->kernels)) {
     return usage_error("--isa: this CPU or this build has no kernel set \"", options.isa ? options.isa : "", "\"");
   }
+  const Machine machine = this_machine();
   const Arch* arch;
   EDGELLM_TRY(find_arch(engine->file, &arch));
-  EDGELLM_TRY(set_limits(options, engine));
+  EDGELLM_TRY(set_limits(options, machine, engine));
   EDGELLM_TRY(open_text(options, engine));
   i64 bytes;
   EDGELLM_TRY(count_bytes(options, *arch, engine, &bytes));
-  EDGELLM_TRY(check_fit(options, *arch, engine, bytes));
-  Span<u8> block;
-  EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options.lock}, &block));
-  Arena arena(block.data, block.count);
+  EDGELLM_TRY(check_fit(options, *arch, usable_memory(machine), bytes, engine));
+  EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options.lock}, &engine->block));
+  Arena arena(engine->block.data, engine->block.count);
   EDGELLM_TRY(take_all(options, *arch, arena, engine));
   engine->arena_bytes += bytes;
   return engine->threads.start(engine->limits.threads);
+}
+
+void close_engine(Engine& engine) {
+  engine.threads.stop();
+  if (engine.block.count) release_memory(engine.block);
+  if (engine.image.count) release_memory(engine.image);
+  engine = {};
 }
 
 static Status check_steps(const Engine& engine, Span<const Step> steps) {

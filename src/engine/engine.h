@@ -1,5 +1,5 @@
 // An engine is a loaded model and everything it will ever need; a session is one timeline in it. Memory is planned, taken
-// once, and then only used. The map owns the weights, the arena owns the rest, nobody frees before exit.
+// once, and then only used. The caller's file owns the weights, the arena owns the rest.
 #pragma once
 #include "arch/arch.h"
 #include "base/memory.h"
@@ -9,30 +9,28 @@
 namespace edgellm {
 
 struct EngineOptions {
-  const char* path = nullptr;
-  const char* isa = nullptr;  // null: the best the CPU has
-  i32 threads = 0;            // 0: as many as the machine rewards
-  i32 context = 0;            // 0: min(model's, 2048)
-  i32 window = 0;             // 0: none
+  Span<const u8> file;         // a model file, 64-byte aligned, that stays where it is
+  const char* isa = nullptr;   // null: the best the CPU has
+  i32 threads = 0;             // 0: one for each performance core
+  i32 context = 0;             // 0: min(model's, 2048)
+  i32 window = 0;              // 0: none
   KvFormat kv = KvFormat::I8;
   bool f32_activations = false;
-  bool half_rope = false;    // of version 1 files
-  bool check = false;        // read the whole file and compare its checksum
-  bool lock = false;         // pin weights and memory in RAM
-  bool prefault = false;     // read the weights before the first token
-  Span<const u8> tokenizer;  // a tokenizer section for files that have none; empty: the file's own
+  bool half_rope = false;      // of version 1 files
+  bool check = false;          // read the whole file and compare its checksum
+  bool lock = false;           // pin the memory in RAM
+  Span<const u8> tokenizer;    // a tokenizer section for files that have none; empty: the file's own
   i32 sessions = 1;
-  i32 columns = 64;    // tokens of one forward pass
-  i32 logits = 1;      // logits rows of one pass; at least `sessions`
-  i64 text_bytes = 0;  // the longest text that will be tokenized
+  i32 columns = 64;            // tokens of one forward pass
+  i32 logits = 1;              // logits rows of one pass; at least `sessions`
+  i64 text_bytes = 0;          // the longest text that will be tokenized
 };
 
 struct Session {
-  u8* state = nullptr;  // Model::state_bytes, flat, no pointers
-  i32 position = 0;     // of the next token
+  u8* state = nullptr;     // Model::state_bytes, flat, no pointers
+  i32* recent = nullptr;   // (2 * REPEAT_SPAN) the last ids of the timeline: REPEAT_SPAN or more, if there were so many
   i32 recent_count = 0;
-  i32* recent =
-      nullptr;  // (2 * REPEAT_SPAN) the last ids of the timeline, at least REPEAT_SPAN of them if there are so many
+  i32 position = 0;        // of the next token
 
   void remember(i32 id);
 };
@@ -45,7 +43,6 @@ struct Step {
 };
 
 struct Engine {
-  Span<const u8> map;  // the file as it is on disk
   ModelFile file;
   Kernels kernels;
   Threads threads;
@@ -53,10 +50,11 @@ struct Engine {
   Model model;
   Tokenizer tokenizer;
   bool has_tokenizer = false;
-  bool legacy = false;  // a version 1 file, repacked in memory
   i32 bos = -1;         // id put before a prompt, -1: none
   Span<const u32> stop_ids;
-  i64 arena_bytes = 0;  // all memory taken, but for the map
+  Span<u8> image;       // a version 1 file, repacked
+  Span<u8> block;       // the arena
+  i64 arena_bytes = 0;  // all memory taken: both of these
 
   Session* sessions = nullptr;  // (limits' count)
   Item* items = nullptr;        // (columns)
@@ -66,9 +64,12 @@ struct Engine {
   Span<i32> text_ids;
 };
 
-// Maps and checks the file, plans and takes all memory, starts the threads. What does not fit is an error that says how much
+// Checks the file, plans and takes all memory, starts the threads. What does not fit is an error that says how much
 // was needed and which context would fit.
 Status open_engine(const EngineOptions& options, Engine* engine);
+
+// Stops the threads and gives everything back: for hosts that outlive an engine. The program never does.
+void close_engine(Engine& engine);
 
 // Runs the steps, in as few passes as `columns` allows. The last pass holds the last id of every step, so that the rows of
 // engine.model.logits are in the order of the steps that want them. `Wanted::all` rows must fit one pass: a step alone, of at

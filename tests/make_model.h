@@ -1,0 +1,31 @@
+// Small transformer files with made-up weights, the same on every machine: any mix of formats, norms and shapes.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "kernels.h"
+
+struct ModelRecipe {
+  edgellm::i32 layers = 2, dim = 48, ffn_dim = 80, heads = 4, kv_heads = 2, head_dim = 12, vocab = 67, context = 96;
+  edgellm::Format matrices = edgellm::Format::T2;
+  edgellm::Scale scale = edgellm::Scale::tensor;
+  edgellm::Quantization activations = edgellm::Quantization::token;
+  edgellm::Format embedding = edgellm::Format::I8;
+  bool tied = true;
+  bool sub_norms = true;
+  bool biases = false;
+  bool head_norms = false;
+  bool layer_norms = true;  // attn_norm and ffn_norm have weights; else unit_norms
+  bool layer_norm_kind = false;
+  bool relu2 = true;
+  bool interleaved = false;
+};
+
+// Writes the file; `seed` picks the weights.
+void write_model(const ModelRecipe& recipe, const std::string& path, edgellm::u64 seed = 1);
+
+// A fresh name in the folder for temporary files; removed at exit.
+std::string temporary_path(const std::string& name);
+
+std::vector<edgellm::u8> read_bytes(const std::string& path);

@@ -1,0 +1,226 @@
+// The promise of the same bits, over whole models: kernel sets, thread counts, chunks, batches, and, through committed hashes,
+// compilers and machines.
+#include <cstring>
+#include <vector>
+
+#include "base/checksum.h"
+#include "base/cpu.h"
+#include "check.h"
+#include "engine/engine.h"
+#include "make_model.h"
+
+using namespace edgellm;
+
+namespace {
+
+struct Variant {
+  const char* name;
+  ModelRecipe recipe;
+  i32 window;
+  KvFormat kv;
+  bool f32_activations;
+  u64 hash;  // of the logits after `timeline`, the same on every machine
+};
+
+const std::vector<Variant>& variants() {
+  static const std::vector<Variant> list = {
+#include "engine_variants.def"
+  };
+  return list;
+}
+
+constexpr i32 TOKENS = 45;
+
+std::vector<i32> timeline(i32 vocab) {
+  std::vector<i32> ids;
+  for (i32 i = 0; i < TOKENS; i++)
+    ids.push_back((i * i * 31 + 7 * i + 1) % vocab);
+  return ids;
+}
+
+EngineOptions options_for(const Variant& variant) {
+  EngineOptions options;
+  options.threads = 1;
+  options.window = variant.window;
+  options.kv = variant.kv;
+  options.f32_activations = variant.f32_activations;
+  options.columns = 16;
+  return options;
+}
+
+struct OpenEngine {
+  Engine engine;
+  Span<const u8> map;
+  OpenEngine(EngineOptions options, const std::string& path) {
+    CHECK(map_file(path.c_str(), {}, &map).ok());
+    options.file = map;
+    Status status = open_engine(options, &engine);
+    CHECK_EQ(std::string(status.text()), "");
+  }
+  ~OpenEngine() {
+    close_engine(engine);
+    release_memory(map);
+  }
+};
+
+u64 run(Engine& engine, i32 step) {
+  std::vector<i32> ids = timeline(engine.model.vocab);
+  Session& session = engine.sessions[0];
+  session.position = 0;
+  for (i32 at = 0; at < TOKENS; at += step) {
+    Step part = {&session, {ids.data() + at, min(step, TOKENS - at)}, Wanted::last};
+    Status status = forward(engine, {&part, 1});
+    CHECK_EQ(std::string(status.text()), "");
+    if (!status.ok()) return 0;
+  }
+  return logits_hash(engine, 0);
+}
+
+template <class Body>
+void for_each_variant(Body body) {
+  for (const Variant& variant : variants()) {
+    std::string path = temporary_path("engine.tm2");
+    write_model(variant.recipe, path);
+    body(variant, path);
+  }
+}
+
+}  // namespace
+
+TEST(committed_hashes_hold) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    OpenEngine open(options_for(variant), path);
+    u64 hash = run(open.engine, TOKENS);
+    if (hash != variant.hash) std::fprintf(stderr, "%s: 0x%016llx\n", variant.name, static_cast<unsigned long long>(hash));
+    CHECK_EQ(hash, variant.hash);
+  });
+}
+
+TEST(every_kernel_set_and_step) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    for (i32 isa = 0; isa_name(isa); isa++) {
+      if (isa_features(isa) & ~cpu_features()) continue;
+      EngineOptions options = options_for(variant);
+      options.isa = isa_name(isa);
+      OpenEngine open(options, path);
+      for (i32 step : {TOKENS, 7, 1})
+        CHECK_EQ(run(open.engine, step), variant.hash);
+    }
+  });
+}
+
+TEST(every_thread_count) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    for (i32 threads : {2, 3, 8}) {
+      EngineOptions options = options_for(variant);
+      options.threads = threads;
+      OpenEngine open(options, path);
+      for (i32 step : {TOKENS, 1})
+        CHECK_EQ(run(open.engine, step), variant.hash);
+    }
+  });
+}
+
+// Five sessions at different places of different texts, in one batch: each as if it were alone.
+TEST(a_batch_is_each_alone) {
+  constexpr i32 SESSIONS = 5;
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    EngineOptions options = options_for(variant);
+    options.sessions = SESSIONS;
+    OpenEngine open(options, path);
+    Engine& engine = open.engine;
+    std::vector<i32> texts[SESSIONS];
+    Step steps[SESSIONS];
+    for (i32 s = 0; s < SESSIONS; s++) {
+      for (i32 i = 0; i < 9 + 6 * s; i++)
+        texts[s].push_back((i * (s + 3) + s) % engine.model.vocab);
+      steps[s] = {&engine.sessions[s], {texts[s].data(), static_cast<i64>(texts[s].size())}, Wanted::last};
+    }
+    CHECK(forward(engine, {steps, SESSIONS}).ok());
+    u64 together[SESSIONS];
+    for (i32 s = 0; s < SESSIONS; s++)
+      together[s] = logits_hash(engine, s);
+    for (i32 s = 0; s < SESSIONS; s++) {
+      engine.sessions[s].position = 0;
+      CHECK(forward(engine, {&steps[s], 1}).ok());
+      CHECK_EQ(logits_hash(engine, 0), together[s]);
+    }
+  });
+}
+
+TEST(all_rows_are_the_rows_of_single_steps) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    EngineOptions options = options_for(variant);
+    options.logits = TOKENS;
+    options.columns = TOKENS;
+    OpenEngine open(options, path);
+    Engine& engine = open.engine;
+    std::vector<i32> ids = timeline(engine.model.vocab);
+    Step all = {&engine.sessions[0], {ids.data(), TOKENS}, Wanted::all};
+    CHECK(forward(engine, {&all, 1}).ok());
+    u64 rows[TOKENS];
+    for (i32 i = 0; i < TOKENS; i++)
+      rows[i] = logits_hash(engine, i);
+    engine.sessions[0].position = 0;
+    for (i32 i = 0; i < TOKENS; i++) {
+      Step one = {&engine.sessions[0], {&ids[static_cast<size_t>(i)], 1}, Wanted::last};
+      CHECK(forward(engine, {&one, 1}).ok());
+      CHECK_EQ(logits_hash(engine, 0), rows[i]);
+    }
+  });
+}
+
+// With a window wider than the text nothing is hidden: the same bits as without. With a narrow one, a token far behind it no
+// longer matters, and the text may be longer than the context.
+TEST(windows) {
+  ModelRecipe recipe;
+  std::string path = temporary_path("window.tm2");
+  write_model(recipe, path);
+  Variant plain = {"", recipe, 0, KvFormat::I8, false, 0};
+  Variant wide = plain, narrow = plain;
+  wide.window = 64;
+  narrow.window = 8;
+  OpenEngine a(options_for(plain), path), b(options_for(wide), path);
+  CHECK_EQ(run(a.engine, TOKENS), run(b.engine, TOKENS));
+
+  OpenEngine c(options_for(narrow), path);
+  u64 hashes[2];
+  for (i32 changed = 0; changed < 2; changed++) {
+    std::vector<i32> ids;
+    for (i32 i = 0; i < 300; i++)
+      ids.push_back((i * 5 + 2) % recipe.vocab);
+    if (changed) ids[20] = (ids[20] + 1) % recipe.vocab;
+    c.engine.sessions[0].position = 0;
+    Step step = {&c.engine.sessions[0], {ids.data(), static_cast<i64>(ids.size())}, Wanted::last};
+    CHECK(forward(c.engine, {&step, 1}).ok());
+    hashes[changed] = logits_hash(c.engine, 0);
+  }
+  CHECK_EQ(hashes[0], hashes[1]);  // 2 layers of a window of 8 reach 16 tokens back
+}
+
+TEST(a_full_context_is_an_error_that_names_the_sizes) {
+  ModelRecipe recipe;
+  std::string path = temporary_path("full.tm2");
+  write_model(recipe, path);
+  EngineOptions options = options_for({"", recipe, 0, KvFormat::I8, false, 0});
+  options.context = 20;
+  OpenEngine open(options, path);
+  std::vector<i32> ids = timeline(recipe.vocab);
+  Step step = {&open.engine.sessions[0], {ids.data(), 21}, Wanted::last};
+  Status status = forward(open.engine, {&step, 1});
+  CHECK(!status.ok());
+  CHECK(std::strstr(status.text(), "21") && std::strstr(status.text(), "20"));
+  step.ids.count = 20;
+  CHECK(forward(open.engine, {&step, 1}).ok());
+}
+
+TEST(an_id_outside_the_vocabulary_is_refused) {
+  ModelRecipe recipe;
+  std::string path = temporary_path("id.tm2");
+  write_model(recipe, path);
+  OpenEngine open(options_for({"", recipe, 0, KvFormat::I8, false, 0}), path);
+  for (i32 id : {-1, recipe.vocab}) {
+    Step step = {&open.engine.sessions[0], {&id, 1}, Wanted::last};
+    CHECK(!forward(open.engine, {&step, 1}).ok());
+  }
+}

@@ -1,0 +1,279 @@
+// Hostile model files: whatever the bytes, an error that says something or a run without harm.
+#include <cstring>
+
+#include "arch/arch.h"
+#include "base/checksum.h"
+#include "base/cpu.h"
+#include "check.h"
+#include "file/legacy.h"
+#include "make_model.h"
+
+using namespace edgellm;
+
+namespace {
+
+// A copy at a 64-byte boundary, ending where the bytes end, so that a read past them is seen by the sanitizer.
+struct Aligned {
+  explicit Aligned(const std::vector<u8>& bytes) : storage(bytes.size() + 64) {
+    u8* start = storage.data();
+    while (reinterpret_cast<uintptr_t>(start) % 64)
+      start++;
+    if (!bytes.empty()) std::memcpy(start, bytes.data(), bytes.size());
+    span = {start, static_cast<i64>(bytes.size())};
+  }
+  std::vector<u8> storage;
+  Span<u8> span;
+};
+
+ModelRecipe small() {
+  ModelRecipe recipe;
+  recipe.layers = 1;
+  recipe.dim = 16;
+  recipe.ffn_dim = 20;
+  recipe.heads = 2;
+  recipe.kv_heads = 1;
+  recipe.head_dim = 8;
+  recipe.vocab = 17;
+  recipe.context = 8;
+  return recipe;
+}
+
+std::vector<u8> small_file() {
+  std::string path = temporary_path("small.tm2");
+  write_model(small(), path);
+  return read_bytes(path);
+}
+
+// Opens the bytes and, if they are accepted, runs a few tokens; says whether they were accepted. What the engine does to open
+// a file, without asking the machine about itself each time.
+Status open_and_run(Span<const u8> bytes) {
+  ModelFile file;
+  EDGELLM_TRY(file.open(bytes));
+  const Arch* arch;
+  EDGELLM_TRY(find_arch(file, &arch));
+  const Limits limits = {.context = 8, .columns = 4, .logits = 1};
+  Model model;
+  Arena counting;
+  EDGELLM_TRY(arch->load(file, limits, counting, &model));
+  if (counting.used() > 64 << 20) return failed("too large for this test");
+  Aligned memory(std::vector<u8>(static_cast<size_t>(counting.used() + model.state_bytes)));
+  Arena arena(memory.span.data, memory.span.count);
+  u8* state = arena.take<u8>(model.state_bytes);
+  EDGELLM_TRY(arch->load(file, limits, arena, &model));
+  Kernels kernels;
+  CHECK(select_kernels(nullptr, cpu_features(), &kernels));
+  static Threads threads;
+  i32 ids[] = {0, 1, 2};
+  Item item = {state, 0, ids, min(3, model.vocab), Wanted::last};
+  (void)arch->forward(model, kernels, threads, {&item, 1});
+  return {};
+}
+
+bool try_bytes(const std::vector<u8>& bytes) {
+  Aligned file(bytes);
+  Status status = open_and_run(file.span);
+  CHECK(status.ok() || std::strlen(status.text()) > 10);
+  return status.ok();
+}
+
+void repair_checksum(std::vector<u8>& bytes) {
+  FileHeader header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  u64 size = bytes.size();
+  bool inside = header.metadata_offset + u64{header.metadata_bytes} <= size &&
+                header.tensor_offset + header.tensor_count * sizeof(TensorEntry) <= size;
+  if (!inside) return;
+  Checksum table;
+  table.update(bytes.data(), offsetof(FileHeader, table_checksum));
+  table.update(bytes.data() + header.metadata_offset, header.metadata_bytes);
+  table.update(bytes.data() + header.tensor_offset, static_cast<i64>(header.tensor_count * sizeof(TensorEntry)));
+  header.table_checksum = table.value();
+  std::memcpy(bytes.data(), &header, sizeof header);
+}
+
+size_t tables_end(const std::vector<u8>& bytes) {
+  FileHeader header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  return header.tensor_offset + header.tensor_count * sizeof(TensorEntry);
+}
+
+}  // namespace
+
+TEST(the_untouched_file_runs) {
+  CHECK(try_bytes(small_file()));
+}
+
+TEST(every_truncation_is_refused) {
+  std::vector<u8> bytes = small_file();
+  for (size_t size = 0; size < bytes.size(); size += size < tables_end(bytes) ? 1 : 61) {
+    Aligned cut({bytes.begin(), bytes.begin() + static_cast<i64>(size)});
+    ModelFile file;
+    Status status = file.open(cut.span);
+    CHECK(!status.ok());
+    CHECK(std::strlen(status.text()) > 10);
+  }
+}
+
+TEST(every_changed_byte_of_the_tables_is_refused) {
+  std::vector<u8> bytes = small_file();
+  for (size_t i = 0; i < tables_end(bytes); i++) {
+    if (i >= offsetof(FileHeader, data_checksum) && i < sizeof(FileHeader)) continue;  // --check compares that one
+    for (i32 flip : {0x01, 0x80, 0xff}) {
+      std::vector<u8> changed = bytes;
+      changed[i] = static_cast<u8>(changed[i] ^ flip);
+      FileHeader header;
+      std::memcpy(&header, changed.data(), sizeof header);
+      bool padding = i >= header.metadata_offset + u64{header.metadata_bytes} && i < header.tensor_offset;
+      Aligned copy(changed);
+      ModelFile file;
+      CHECK(padding || !file.open(copy.span).ok());
+    }
+  }
+}
+
+// The same with a checksum that was made to fit: every field has to hold its own.
+TEST(every_changed_byte_with_a_fitting_checksum_is_refused_or_harmless) {
+  std::vector<u8> bytes = small_file();
+  i32 refused = 0;
+  for (size_t i = 0; i < tables_end(bytes); i++) {
+    for (i32 flip : {0x01, 0x10, 0x80, 0xff}) {
+      std::vector<u8> changed = bytes;
+      changed[i] = static_cast<u8>(changed[i] ^ flip);
+      repair_checksum(changed);
+      refused += !try_bytes(changed);
+    }
+  }
+  CHECK(refused > 1000);
+}
+
+TEST(any_weights_run) {
+  for (i32 fill : {0x00, 0x7f, 0x80, 0xff}) {
+    std::vector<u8> bytes = small_file();
+    for (size_t i = tables_end(bytes); i < bytes.size(); i++)
+      bytes[i] = static_cast<u8>(fill);
+    CHECK(try_bytes(bytes));
+  }
+}
+
+TEST(check_reads_the_whole_file) {
+  std::vector<u8> bytes = small_file();
+  Aligned good(bytes);
+  ModelFile file;
+  CHECK(file.open(good.span).ok());
+  CHECK(file.check_data().ok());
+  bytes.back() = static_cast<u8>(bytes.back() ^ 1);
+  Aligned bad(bytes);
+  CHECK(file.open(bad.span).ok());
+  CHECK(!file.check_data().ok());
+}
+
+// --- Version 1 ---
+
+namespace {
+
+struct LegacyWriter {
+  std::vector<u8> bytes = {'T', 'M', '2', 0};
+  u32 state = 12345;
+
+  u8 next() {
+    state = state * 1664525 + 1013904223;
+    return static_cast<u8>(state >> 24);
+  }
+  void u32_(u32 value) {
+    for (i32 i = 0; i < 4; i++)
+      bytes.push_back(static_cast<u8>(value >> (8 * i)));
+  }
+  void matrix(u32 rows, u32 cols) {
+    bytes.push_back(1);
+    u32_(rows);
+    u32_(cols);
+    for (u32 r = 0; r < rows; r++) {
+      bytes.push_back(static_cast<u8>(r));  // f16 of about 0.06
+      bytes.push_back(0x2c);
+      for (u32 c = 0; c < (cols + 3) / 4; c++)
+        bytes.push_back(next());
+    }
+  }
+  void vector(u32 count) {
+    bytes.push_back(0);
+    for (u32 i = 0; i < count; i++)
+      u32_(0x3f800000);
+  }
+};
+
+std::vector<u8> legacy_file() {
+  constexpr u32 DIM = 20, FFN = 30, LAYERS = 2, HEADS = 2, KV_HEADS = 1, VOCAB = 19, CONTEXT = 16, KV_DIM = 10;
+  LegacyWriter w;
+  for (u32 value : {DIM, FFN, LAYERS, HEADS, KV_HEADS, VOCAB, CONTEXT})
+    w.u32_(value);
+  w.matrix(VOCAB, DIM);
+  for (u32 i = 0; i < LAYERS; i++) {
+    w.vector(DIM);
+    w.matrix(DIM, DIM);
+    w.matrix(KV_DIM, DIM);
+    w.matrix(KV_DIM, DIM);
+    w.matrix(DIM, DIM);
+    w.vector(DIM);
+    w.vector(DIM);
+    w.matrix(FFN, DIM);
+    w.matrix(FFN, DIM);
+    w.matrix(DIM, FFN);
+    w.vector(FFN);
+  }
+  w.vector(DIM);
+  w.matrix(VOCAB, DIM);
+  return w.bytes;
+}
+
+}  // namespace
+
+TEST(version_1_is_read_with_its_own_values) {
+  std::vector<u8> v1 = legacy_file();
+  i64 size = 0;
+  CHECK(upgrade_legacy({v1.data(), static_cast<i64>(v1.size())}, false, nullptr, &size).ok());
+  Aligned image(std::vector<u8>(static_cast<size_t>(size)));
+  CHECK(upgrade_legacy({v1.data(), static_cast<i64>(v1.size())}, false, image.span.data, &size).ok());
+  ModelFile file;
+  Status status = file.open(image.span);
+  CHECK_EQ(std::string(status.text()), "");
+  CHECK(file.check_data().ok());
+  Matrix embed;
+  CHECK(file.matrix("embed", 19, 20, &embed).ok());
+  Kernels kernels;
+  CHECK(select_kernels("ref", 0, &kernels));
+  // The first row's weights, decoded from the bytes: header 32, flag and shape 9, scale 2.
+  f32 row[64];
+  kernels.row(embed, 0, row);
+  for (size_t i = 0; i < 20; i++) {
+    u32 code = v1[32 + 9 + 2 + i / 4] >> (i % 4 * 2) & 3;
+    f32 weight = code == 0 ? 0.0f : code == 1 ? 0.0625f : -0.0625f;  // f16 0x2c00 is 1/16
+    CHECK_EQ(row[i], weight);
+  }
+  CHECK_EQ(std::string(open_and_run(image.span).text()), "");
+}
+
+TEST(every_truncation_of_version_1_is_refused) {
+  std::vector<u8> v1 = legacy_file();
+  for (size_t size = 4; size < v1.size(); size++) {
+    std::vector<u8> cut(v1.begin(), v1.begin() + static_cast<i64>(size));
+    i64 bytes;
+    CHECK(!upgrade_legacy({cut.data(), static_cast<i64>(cut.size())}, false, nullptr, &bytes).ok());
+  }
+  v1.push_back(0);
+  i64 bytes;
+  CHECK(!upgrade_legacy({v1.data(), static_cast<i64>(v1.size())}, false, nullptr, &bytes).ok());
+}
+
+TEST(every_changed_byte_of_version_1_is_refused_or_harmless) {
+  std::vector<u8> v1 = legacy_file();
+  for (size_t i = 0; i < v1.size(); i += i < 64 ? 1 : 7) {
+    std::vector<u8> changed = v1;
+    changed[i] = static_cast<u8>(~changed[i]);
+    i64 bytes;
+    if (!upgrade_legacy({changed.data(), static_cast<i64>(changed.size())}, false, nullptr, &bytes).ok()) continue;
+    Aligned image(std::vector<u8>(static_cast<size_t>(bytes)));
+    CHECK(upgrade_legacy({changed.data(), static_cast<i64>(changed.size())}, false, image.span.data, &bytes).ok());
+    CHECK(open_and_run(image.span).ok());
+  }
+  CHECK(true);
+}
