@@ -16,8 +16,8 @@ void Decoder::push(i32 id) {
   rest_ = tokenizer_->piece(id);
   if (!start_ || rest_.size == 0) return;
   start_ = false;
-  // A space that was spelled as a byte is the text's own.
-  if (rest_[0] != ' ' || id == h.byte_ids[' ']) return;
+  // A space that was spelled as a byte, or stands around the mark of the unknown, is the text's own.
+  if (rest_[0] != ' ' || id == h.byte_ids[' '] || id == h.unknown) return;
   if (h.flags & TOKENIZER_STRIP_FIRST_SPACES) {
     while (rest_.size && rest_[0] == ' ')
       rest_ = rest_.from(1);

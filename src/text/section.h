@@ -126,12 +126,12 @@ static inline u32 pair_hash(u32 left, u32 right) {
   return static_cast<u32>(h >> 32);
 }
 
-// FNV-1a of 64 bits, folded.
+// FNV-1a of 64 bits, mixed: its high bits alone would not tell short words apart.
 static inline u32 word_hash(Text word) {
   u64 h = 0xcbf29ce484222325u;
   for (i64 i = 0; i < word.size; i++)
     h = (h ^ static_cast<u8>(word[i])) * 0x100000001b3u;
-  return static_cast<u32>(h ^ h >> 32);
+  return static_cast<u32>(((h ^ h >> 32) * 0xd6e8feb86659fd93u) >> 32);
 }
 
 }  // namespace edgellm

@@ -1,0 +1,340 @@
+#!/usr/bin/env python3
+"""Compares the tokenizers with their references, Hugging Face `tokenizers`, `sentencepiece` and `tiktoken`, id for id.
+
+  python3 tools/golden/tokenizer_cases.py DATA [--count N] [--seed S] [--only NAME]
+
+DATA holds tokenizers/, checkpoints/ and text/ (EDGELLM_DATA). Needs a C++ compiler (CXX). Exit code 1 when anything differs."""
+import argparse
+import base64
+import json
+import os
+import pathlib
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unicodedata
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SOURCES = ["src/text/*.cpp", "src/base/format.cpp", "tools/convert/tokenizer*.cpp", "tools/convert/json.cpp",
+           "tools/convert/mapped_file.cpp", "tools/golden/tokenizer_driver.cpp"]
+
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+          r"|\s+(?!\S)|\s+")
+QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+
+
+def build(folder):
+    binary = os.path.join(folder, "tokenizer_driver")
+    sources = [str(p) for pattern in SOURCES for p in sorted(ROOT.glob(pattern))]
+    includes = ["-I" + str(ROOT / d) for d in ("src", "kernels", "tools/convert")]
+    command = [os.environ.get("CXX", "c++"), "-std=c++20", "-O2", "-g", *os.environ.get("CXXFLAGS", "").split(), *includes, *sources]
+    subprocess.run([*command, "-o", binary], check=True)
+    return binary
+
+
+class Driver:
+    def __init__(self, binary, path, vocab):
+        self.process = subprocess.Popen([binary, str(path), str(vocab)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def call(self, what, data):
+        self.process.stdin.write(struct.pack("<II", what, len(data)) + data)
+        self.process.stdin.flush()
+        size = struct.unpack("<I", self.process.stdout.read(4))[0]
+        return self.process.stdout.read(size)
+
+    def encode(self, text, special=False):
+        data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+        out = self.call(1 if special else 0, data)
+        return list(struct.unpack(f"<{len(out) // 4}i", out))
+
+    def decode(self, ids, specials=False):
+        return self.call(12 if specials else 4, struct.pack(f"<{len(ids)}i", *ids)).decode("utf-8")
+
+
+# References: encode(text, special) and decode(ids, specials).
+class HuggingFace:
+    def __init__(self, tokenizer, decodes=True):
+        self.t = tokenizer
+        self.decodes = decodes
+
+    def encode(self, text, special):
+        self.t.encode_special_tokens = not special
+        return self.t.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids, specials):
+        return self.t.decode(ids, skip_special_tokens=not specials)
+
+
+class SentencePiece:
+    takes_bytes = True
+    decodes = True
+
+    def __init__(self, path):
+        import sentencepiece
+        self.t = sentencepiece.SentencePieceProcessor(str(path))
+
+    def encode(self, text, special):
+        return self.t.encode(text)
+
+    def decode(self, ids, specials):
+        return self.t.decode(ids)
+
+
+class Tiktoken:
+    decodes = True
+
+    def __init__(self, path, specials):
+        import tiktoken
+        ranks = {base64.b64decode(t): int(r) for t, r in (line.split() for line in open(path, "rb"))}
+        self.specials = specials
+        self.t = tiktoken.Encoding("ranks", pat_str=LLAMA3, mergeable_ranks=ranks, special_tokens=specials)
+
+    def encode(self, text, special):
+        return self.t.encode(text, allowed_special="all" if special else set(), disallowed_special=())
+
+    def decode(self, ids, specials):
+        skipped = set() if specials else set(self.specials.values())
+        return self.t.decode([i for i in ids if i not in skipped])
+
+
+class Llama2c:
+    """The encoder of llama2.c's run.c, from its description: characters or their bytes, then the best score, leftmost first."""
+    takes_bytes = True
+    decodes = False
+
+    def __init__(self, path):
+        data = open(path, "rb").read()
+        at, self.pieces, self.scores = 4, [], []
+        while at < len(data):
+            score, size = struct.unpack_from("<fi", data, at)
+            self.pieces.append(data[at + 8:at + 8 + size])
+            self.scores.append(score)
+            at += 8 + size
+        self.ids = {}
+        for i, piece in enumerate(self.pieces):
+            self.ids.setdefault(piece, i)
+
+    def encode(self, text, special):
+        data = text if isinstance(text, bytes) else text.encode()
+        if not data:
+            return []
+        out, chunk = [self.ids[b" "]], b""
+        for i, c in enumerate(data):
+            if c & 0xC0 != 0x80:
+                chunk = b""
+            chunk += bytes([c])
+            if i + 1 < len(data) and data[i + 1] & 0xC0 == 0x80 and len(chunk) < 4:
+                continue
+            out += [self.ids[chunk]] if chunk in self.ids else [b + 3 for b in chunk]
+            chunk = b""
+        while True:
+            best, where, which = -1e10, -1, -1
+            for i in range(len(out) - 1):
+                joined = self.ids.get(self.pieces[out[i]] + self.pieces[out[i + 1]])
+                if joined is not None and self.scores[joined] > best:
+                    best, where, which = self.scores[joined], i, joined
+            if where < 0:
+                return out
+            out[where:where + 2] = [which]
+
+
+def from_tables(folder, splits, nfc, specials):
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    t = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
+    steps = [pre_tokenizers.Digits(individual_digits=True)] if splits == "digits" else []
+    if splits == "qwen2":
+        steps.append(pre_tokenizers.Split(Regex(QWEN2), "isolated"))
+    steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=splits != "qwen2"))
+    t.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    if nfc:
+        t.normalizer = normalizers.NFC()
+    t.decoder = decoders.ByteLevel()
+    t.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in specials])
+    return HuggingFace(t)
+
+
+def references(data, scratch):
+    """name, path, ids, reference"""
+    from tokenizers import Tokenizer
+    folder = data / "tokenizers"
+    for name in ("gpt-neox-20b", "olmo", "tinyllama"):
+        yield name, folder / name, 50432 if name != "tinyllama" else 32000, HuggingFace(Tokenizer.from_file(str(folder / name / "tokenizer.json")))
+    yield "smollm", folder / "smollm", 49152, from_tables(folder / "smollm", "digits", False, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    yield "qwen2", folder / "qwen2", 151936, from_tables(folder / "qwen2", "qwen2", True, [])
+    yield "llama2", folder / "llama2/tokenizer.model", 32000, SentencePiece(folder / "llama2/tokenizer.model")
+    yield "mistral", folder / "mistral-v0.1", 32000, SentencePiece(folder / "mistral-v0.1/tokenizer.model")
+    bitllama = data / "checkpoints/bitllama-3M"
+    yield "bitllama", bitllama / "tokenizer.model", 512, SentencePiece(bitllama / "tokenizer.model")
+    config = folder / "llama3/bitnet-2b.tokenizer_config.json"
+    llama3 = pathlib.Path(scratch) / "llama3"
+    llama3.mkdir()
+    shutil.copy(folder / "llama3/tokenizer.model", llama3)
+    shutil.copy(config, llama3 / "tokenizer_config.json")
+    specials = {t["content"]: int(i) for i, t in json.load(open(config))["added_tokens_decoder"].items()}
+    yield "llama3", llama3, 128256, Tiktoken(llama3 / "tokenizer.model", specials)
+    for name, path, ids in (("llama2.bin", folder / "llama2/tokenizer.bin", 32000),
+                            ("bitllama.bin", bitllama / "tokenizer.bin", 512),
+                            ("stories260K", data / "checkpoints/stories260K/tok512.bin", 512)):
+        yield name, path, ids, Llama2c(path)
+
+
+WORDS = ("the of and I'm we'll DON'T it's 'sS 'ſt ’s foo_bar 3.14159 2024-01-01 0x1F https://example.org/a?b=c don't "
+         "naïve café Ångström 北京 東京都 こんにちは 안녕하세요 привет мир שלום مرحبا हिन्दी ไทย ภาษา 👩‍👩‍👧‍👦 👍🏽 🇩🇪 e\u0301 a\u0323\u0307 ﬁ ½ ² ⅷ ٣ "
+         "for(int i=0;i<n;++i){x[i]+=1;} \\n \\t <br/> &amp; $100 100% #tag @user --- ... *** ==> ￿").split(" ")
+SPACES = [" ", "  ", "   ", "\t", "\n", "\r\n", "\n\n", " \n ", "\u00a0", "\u2003", "\u3000", "\u2028", "\x85", "\x0b", "\x0c",
+          "\u200b", "\ufeff", " " * 24, " " * 25, "\u2581", "\u2581\u2581"]
+MARKS = [c for c in map(chr, range(0x110000)) if unicodedata.combining(c)]
+
+
+def any_character(rng):
+    while True:
+        c = rng.choice((rng.randrange(0x80), rng.randrange(0x250), rng.randrange(0x3000), rng.randrange(0x10000), rng.randrange(0x20000),
+                        rng.randrange(0x110000)))
+        if not 0xD800 <= c < 0xE000:
+            return chr(c)
+
+
+def by_category():
+    out = {}
+    for c in range(0x110000):
+        if not 0xD800 <= c < 0xE000:
+            out.setdefault(unicodedata.category(chr(c)), []).append(chr(c))
+    return list(out.values())
+
+
+def cases(rng, count, lines, specials):
+    """Strings of every kind that ever told tokenizers apart."""
+    categories = by_category()
+    alphabet = "abcdeghilmnorstuw ABC'\n\t 012.,-_"
+
+    def mixed():
+        parts = []
+        for _ in range(rng.randrange(1, 12)):
+            kind = rng.randrange(11)
+            if kind < 3:
+                parts.append(rng.choice(WORDS))
+            elif kind < 5:
+                parts.append(rng.choice(SPACES))
+            elif kind == 5:
+                parts.append(any_character(rng) * rng.choice((1, 1, 2, 5)))
+            elif kind == 6:
+                parts.append(rng.choice(rng.choice(categories)))
+            elif kind == 7:
+                parts.append("".join(rng.choice(alphabet) for _ in range(rng.randrange(20))))
+            elif kind == 8:
+                parts.append(rng.choice("aeouAO\u1100\uac00\u09c7") + "".join(rng.choice(MARKS) for _ in range(rng.randrange(1, 6))))
+            elif kind == 9:
+                parts.append(str(rng.randrange(10 ** rng.randrange(1, 12))))
+            elif specials:
+                parts.append(rng.choice(specials))
+        return "".join(parts)
+
+    yield from ("", " ", "  ", "\n", "a", " a", "a ", "\0", "a\0b", "\u2581", "'", "''s", "'S", "' s", "\u017f", "'\u017f", "'LL", "\r\n\r\n a",
+                "a" * 3000, " " * 1000, "ab" * 1000, "\n" * 500, "1" * 999, "é" * 500, "\u0301" * 300, "世" * 500)
+    for _ in range(count // 2):
+        yield mixed()
+    for _ in range(count // 4):
+        line = rng.choice(lines)
+        start = rng.randrange(len(line) + 1)
+        yield line[start:start + rng.randrange(1, 200)]
+    for _ in range(count // 8):
+        yield "".join(any_character(rng) for _ in range(rng.randrange(1, 30)))
+    for _ in range(count // 8):
+        yield "".join(rng.choice(rng.choice(categories)) for _ in range(rng.randrange(1, 30)))
+
+
+def every_character():
+    """Each code point in a few surroundings, many in one string."""
+    points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    for i in range(0, len(points), 97):
+        part = points[i:i + 97]
+        yield " ".join(part)
+        yield "".join("x" + c + "1" + c for c in part)
+        yield "a\u0301".join(part)
+
+
+def byte_cases(rng, count):
+    good = "aé世👍 \n▁".encode()
+    for _ in range(count):
+        data = bytearray(rng.choice(WORDS).encode() + good * rng.randrange(3))
+        for _ in range(rng.randrange(1, 6)):
+            data.insert(rng.randrange(len(data) + 1), rng.choice((0x80, 0xBF, 0xC0, 0xC3, 0xE2, 0xED, 0xA0, 0xF0, 0xF4, 0x90, 0xFF, rng.randrange(256))))
+        yield bytes(data)
+
+
+def compare(name, driver, reference, arguments, lines):
+    rng = random.Random(arguments.seed)
+    specials = []
+    if isinstance(reference, HuggingFace):
+        specials = [t.content for t in reference.t.get_added_tokens_decoder().values()]
+    if isinstance(reference, Tiktoken):
+        specials = list(reference.specials)
+    slow = isinstance(reference, Llama2c)
+    checked = wrong = 0
+
+    def check(what, text, ours, theirs):
+        nonlocal checked, wrong
+        checked += 1
+        if ours == theirs:
+            return
+        wrong += 1
+        if wrong <= 5:
+            print(f"{name}: {what} {text!r:.300}\n  ours   {ours!r:.300}\n  theirs {theirs!r:.300}")
+
+    for text in cases(rng, arguments.count // (10 if slow else 1), lines, specials):
+        if slow and len(text) > 300:
+            continue
+        for special in (False, True) if specials else (False,):
+            ids = driver.encode(text, special)
+            check(f"encode{' special' if special else ''}", text, ids, reference.encode(text, special))
+        if reference.decodes:
+            for shown in (False, True) if specials else (False,):
+                check("decode", ids, driver.decode(ids, shown), reference.decode(ids, shown))
+    for text in every_character() if not slow else ():
+        check("encode", text, driver.encode(text), reference.encode(text, False))
+    if getattr(reference, "takes_bytes", False):
+        for text in byte_cases(rng, arguments.count // (10 if slow else 1)):
+            check("bytes", text, driver.encode(text), reference.encode(text, False))
+    if not slow:
+        whole = "".join(lines)
+        check("file", "whole text", driver.encode(whole), reference.encode(whole, False))
+    # Any ids: half characters, pieces that never follow each other. Runs of byte pieces are left to sentencepiece: `tokenizers`
+    # gives up a whole run for one bad byte in it, which cannot be done while ids stream in.
+    if reference.decodes:
+        for _ in range(arguments.count // 4):
+            limit = {"tinyllama": (300, 32000)}.get(name, (0, 500))
+            ids = [rng.randrange(*limit) if rng.randrange(3) else rng.randrange(limit[0], KNOWN[name]) for _ in range(rng.randrange(1, 20))]
+            check("decode", ids, driver.decode(ids, bool(specials)), reference.decode(ids, bool(specials)))
+    print(f"{name}: {checked} comparisons, {wrong} differ", flush=True)
+    return wrong
+
+
+KNOWN = {"gpt-neox-20b": 50277, "olmo": 50280, "tinyllama": 32000, "smollm": 49152, "qwen2": 151643, "llama2": 32000, "mistral": 32000,
+         "bitllama": 512, "llama3": 128256}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=pathlib.Path, nargs="?", default=os.environ.get("EDGELLM_DATA"))
+    parser.add_argument("--count", type=int, default=20000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only")
+    arguments = parser.parse_args()
+    if not arguments.data:
+        parser.error("DATA or EDGELLM_DATA is needed")
+    arguments.data = pathlib.Path(arguments.data)
+    lines = open(arguments.data / "text/wikitext2.test.raw", encoding="utf-8", newline="").read().splitlines(keepends=True)
+    wrong = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        binary = build(scratch)
+        for name, path, ids, reference in references(arguments.data, scratch):
+            if not arguments.only or arguments.only == name:
+                wrong += compare(name, Driver(binary, path, ids), reference, arguments, lines)
+    sys.exit(1 if wrong else 0)
+
+
+main()
