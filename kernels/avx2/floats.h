@@ -32,7 +32,7 @@ inline void multiply_columns(const u8* const (&panels)[P], i32 count, const f32*
   for (i32 c = 0; c < count; c++) {
     UNROLL for (i32 p = 0; p < P; p++) {
       const u8* column = panels[p] + i64{c} * E::BYTES;
-      if (V == 1) prefetch(column);  // streamed: not needed again
+      prefetch(column);
       __m256 w0 = E::load(column, 0), w1 = E::load(column, 1);
       UNROLL for (i32 t = 0; t < T; t++) {
         __m256 value = _mm256_broadcast_ss(x + t * stride + c);
@@ -51,7 +51,7 @@ inline void multiply_columns(const u8* const (&panels)[P], i32 count, const f32*
 // Matrices of F::Elements. F::columns(w, panel, first, count, buffer) gives `count` columns of a panel from `first` on, in
 // place or converted to `buffer`; `first` is a multiple of F::CHUNK and `count` at most that.
 constexpr i32 FLOAT_VECTORS = 64;  // vectors that share what was converted
-constexpr i32 FLOAT_CHUNK = 256;   // columns converted at a time, a multiple of every unit: 16 KiB
+constexpr i32 FLOAT_CHUNK = 256;  // columns converted at a time, a multiple of every unit: 16 KiB
 
 // P panels from `panel` on by up to V vectors from v0 on.
 template <class F, i32 P, i32 V>

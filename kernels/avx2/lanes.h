@@ -24,6 +24,10 @@ inline void prefetch(const u8* p) {
   _mm_prefetch(reinterpret_cast<const char*>(p + AHEAD), _MM_HINT_T0);
 }
 
+// Accumulators in their own types: where a loop carries them as __m256i, g++ copies and spills them.
+using Words = i16 __attribute__((vector_size(32)));
+using Ints = i32 __attribute__((vector_size(32)));
+
 // Four activations, the same in every lane.
 inline __m256i broadcast4(const i8* q) {
   i32 four;

@@ -12,6 +12,7 @@ constexpr i32 T2_LINE_COLUMNS = 16;
 inline void unpack_lines(const u8* lines, i32 count, u8* out) {
   const __m256i low = _mm256_set1_epi8(3);
   for (i32 i = 0; i < count; i++, lines += LINE, out += 4 * LINE) {
+    prefetch(lines);
     for (i32 h = 0; h < LINE; h += 32) {
       __m256i x = load(lines + h);
       store(out + h, _mm256_and_si256(x, low));

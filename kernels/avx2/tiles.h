@@ -33,18 +33,18 @@ struct Tile {
 // Unsigned codes: the int16 partial sums need 32 * 2 * 127 * largest code < 2^15 for 32 lines.
 template <i32 T>
 inline void dot_codes(const u8* lines, i32 count, const i8* q, i64 stride, __m256i (&sums)[T][2]) {
-  UNROLL for (i32 t = 0; t < T; t++) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+  Words pairs[T][2];
+  UNROLL for (i32 t = 0; t < T; t++) pairs[t][0] = pairs[t][1] = Words{};
   for (i32 i = 0; i < count; i++) {
     __m256i w0 = load(lines + i * LINE), w1 = load(lines + i * LINE + 32);
     UNROLL for (i32 t = 0; t < T; t++) {
       __m256i x = broadcast4(q + t * stride + 4 * i);
-      sums[t][0] = _mm256_add_epi16(sums[t][0], _mm256_maddubs_epi16(w0, x));
-      sums[t][1] = _mm256_add_epi16(sums[t][1], _mm256_maddubs_epi16(w1, x));
+      pairs[t][0] += Words(_mm256_maddubs_epi16(w0, x));
+      pairs[t][1] += Words(_mm256_maddubs_epi16(w1, x));
     }
   }
   UNROLL for (i32 t = 0; t < T; t++) {
-    sums[t][0] = widen(sums[t][0]);
-    sums[t][1] = widen(sums[t][1]);
+    UNROLL for (i32 h = 0; h < 2; h++) sums[t][h] = widen(__m256i(pairs[t][h]));
   }
 }
 
