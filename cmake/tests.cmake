@@ -79,5 +79,6 @@ foreach(source ${scripts})
 endforeach()
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/house_rules.sh)
-  register(house_rules house 120 bash ${CMAKE_SOURCE_DIR}/tests/house_rules.sh ${CMAKE_BINARY_DIR} ${MODE})
+  register(house_rules house 120 bash ${CMAKE_SOURCE_DIR}/tests/house_rules.sh ${CMAKE_BINARY_DIR} ${MODE}
+           ${CMAKE_NM} ${CMAKE_READELF})
 endif()
