@@ -17,7 +17,7 @@ struct I4 {
     u8* out = chunk.buffer;
     for (i32 k = 0; k < columns; k += UNIT, data += UNIT_BYTES) {
       for (i32 i = 0; i < PANEL * 2; i += HALF)
-        _mm256_store_ps(chunk.scales[k / GROUP] + i, load_f16(data + 2 * i));
+        _mm256_store_ps(chunk.scales[k / GROUP + i / PANEL] + i % PANEL, load_f16(data + 2 * i));
       for (i32 j = 0; j < 2 * GROUP_LINES; j++, out += 2 * LINE) {
         for (i32 h = 0; h < LINE; h += 32) {
           __m256i x = load(data + SCALE_BYTES + j * LINE + h);

@@ -19,7 +19,7 @@ Status open_file(const EngineOptions& options, Engine* engine) {
     EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options.lock}, &engine->image));
     EDGELLM_TRY(upgrade_legacy(options.file, options.half_rope, engine->image.data, &bytes));
     engine->arena_bytes += bytes;
-    image = engine->image;
+    image = engine->image.slice(0, bytes);
   }
   EDGELLM_TRY(engine->file.open(image));
   return options.check ? engine->file.check_data() : Status();

@@ -67,7 +67,8 @@ Status keep_pace(const GenerateOptions& options, i64 busy, i64 deadline, i64 per
 Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink,
                 void* context, Generated* result) {
   Printer printer = {.engine = engine, .stop = options.stop, .sink = sink, .context = context, .decoder = {}};
-  if (engine.has_tokenizer) printer.decoder = Decoder(engine.tokenizer, {.specials = false, .continues = true});
+  bool continues = session.position > 0 || prompt.count > 1 || prompt[0] != engine.bos;
+  if (engine.has_tokenizer) printer.decoder = Decoder(engine.tokenizer, {.specials = false, .continues = continues});
   *result = {};
   i64 start = now_ns(), first = start, woken = start;
   i64 period = options.pace > 0 ? static_cast<i64>(1e9 / options.pace) : 0;
