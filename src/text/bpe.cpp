@@ -42,13 +42,18 @@ static void sift_up(u64* heap, u64 hole, u64 key) {
 }
 
 void merge(const PairTable& pairs, const MergeSpace& space, u32 n) {
-  auto [heap, ids, next, prev, slot] = space;
+  auto [symbols, heap] = space;
   u64 count = 0;
+  auto candidate = [&](u32 at) { return static_cast<u64>(pairs.slots[symbols[at].slot].rank) << 32 | at; };
+  auto enter = [&](u32 at) {
+    Symbol& s = symbols[at];
+    s.slot = s.next < n ? find_pair(pairs, s.id, symbols[s.next].id) : NO_SLOT;
+    if (s.slot != NO_SLOT) sift_up(heap, count++, candidate(at));
+  };
   for (u32 i = 0; i < n; i++) {
-    next[i] = i + 1;
-    prev[i] = i - 1;
-    slot[i] = i + 1 < n ? find_pair(pairs, ids[i], ids[i + 1]) : NO_SLOT;
-    if (slot[i] != NO_SLOT) heap[count++] = static_cast<u64>(pairs.slots[slot[i]].rank) << 32 | i;
+    u32 slot = i + 1 < n ? find_pair(pairs, symbols[i].id, symbols[i + 1].id) : NO_SLOT;
+    symbols[i] = {symbols[i].id, i + 1, i - 1, slot};
+    if (slot != NO_SLOT) heap[count++] = candidate(i);
   }
   for (u64 i = (count + 2) / 4; i-- > 0;)
     sift_down(heap, count, i, heap[i]);
@@ -57,20 +62,15 @@ void merge(const PairTable& pairs, const MergeSpace& space, u32 n) {
     u64 best = heap[0];
     if (--count > 0) sift_down(heap, count, 0, heap[count]);
     u32 at = static_cast<u32>(best);
-    if (slot[at] == NO_SLOT || pairs.slots[slot[at]].rank != best >> 32) continue;
-
-    u32 right = next[at];
-    u32 after = next[right];
-    ids[at] = pairs.slots[slot[at]].merged;
-    slot[right] = NO_SLOT;
-    next[at] = after;
-    if (after < n) prev[after] = at;
-    slot[at] = after < n ? find_pair(pairs, ids[at], ids[after]) : NO_SLOT;
-    if (slot[at] != NO_SLOT) sift_up(heap, count++, static_cast<u64>(pairs.slots[slot[at]].rank) << 32 | at);
-    if (at == 0) continue;
-    u32 before = prev[at];
-    slot[before] = find_pair(pairs, ids[before], ids[at]);
-    if (slot[before] != NO_SLOT) sift_up(heap, count++, static_cast<u64>(pairs.slots[slot[before]].rank) << 32 | before);
+    Symbol& left = symbols[at];
+    if (left.slot == NO_SLOT || candidate(at) != best) continue;
+    Symbol& right = symbols[left.next];
+    left.id = pairs.slots[left.slot].merged;
+    left.next = right.next;
+    right.slot = NO_SLOT;
+    if (left.next < n) symbols[left.next].prev = at;
+    enter(at);
+    if (at > 0) enter(left.prev);
   }
 }
 

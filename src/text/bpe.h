@@ -5,15 +5,19 @@
 
 namespace edgellm {
 
+struct Symbol {
+  u32 id;  // any value is allowed, NO_TOKEN never merges
+  u32 next;  // position of the next symbol that is left, the number of symbols at the end
+  u32 prev;  // position of the one before
+  u32 slot;  // where in the table the pair of this symbol and the next one stands
+};
+
 // Caller's memory for words of up to `capacity` symbols. No order is assumed of its contents.
 struct MergeSpace {
+  Symbol* symbols;  // (capacity)
   u64* heap;  // (2 capacity) candidates: rank << 32 | position
-  u32* ids;   // (capacity) symbols; any value is allowed, NO_TOKEN never merges
-  u32* next;  // (capacity) position of the next symbol that is left, the number of symbols at the end
-  u32* prev;  // (capacity)
-  u32* slot;  // (capacity) where in the table the pair of this symbol and the next one stands
 };
-constexpr i64 MERGE_BYTES = 2 * sizeof(u64) + 4 * sizeof(u32);  // a symbol
+constexpr i64 MERGE_BYTES = sizeof(Symbol) + 2 * sizeof(u64);  // a symbol
 
 struct PairTable {
   const PairSlot* slots;
@@ -21,7 +25,7 @@ struct PairTable {
   u32 probes;
 };
 
-// Merges symbols ids[0, n), n >= 1. What is left are ids[0], ids[next[0]], ... until the position n.
+// Merges symbols [0, n), n >= 1, of which the ids are given. What is left are the ids at 0, symbols[0].next, ... until n.
 void merge(const PairTable& pairs, const MergeSpace& space, u32 n);
 
 }  // namespace edgellm

@@ -82,12 +82,8 @@ Encoder::Encoder(const Tokenizer& tokenizer, EncodeOptions options, i64 text_byt
     : t_(tokenizer), h_(*tokenizer.header_), options_(options), ids_(ids) {
   text_ = reinterpret_cast<char*>(workspace.data) + 1;
   u8* at = workspace.data + text_bytes_of(h_, text_bytes);
-  i64 capacity = normalized_bytes(h_, text_bytes);
-  space_.heap = reinterpret_cast<u64*>(at);
-  space_.ids = reinterpret_cast<u32*>(space_.heap + 2 * capacity);
-  space_.next = space_.ids + capacity;
-  space_.prev = space_.next + capacity;
-  space_.slot = space_.prev + capacity;
+  space_.symbols = reinterpret_cast<Symbol*>(at);
+  space_.heap = reinterpret_cast<u64*>(space_.symbols + normalized_bytes(h_, text_bytes));
   pairs_ = {t_.pairs_, h_.pairs.count, h_.pair_probes};
 }
 
@@ -135,7 +131,7 @@ void Encoder::encode_raw(Text text, bool at_start) {
 
 // Writes the normalised text to text_ and returns its size.
 i64 Encoder::normalize(Text text, bool at_start) {
-  if (has(TOKENIZER_NFC)) return normalize_nfc(text, text_, reinterpret_cast<u8*>(space_.heap));
+  if (has(TOKENIZER_NFC)) return normalize_nfc(text, text_, reinterpret_cast<u8*>(space_.symbols));
   char* to = text_;
   bool prefix = has(TOKENIZER_PREFIX) && !has(TOKENIZER_PREFIX_MISSING) && (at_start || !has(TOKENIZER_PREFIX_FIRST));
   bool trim = has(TOKENIZER_TRIM_SPACES);
@@ -182,10 +178,11 @@ void Encoder::encode_word(Text word) {
   u32 n = bytes ? byte_symbols(word) : character_symbols(word);
   if (n == 0) return;
   merge(pairs_, space_, n);
-  for (u32 i = 0; i < n; i = space_.next[i]) {
-    i64 characters = space_.next[i] - i;
-    if (bytes || space_.ids[i] < h_.vocab) {
-      emit(space_.ids[i]);
+  for (u32 i = 0; i < n; i = space_.symbols[i].next) {
+    Symbol symbol = space_.symbols[i];
+    i64 characters = symbol.next - i;
+    if (bytes || symbol.id < h_.vocab) {
+      emit(symbol.id);
       after_unknown_ = false;
     } else {
       emit_unknown(word, characters);
@@ -206,7 +203,7 @@ u32 Encoder::byte_symbols(Text word) {
     i32 id = h_.byte_ids[static_cast<u8>(word[i])];
     bool unknown = id < 0;
     if (unknown && (h_.unknown < 0 || (after_unknown && has(TOKENIZER_FUSE_UNKNOWN)))) continue;
-    space_.ids[n++] = static_cast<u32>(unknown ? h_.unknown : id);
+    space_.symbols[n++].id = static_cast<u32>(unknown ? h_.unknown : id);
     after_unknown = unknown;
   }
   return n;
@@ -216,7 +213,7 @@ u32 Encoder::byte_symbols(Text word) {
 u32 Encoder::character_symbols(Text word) {
   u32 n = 0;
   for (i32 bytes; word.size > 0; word = word.from(bytes))
-    space_.ids[n++] = t_.find_word(character(word, &bytes));
+    space_.symbols[n++].id = t_.find_word(character(word, &bytes));
   return n;
 }
 
