@@ -7,7 +7,7 @@ namespace edgellm {
 namespace {
 
 constexpr f32 FLOOR = 1e-30f;
-constexpr i32 HEADS = 4;         // that share what is read of K and V
+constexpr i32 HEADS = 4;  // that share what is read of K and V
 constexpr i32 VALUE_SLOTS = 32;  // whose V stays in L1 while all dims pass
 
 // The first of `n` dims that begin at d, +0 for those from `n` on.
@@ -20,7 +20,7 @@ inline Lanes load_dims(const f32* x, i32 d, i32 n) {
 }
 
 f32 largest(const f32* x, i32 n) {
-  Lanes m = broadcast16(FLOOR);
+  Lanes m = all16(FLOOR);
   for (i32 d = 0; d < n; d += PANEL) {
     Lanes v = load_dims(x, d, n);
     for (i32 i = 0; i < QUADS; i++)
@@ -91,39 +91,39 @@ inline void save_scores(f32* scores, i32 i, const Lanes& block) {
 
 // Exact sums of 16 slots by T heads. Two products of a lane fit in int16: 2 * 128 * 127.
 template <i32 T>
-inline void add_block(const u8* lines, i32 padded, const i8* q, i64 stride, int32x4_t (&sums)[T][2 * QUADS]) {
+[[gnu::always_inline]] inline void add_block(const u8* lines, i32 padded, const i8* q, i64 stride,
+                                             int32x4_t (&sums)[T][2 * QUADS]) {
   for (i32 d = 0; d < padded; d += 8, lines += 2 * LINE) {
-    int8x16_t x0[T], x1[T];
-    for (i32 t = 0; t < T; t++) {
-      x0[t] = broadcast4(q + t * stride + d);
-      x1[t] = broadcast4(q + t * stride + d + 4);
-    }
-    for (i32 i = 0; i < QUADS; i++) {
+    Broadcast x[T];
+    unrolled<T>([&](auto t) { x[t] = broadcast8(q + t * stride + d); });
+    unrolled<QUADS>([&](auto i) {
       int8x16_t w0 = vreinterpretq_s8_u8(vld1q_u8(lines + 16 * i));
       int8x16_t w1 = vreinterpretq_s8_u8(vld1q_u8(lines + LINE + 16 * i));
-      for (i32 t = 0; t < T; t++) {
-        sums[t][2 * i] = vpadalq_s16(sums[t][2 * i], add_low(mul_low(w0, x0[t]), w1, x1[t]));
-        sums[t][2 * i + 1] = vpadalq_s16(sums[t][2 * i + 1], add_high(mul_high(w0, x0[t]), w1, x1[t]));
-      }
-    }
+      unrolled<T>([&](auto t) {
+        int16x8_t low = add_low(mul_low(w0, x[t].group[0]), w1, x[t].group[1]);
+        int16x8_t high = add_high(mul_high(w0, x[t].group[0]), w1, x[t].group[1]);
+        sums[t][2 * i] = vpadalq_s16(sums[t][2 * i], low);
+        sums[t][2 * i + 1] = vpadalq_s16(sums[t][2 * i + 1], high);
+      });
+    });
   }
 }
 
-void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores, i64 stride) {
+[[gnu::flatten]] void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores, i64 stride) {
   for (i32 block = first / PANEL * PANEL; block < first + n; block += PANEL) {
     const u8* lines = kv.k + static_cast<i64>(block) * kv.padded;
     const Lanes k_scale = load16(kv.k_scale + block);
     auto tile = [&]<i32 T>(i32 h) {
       int32x4_t sums[T][2 * QUADS] = {};
       add_block<T>(lines, kv.padded, q.q + h * static_cast<i64>(q.stride), q.stride, sums);
-      for (i32 t = 0; t < T; t++) {
+      unrolled<T>([&](auto t) {
         Lanes result;
-        for (i32 i = 0; i < QUADS; i++) {
+        unrolled<QUADS>([&](auto i) {
           float32x4_t sum = vcvtq_f32_s32(vpaddq_s32(sums[t][2 * i], sums[t][2 * i + 1]));
           result.quad[i] = vmulq_f32(sum, vmulq_n_f32(k_scale.quad[i], q.scales[h + t]));
-        }
+        });
         save_scores(scores + (h + t) * stride, block - first, result);
-      }
+      });
     };
     i32 h = 0;
     for (; q.heads - h >= 2; h += 2)
@@ -132,57 +132,50 @@ void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores
   }
 }
 
-void scores_f16(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores, i64 stride) {
+[[gnu::flatten]] void scores_f16(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores, i64 stride) {
   for (i32 block = first / PANEL * PANEL; block < first + n; block += PANEL) {
-    const u8* keys = kv.k + static_cast<i64>(block) * kv.padded * i64{sizeof(u16)};
     for_heads(q.heads, [&]<i32 T>(i32 h) {
+      const u8* keys = kv.k + static_cast<i64>(block) * kv.padded * i64{sizeof(u16)};
       const f32* x = q.x + h * static_cast<i64>(q.stride);
       Lanes acc[T];
-      for (i32 t = 0; t < T; t++)
-        acc[t] = broadcast16(0);
-      for (i32 d = 0; d < kv.head_dim; d++) {
-        for (i32 i = 0; i < QUADS; i++) {
-          float32x4_t key = load_f16(keys + (d * PANEL + 4 * i) * i64{sizeof(u16)});
-          for (i32 t = 0; t < T; t++)
-            acc[t].quad[i] = vfmaq_n_f32(acc[t].quad[i], key, x[t * i64{q.stride} + d]);
-        }
+      unrolled<T>([&](auto t) { acc[t] = all16(0); });
+      for (i32 d = 0; d < kv.head_dim; d++, x++, keys += PANEL * sizeof(u16)) {
+        unrolled<QUADS>([&](auto i) {
+          float32x4_t key = load_f16(keys + 4 * i * sizeof(u16));
+          unrolled<T>([&](auto t) { acc[t].quad[i] = vfmaq_n_f32(acc[t].quad[i], key, x[t * i64{q.stride}]); });
+        });
       }
-      for (i32 t = 0; t < T; t++)
-        save_scores(scores + (h + t) * stride, block - first, acc[t]);
+      unrolled<T>([&](auto t) { save_scores(scores + (h + t) * stride, block - first, acc[t]); });
     });
   }
 }
 
-inline Lanes load_i8_values(const u8* v) {
+[[gnu::always_inline]] inline Lanes load_i8_values(const u8* v) {
   int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(v));
   int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_high_s8(bytes);
   return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)),
            vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
 }
 
-inline Lanes load_f16_values(const u8* v) {
+[[gnu::always_inline]] inline Lanes load_f16_values(const u8* v) {
   return {{load_f16(v), load_f16(v + 8), load_f16(v + 16), load_f16(v + 24)}};
 }
 
 // out += weights by the V of `slots` slots. `weights` is (T, VALUE_SLOTS); BYTES a value of V.
 template <i32 T, i64 BYTES>
-inline void add_values(const f32 (*weights)[VALUE_SLOTS], i32 slots, const u8* v, i32 padded, f32* out, i64 out_stride) {
+[[gnu::always_inline]] inline void add_values(const f32 (*weights)[VALUE_SLOTS], i32 slots, const u8* v, i32 padded,
+                                              f32* out, i64 out_stride) {
   for (i32 d = 0; d < padded; d += PANEL) {
     Lanes acc[T];
-    for (i32 t = 0; t < T; t++)
-      acc[t] = load16(out + t * out_stride + d);
+    unrolled<T>([&](auto t) { acc[t] = load16(out + t * out_stride + d); });
     const u8* from = v + d * BYTES;
     for (i32 s = 0; s < slots; s++, from += padded * BYTES) {
       Lanes value;
       if constexpr (BYTES == 1) value = load_i8_values(from);
       if constexpr (BYTES == 2) value = load_f16_values(from);
-      for (i32 t = 0; t < T; t++) {
-        for (i32 i = 0; i < QUADS; i++)
-          acc[t].quad[i] = vfmaq_n_f32(acc[t].quad[i], value.quad[i], weights[t][s]);
-      }
+      unrolled<T>([&](auto t) { add_scaled(acc[t], value, weights[t][s]); });
     }
-    for (i32 t = 0; t < T; t++)
-      store16(out + t * out_stride + d, acc[t]);
+    unrolled<T>([&](auto t) { store16(out + t * out_stride + d, acc[t]); });
   }
 }
 
@@ -203,11 +196,13 @@ inline void values(i32 heads, const KvHead& kv, i32 first, i32 n, f32* out, i64 
   }
 }
 
-void values_i8(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first, i32 n, f32* out, i64 out_stride) {
+[[gnu::flatten]] void values_i8(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first, i32 n, f32* out,
+                                i64 out_stride) {
   values<1>(heads, kv, first, n, out, out_stride, [&](i32 h, i32 i) { return p[h * stride + i] * kv.v_scale[first + i]; });
 }
 
-void values_f16(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first, i32 n, f32* out, i64 out_stride) {
+[[gnu::flatten]] void values_f16(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first, i32 n, f32* out,
+                                 i64 out_stride) {
   values<2>(heads, kv, first, n, out, out_stride, [&](i32 h, i32 i) { return p[h * stride + i]; });
 }
 

@@ -49,7 +49,7 @@ inline void unpack_lines(const u8* lines, const Lanes& scales, Weights& out) {
 
 // Columns [first, first + n) of a panel that begins at `data`; first is a multiple of COLUMNS. Of the formats with integers
 // all 32 columns are there, whatever n.
-void unpack(const Matrix& w, i32 panel, const u8* data, i32 first, i32 n, Weights& out) {
+[[gnu::flatten]] void unpack(const Matrix& w, i32 panel, const u8* data, i32 first, i32 n, Weights& out) {
   const i32 columns = unit_columns(w.format), c = first % columns;
   const u8* unit = data + static_cast<i64>(first / columns) * unit_bytes(w.format);
   switch (w.format) {
@@ -75,14 +75,13 @@ template <i32 T>
 inline void add_tile(const Weights& weights, i32 n, const f32* x, i64 stride, f32 (*acc)[PANEL]) {
   const Source source[1] = {{&weights}};
   Lanes sums[T];
-  for (i32 t = 0; t < T; t++)
-    sums[t] = load16(acc[t]);
+  unrolled<T>([&](auto t) { sums[t] = load16(acc[t]); });
   add_columns<1, T, Source>(source, n, x, stride, sums);
-  for (i32 t = 0; t < T; t++)
-    store16(acc[t], sums[t]);
+  unrolled<T>([&](auto t) { store16(acc[t], sums[t]); });
 }
 
-void panel_by_vectors(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0, i32 vectors) {
+[[gnu::flatten]] void panel_by_vectors(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
+                                       i32 vectors) {
   const i64 panel_bytes = static_cast<i64>(div_up(w.cols, unit_columns(w.format))) * unit_bytes(w.format);
   alignas(64) f32 acc[VECTORS][PANEL] = {};
   Weights weights;

@@ -9,7 +9,7 @@ struct Panel {
   float32x4_t quad(i32 column, i32 i) const { return load_f16(data + (column * PANEL + 4 * i) * i64{sizeof(u16)}); }
 };
 
-void matmul_f16(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
+[[gnu::flatten]] void matmul_f16(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   const i64 panel_bytes = align_up(w.cols, 4) * i64{PANEL * sizeof(u16)};
   float_matmul<Panel>(w, a, y, y_stride, row0, row1, [&](i32 panel) { return Panel{w.data + panel * panel_bytes}; });
 }

@@ -7,15 +7,16 @@ namespace edgellm {
 
 // acc[p * T + t] += columns [0, columns) of panel p by vector t, in order.
 template <i32 P, i32 T, class S>
-static inline void add_columns(const S (&panels)[P], i32 columns, const f32* x, i64 stride, Lanes (&acc)[P * T]) {
+[[gnu::always_inline]] static inline void add_columns(const S (&panels)[P], i32 columns, const f32* x, i64 stride,
+                                                      Lanes (&acc)[P * T]) {
   for (i32 c = 0; c < columns; c++) {
-    for (i32 p = 0; p < P; p++) {
-      for (i32 i = 0; i < QUADS; i++) {
-        float32x4_t w = panels[p].quad(c, i);
-        for (i32 t = 0; t < T; t++)
-          acc[p * T + t].quad[i] = vfmaq_n_f32(acc[p * T + t].quad[i], w, x[t * stride + c]);
-      }
-    }
+    unrolled<P * QUADS>([&](auto i) {
+      float32x4_t w = panels[i / QUADS].quad(c, i % QUADS);
+      unrolled<T>([&](auto t) {
+        float32x4_t& sum = acc[i / QUADS * T + t].quad[i % QUADS];
+        sum = vfmaq_n_f32(sum, w, x[t * stride + c]);
+      });
+    });
   }
 }
 
@@ -25,30 +26,25 @@ static inline void float_matmul(const Matrix& w, const Activations& a, f32* y, i
                                 Source&& source) {
   auto tile = [&]<i32 P, i32 T>(i32 panel, i32 v) {
     S panels[P];
-    for (i32 p = 0; p < P; p++)
-      panels[p] = source(panel + p);
+    unrolled<P>([&](auto p) { panels[p] = source(panel + p); });
     Lanes acc[P * T];
-    for (Lanes& lanes : acc)
-      lanes = broadcast16(0);
+    unrolled<P * T>([&](auto i) { acc[i] = all16(0); });
     add_columns<P, T, S>(panels, w.cols, a.x + v * static_cast<i64>(a.stride), a.stride, acc);
-    for (i32 i = 0; i < P * T; i++)
-      store16(y + (v + i % T) * y_stride + (panel + i / T) * PANEL, acc[i]);
+    unrolled<P * T>([&](auto i) { store16(y + (v + i % T) * y_stride + (panel + i / T) * PANEL, acc[i]); });
   };
   const i32 end = div_up(row1, PANEL);
-  i32 v = 0;
-  for (; a.count - v >= 4; v += 4) {
-    for (i32 panel = row0 / PANEL; panel < end; panel++)
-      tile.template operator()<1, 4>(panel, v);
-  }
-  for (; a.count - v >= 2; v += 2) {
-    for (i32 panel = row0 / PANEL; panel < end; panel++)
-      tile.template operator()<1, 2>(panel, v);
-  }
-  if (v < a.count) {
-    i32 panel = row0 / PANEL;
+  i32 panel = row0 / PANEL;
+  if (a.count == 1) {
     for (; end - panel >= 2; panel += 2)
-      tile.template operator()<2, 1>(panel, v);
-    if (panel < end) tile.template operator()<1, 1>(panel, v);
+      tile.template operator()<2, 1>(panel, 0);
+  }
+  for (; panel < end; panel++) {
+    i32 v = 0;
+    for (; a.count - v >= 4; v += 4)
+      tile.template operator()<1, 4>(panel, v);
+    for (; a.count - v >= 2; v += 2)
+      tile.template operator()<1, 2>(panel, v);
+    if (v < a.count) tile.template operator()<1, 1>(panel, v);
   }
 }
 

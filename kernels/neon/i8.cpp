@@ -9,18 +9,20 @@ constexpr i32 UNIT_LINES = 8;
 
 // Adds eight columns, two lines, to int32 sums: register 2i + h has rows 4i + 2h and 4i + 2h + 1, two lanes each.
 template <bool FIRST>
-inline void add_lines(const u8* lines, const i8* q, int32x4_t (&sums)[2 * QUADS]) {
-  const int8x16_t x0 = broadcast4(q), x1 = broadcast4(q + LINE_COLUMNS);
-  for (i32 i = 0; i < QUADS; i++) {
+[[gnu::always_inline]] inline void add_lines(const u8* lines, const i8* q, int32x4_t (&sums)[2 * QUADS]) {
+  const Broadcast x = broadcast8(q);
+  unrolled<QUADS>([&](auto i) {
     int8x16_t w0 = vreinterpretq_s8_u8(vld1q_u8(lines + 16 * i));
     int8x16_t w1 = vreinterpretq_s8_u8(vld1q_u8(lines + LINE + 16 * i));
-    int16x8_t low = add_low(mul_low(w0, x0), w1, x1), high = add_high(mul_high(w0, x0), w1, x1);
+    int16x8_t low = add_low(mul_low(w0, x.group[0]), w1, x.group[1]);
+    int16x8_t high = add_high(mul_high(w0, x.group[0]), w1, x.group[1]);
     sums[2 * i] = FIRST ? vpaddlq_s16(low) : vpadalq_s16(sums[2 * i], low);
     sums[2 * i + 1] = FIRST ? vpaddlq_s16(high) : vpadalq_s16(sums[2 * i + 1], high);
-  }
+  });
 }
 
-void one_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit, i32 units, i32 v) {
+[[gnu::flatten]] void one_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit,
+                                i32 units, i32 v) {
   const i8* q = a.q + v * static_cast<i64>(a.stride);
   int32x4_t sums[2 * QUADS] = {};
   for (i32 i = 0; i < units * (UNIT_LINES / 2); i++, unit += 2 * LINE, q += 2 * LINE_COLUMNS) {
@@ -28,29 +30,29 @@ void one_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 
     prefetch(unit + LINE);
     add_lines<false>(unit, q, sums);
   }
-  for (i32 i = 0; i < QUADS; i++) {
+  unrolled<QUADS>([&](auto i) {
     int32x4_t sum = vpaddq_s32(sums[2 * i], sums[2 * i + 1]);
     float32x4_t scale = vmulq_n_f32(row_scales(w, panel, i), a.scales[v]);
     vst1q_f32(y + v * y_stride + panel * PANEL + 4 * i, vmulq_f32(vcvtq_f32_s32(sum), scale));
-  }
+  });
 }
 
-void one_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit, i32 units, i32 v) {
+[[gnu::flatten]] void one_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit,
+                                  i32 units, i32 v) {
   const i8* q = a.q + v * static_cast<i64>(a.stride);
   const f32* scales = a.scales + v * static_cast<i64>(a.stride / GROUP);
-  Lanes acc = broadcast16(0);
+  Lanes acc = all16(0);
   for (i32 u = 0; u < units; u++, unit += UNIT_LINES * LINE, q += GROUP) {
     int32x4_t sums[2 * QUADS];
-    for (i32 j = 0; j < UNIT_LINES; j += 2) {
-      prefetch(unit + j * LINE);
-      prefetch(unit + (j + 1) * LINE);
-      if (j == 0) add_lines<true>(unit, q, sums);
-      if (j != 0) add_lines<false>(unit + j * LINE, q + j * LINE_COLUMNS, sums);
-    }
-    for (i32 i = 0; i < QUADS; i++) {
+    unrolled<UNIT_LINES / 2>([&](auto j) {
+      prefetch(unit + 2 * j * LINE);
+      prefetch(unit + (2 * j + 1) * LINE);
+      add_lines<j == 0>(unit + 2 * j * LINE, q + 2 * j * LINE_COLUMNS, sums);
+    });
+    unrolled<QUADS>([&](auto i) {
       float32x4_t sum = vcvtq_f32_s32(vpaddq_s32(sums[2 * i], sums[2 * i + 1]));
       acc.quad[i] = vfmaq_n_f32(acc.quad[i], sum, scales[u]);
-    }
+    });
   }
   for (i32 i = 0; i < QUADS; i++)
     acc.quad[i] = vmulq_f32(acc.quad[i], row_scales(w, panel, i));
@@ -62,14 +64,13 @@ struct I8 {
   static constexpr bool SMALL = false;
   static constexpr Inside SCALES = Inside::none;
 
-  static void unpack(const u8* data, i32 columns, Chunk& chunk) {
+  [[gnu::flatten]] static void unpack(const u8* data, i32 columns, Chunk& chunk) {
     for (i32 s = 0; s < columns / STEP; s++, data += 4 * LINE) {
-      for (i32 i = 0; i < QUADS; i++) {
+      unrolled<QUADS>([&](auto i) {
         int8x16_t parts[4];
-        for (i32 p = 0; p < 4; p++)
-          parts[p] = vreinterpretq_s8_u8(vld1q_u8(data + p * LINE + 16 * i));
+        unrolled<4>([&](auto p) { parts[p] = vreinterpretq_s8_u8(vld1q_u8(data + p * LINE + 16 * i)); });
         store_step(chunk, s, i, parts);
-      }
+      });
     }
   }
 };

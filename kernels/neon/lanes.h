@@ -10,6 +10,20 @@ constexpr i32 QUADS = 4;     // registers of four f32 in 16 lanes; quad i holds 
 constexpr i32 LINE = 64;     // bytes: one to four columns of 16 rows, a vector of 16 bytes for each quad of rows
 constexpr i32 AHEAD = 1024;  // bytes from a load of streamed weights to its prefetch; past the end does no harm
 
+template <i32 I>
+struct Constant {
+  constexpr operator i32() const { return I; }
+};
+
+// body(0) to body(N - 1) with constants, so that arrays of accumulators become registers whatever a compiler makes of loops.
+template <i32 N, i32 I = 0, class Body>
+[[gnu::always_inline]] static inline void unrolled(Body&& body) {
+  if constexpr (I < N) {
+    body(Constant<I>());
+    unrolled<N, I + 1>(body);
+  }
+}
+
 struct Lanes {
   float32x4_t quad[QUADS];
 };
@@ -23,13 +37,17 @@ static inline Lanes load16(const f32* p) {
 }
 
 static inline void store16(f32* p, const Lanes& x) {
-  for (i32 i = 0; i < QUADS; i++)
-    vst1q_f32(p + 4 * i, x.quad[i]);
+  unrolled<QUADS>([&](auto i) { vst1q_f32(p + 4 * i, x.quad[i]); });
 }
 
-static inline Lanes broadcast16(f32 x) {
+static inline Lanes all16(f32 x) {
   float32x4_t quad = vdupq_n_f32(x);
   return {{quad, quad, quad, quad}};
+}
+
+// acc = fma(x, scale, acc).
+[[gnu::always_inline]] static inline void add_scaled(Lanes& acc, const Lanes& x, f32 scale) {
+  unrolled<QUADS>([&](auto i) { acc.quad[i] = vfmaq_n_f32(acc.quad[i], x.quad[i], scale); });
 }
 
 // Four f16 as f32.
@@ -44,29 +62,44 @@ static inline f32 fold16(const Lanes& x) {
   return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
 }
 
-// a > b ? a : b in every lane.
+// a > b ? a : b in every lane. The empty statement hides the comparison from LLVM, which else makes FMAXNM of the two where
+// it knows b to be no NaN: there a signalling NaN in a would win.
 static inline float32x4_t greater(float32x4_t a, float32x4_t b) {
-  return vbslq_f32(vcgtq_f32(a, b), a, b);
+  uint32x4_t wins = vcgtq_f32(a, b);
+  asm("" : "+w"(wins));
+  return vbslq_f32(wins, a, b);
 }
 
-// Four activations, the same in every lane of 32 bits.
-static inline int8x16_t broadcast4(const i8* q) {
-  i32 four;
-  __builtin_memcpy(&four, q, sizeof four);
-  return vreinterpretq_s8_s32(vdupq_n_s32(four));
+// Groups of four activations, each the same in every lane of 32 bits.
+struct Broadcast {
+  int8x16_t group[4];
+};
+
+[[gnu::always_inline]] static inline Broadcast broadcast16(const i8* q) {
+  const int32x4x4_t x = vld4q_dup_s32(reinterpret_cast<const i32*>(q));
+  Broadcast result;
+  unrolled<4>([&](auto p) { result.group[p] = vreinterpretq_s8_s32(x.val[p]); });
+  return result;
+}
+
+[[gnu::always_inline]] static inline Broadcast broadcast8(const i8* q) {
+  const int32x4x2_t x = vld2q_dup_s32(reinterpret_cast<const i32*>(q));
+  Broadcast result;
+  unrolled<2>([&](auto p) { result.group[p] = vreinterpretq_s8_s32(x.val[p]); });
+  return result;
 }
 
 // sum + the products of eight or, in the second, the upper eight of 16 bytes.
-static inline int16x8_t add_low(int16x8_t sum, int8x16_t a, int8x16_t b) {
+[[gnu::always_inline]] static inline int16x8_t add_low(int16x8_t sum, int8x16_t a, int8x16_t b) {
   return vmlal_s8(sum, vget_low_s8(a), vget_low_s8(b));
 }
-static inline int16x8_t add_high(int16x8_t sum, int8x16_t a, int8x16_t b) {
+[[gnu::always_inline]] static inline int16x8_t add_high(int16x8_t sum, int8x16_t a, int8x16_t b) {
   return vmlal_high_s8(sum, a, b);
 }
-static inline int16x8_t mul_low(int8x16_t a, int8x16_t b) {
+[[gnu::always_inline]] static inline int16x8_t mul_low(int8x16_t a, int8x16_t b) {
   return vmull_s8(vget_low_s8(a), vget_low_s8(b));
 }
-static inline int16x8_t mul_high(int8x16_t a, int8x16_t b) {
+[[gnu::always_inline]] static inline int16x8_t mul_high(int8x16_t a, int8x16_t b) {
   return vmull_high_s8(a, b);
 }
 

@@ -34,7 +34,7 @@ inline f32 reciprocal_root(const Lanes& squares, i32 n, f32 eps) {
 }
 
 void rms_norm(const f32* x, const f32* weight, f32 eps, i32 n, f32* y) {
-  Lanes squares = broadcast16(0);
+  Lanes squares = all16(0);
   for (i32 i = 0; i < n; i += PANEL) {
     Lanes v = load_up_to_16(x + i, n - i);
     for (i32 k = 0; k < QUADS; k++)
@@ -55,7 +55,7 @@ void rms_norm(const f32* x, const f32* weight, f32 eps, i32 n, f32* y) {
 }
 
 f32 mean_of(const f32* x, i32 n) {
-  Lanes sums = broadcast16(0);
+  Lanes sums = all16(0);
   for (i32 i = 0; i < n; i += PANEL) {
     Lanes v = load_up_to_16(x + i, n - i);
     for (i32 k = 0; k < QUADS; k++)
@@ -73,7 +73,7 @@ Lanes centred(const f32* x, i32 n, f32 mean) {
 
 void layer_norm(const f32* x, const f32* weight, const f32* bias, f32 eps, i32 n, f32* y) {
   const f32 mean = mean_of(x, n);
-  Lanes squares = broadcast16(0);
+  Lanes squares = all16(0);
   for (i32 i = 0; i < n; i += PANEL) {
     Lanes d = centred(x + i, n - i, mean);
     if (n - i < PANEL) {  // the missing ones are -mean now
@@ -90,7 +90,7 @@ void layer_norm(const f32* x, const f32* weight, const f32* bias, f32 eps, i32 n
     for (i32 k = 0; k < QUADS; k++)
       v.quad[k] = vmulq_n_f32(v.quad[k], r);
     if (weight) {
-      Lanes w = load_up_to_16(weight + i, n - i), b = bias ? load_up_to_16(bias + i, n - i) : broadcast16(0);
+      Lanes w = load_up_to_16(weight + i, n - i), b = bias ? load_up_to_16(bias + i, n - i) : all16(0);
       for (i32 k = 0; k < QUADS; k++)
         v.quad[k] = vfmaq_f32(b.quad[k], v.quad[k], w.quad[k]);
     }

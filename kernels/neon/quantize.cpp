@@ -10,7 +10,7 @@ constexpr f32 TOKEN_FLOOR = 1e-5f;
 constexpr f32 GROUP_FLOOR = 1e-30f;
 
 f32 largest(const f32* x, i32 n, f32 floor) {
-  Lanes m = broadcast16(floor);
+  Lanes m = all16(floor);
   i32 i = 0;
   for (; n - i >= PANEL; i += PANEL) {
     for (i32 k = 0; k < QUADS; k++)

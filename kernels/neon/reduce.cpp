@@ -11,7 +11,7 @@ inline bool any(uint32x4_t mask) {
 
 // The largest value without its place first, then the first element that equals it; -infinity may be it or may be absent.
 i32 argmax(const f32* x, i32 n) {
-  Lanes m = broadcast16(-INFINITY_F32);
+  Lanes m = all16(-INFINITY_F32);
   i32 i = 0;
   for (; n - i >= PANEL; i += PANEL) {
     for (i32 k = 0; k < QUADS; k++)

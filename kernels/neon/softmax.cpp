@@ -6,7 +6,7 @@ namespace {
 
 // By a > b ? a : b from -infinity; a NaN never wins.
 f32 largest(const f32* x, i32 n) {
-  Lanes m = broadcast16(-INFINITY_F32);
+  Lanes m = all16(-INFINITY_F32);
   i32 i = 0;
   for (; n - i >= PANEL; i += PANEL) {
     for (i32 k = 0; k < QUADS; k++)
@@ -21,7 +21,7 @@ f32 largest(const f32* x, i32 n) {
 
 void softmax(f32* x, i32 n) {
   const float32x4_t m = vdupq_n_f32(largest(x, n));
-  Lanes sums = broadcast16(0);
+  Lanes sums = all16(0);
   i32 i = 0;
   for (; n - i >= PANEL; i += PANEL) {
     for (i32 k = 0; k < QUADS; k++) {

@@ -6,22 +6,24 @@ namespace edgellm {
 namespace {
 
 constexpr i32 LINE_COLUMNS = 16;  // of a 64-byte line of two-bit codes
-constexpr i32 FLUSH = 16;         // lines of one int16 accumulation
+constexpr i32 HALF = 2;           // quads of half a panel
+constexpr i32 FLUSH = 8;          // units, two lines each, of one int16 accumulation
 
-// Sums in int16 of 16 rows by four columns: register 2i + h has columns 0-3 of row 4i + 2h, then of row 4i + 2h + 1.
-// Columns 4-7 of a line are multiplied where they lie, two bits up: that saves a shift and has sums of its own.
+// Sums in int16 of eight rows by four columns: register 2i + h has columns 0-3 of row 4i + 2h, then of row 4i + 2h + 1.
+// Columns 4-7 of a line are multiplied where they lie, two bits up: that saves a shift and has sums of its own. All of this
+// for half a panel is what 32 registers hold.
 struct Codes {
-  int16x8_t sum[2 * QUADS];
-  int16x8_t times4[2 * QUADS];
+  int16x8_t sum[2 * HALF];
+  int16x8_t times4[2 * HALF];
 };
 
-// |code * q| <= 3 * 127, so FLUSH lines add at most 16 * 3 * 381 = 18288 to a sum and 16 * 4 * 381 = 24384 to a times4; all
-// columns together reach 16 * 4 * 381 = 24384. FIRST: nothing has been added before.
+// |code * q| <= 3 * 127, so the 16 lines of FLUSH units add at most 16 * 3 * 381 = 18288 to a sum and 16 * 4 * 381 = 24384 to
+// a times4; all columns together reach 24384. FIRST: nothing has been added before.
 template <bool FIRST>
-inline void add_line(const u8* line, const i8* q, Codes& codes) {
+[[gnu::always_inline]] inline void add_line(const u8* line, const i8* q, Codes& codes) {
   const uint8x16_t low = vdupq_n_u8(3), next = vdupq_n_u8(12);
-  const int8x16_t x0 = broadcast4(q), x1 = broadcast4(q + 4), x2 = broadcast4(q + 8), x3 = broadcast4(q + 12);
-  for (i32 i = 0; i < QUADS; i++) {
+  const Broadcast x = broadcast16(q);
+  unrolled<HALF>([&](auto i) {
     uint8x16_t bytes = vld1q_u8(line + 16 * i);
     int8x16_t w0 = vreinterpretq_s8_u8(vandq_u8(bytes, low));
     int8x16_t w1 = vreinterpretq_s8_u8(vandq_u8(bytes, next));
@@ -29,85 +31,94 @@ inline void add_line(const u8* line, const i8* q, Codes& codes) {
     int8x16_t w3 = vreinterpretq_s8_u8(vshrq_n_u8(bytes, 6));
     int16x8_t &s0 = codes.sum[2 * i], &s1 = codes.sum[2 * i + 1];
     int16x8_t &f0 = codes.times4[2 * i], &f1 = codes.times4[2 * i + 1];
-    s0 = FIRST ? mul_low(w0, x0) : add_low(s0, w0, x0);
-    s1 = FIRST ? mul_high(w0, x0) : add_high(s1, w0, x0);
-    f0 = FIRST ? mul_low(w1, x1) : add_low(f0, w1, x1);
-    f1 = FIRST ? mul_high(w1, x1) : add_high(f1, w1, x1);
-    s0 = add_low(s0, w2, x2);
-    s1 = add_high(s1, w2, x2);
-    s0 = add_low(s0, w3, x3);
-    s1 = add_high(s1, w3, x3);
+    s0 = FIRST ? mul_low(w0, x.group[0]) : add_low(s0, w0, x.group[0]);
+    s1 = FIRST ? mul_high(w0, x.group[0]) : add_high(s1, w0, x.group[0]);
+    f0 = FIRST ? mul_low(w1, x.group[1]) : add_low(f0, w1, x.group[1]);
+    f1 = FIRST ? mul_high(w1, x.group[1]) : add_high(f1, w1, x.group[1]);
+    s0 = add_low(s0, w2, x.group[2]);
+    s1 = add_high(s1, w2, x.group[2]);
+    s0 = add_low(s0, w3, x.group[3]);
+    s1 = add_high(s1, w3, x.group[3]);
+  });
+}
+
+// Up to FLUSH units of half a panel.
+[[gnu::always_inline]] inline void add_units(const u8* unit, const i8* q, i32 units, int32x4_t* sums) {
+  Codes codes;
+  add_line<true>(unit, q, codes);
+  add_line<false>(unit + LINE, q + LINE_COLUMNS, codes);
+  for (i32 i = 1; i < units; i++) {
+    unit += 2 * LINE;
+    q += 2 * LINE_COLUMNS;
+    prefetch(unit);
+    prefetch(unit + LINE);
+    add_line<false>(unit, q, codes);
+    add_line<false>(unit + LINE, q + LINE_COLUMNS, codes);
   }
+  unrolled<2 * HALF>([&](auto i) { sums[i] = vpadalq_s16(sums[i], vsraq_n_s16(codes.sum[i], codes.times4[i], 2)); });
 }
 
 // One panel by one vector.
-void one_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* line, i32 units, i32 v) {
+[[gnu::flatten]] void one_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit,
+                                i32 units, i32 v) {
   const i8* q = a.q + v * static_cast<i64>(a.stride);
   int32x4_t sums[2 * QUADS] = {};
-  for (i32 left = 2 * units; left > 0; left -= FLUSH) {
-    Codes codes;
-    add_line<true>(line, q, codes);
-    for (i32 i = min(left, FLUSH) - 1; i > 0; i--) {
-      line += LINE;
-      q += LINE_COLUMNS;
-      prefetch(line);
-      add_line<false>(line, q, codes);
-    }
-    line += LINE;
-    q += LINE_COLUMNS;
-    for (i32 i = 0; i < 2 * QUADS; i++)
-      sums[i] = vpadalq_s16(sums[i], vsraq_n_s16(codes.sum[i], codes.times4[i], 2));
+  for (i32 left = units; left > 0; left -= FLUSH) {
+    add_units(unit, q, min(left, FLUSH), sums);
+    add_units(unit + LINE / 2, q, min(left, FLUSH), sums + QUADS);
+    unit += FLUSH * 2 * LINE;
+    q += FLUSH * 2 * LINE_COLUMNS;
   }
-  for (i32 i = 0; i < QUADS; i++) {
-    int32x4_t sum = vsubq_s32(vpaddq_s32(sums[2 * i], sums[2 * i + 1]), vdupq_n_s32(a.sums[v]));
+  const int32x4_t offset = vdupq_n_s32(a.sums[v]);
+  unrolled<QUADS>([&](auto i) {
+    int32x4_t sum = vsubq_s32(vpaddq_s32(sums[2 * i], sums[2 * i + 1]), offset);
     float32x4_t scale = vmulq_n_f32(row_scales(w, panel, i), a.scales[v]);
     vst1q_f32(y + v * y_stride + panel * PANEL + 4 * i, vmulq_f32(vcvtq_f32_s32(sum), scale));
-  }
+  });
 }
 
 // The sums of weight * q over one group of 32 columns, two lines, as f32. |sum of code * q| <= 16 * 381 = 6096 in a lane.
-inline Lanes group_sums(const u8* lines, const i8* q, i32 sum_of_q) {
+[[gnu::always_inline]] inline Lanes group_sums(const u8* lines, const i8* q, i32 sum_of_q) {
   const uint8x16_t low = vdupq_n_u8(3);
   int16x8_t sum[2 * QUADS];
-  for (i32 j = 0; j < 2; j++) {
-    const i8* x = q + j * LINE_COLUMNS;
-    const int8x16_t x0 = broadcast4(x), x1 = broadcast4(x + 4), x2 = broadcast4(x + 8), x3 = broadcast4(x + 12);
-    for (i32 i = 0; i < QUADS; i++) {
+  unrolled<2>([&](auto j) {
+    const Broadcast x = broadcast16(q + j * LINE_COLUMNS);
+    unrolled<QUADS>([&](auto i) {
       uint8x16_t bytes = vld1q_u8(lines + j * LINE + 16 * i);
       int8x16_t w0 = vreinterpretq_s8_u8(vandq_u8(bytes, low));
       int8x16_t w1 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(bytes, 2), low));
       int8x16_t w2 = vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(bytes, 4), low));
       int8x16_t w3 = vreinterpretq_s8_u8(vshrq_n_u8(bytes, 6));
       int16x8_t &s0 = sum[2 * i], &s1 = sum[2 * i + 1];
-      s0 = j == 0 ? mul_low(w0, x0) : add_low(s0, w0, x0);
-      s1 = j == 0 ? mul_high(w0, x0) : add_high(s1, w0, x0);
-      s0 = add_low(s0, w1, x1);
-      s1 = add_high(s1, w1, x1);
-      s0 = add_low(s0, w2, x2);
-      s1 = add_high(s1, w2, x2);
-      s0 = add_low(s0, w3, x3);
-      s1 = add_high(s1, w3, x3);
-    }
-  }
+      s0 = j == 0 ? mul_low(w0, x.group[0]) : add_low(s0, w0, x.group[0]);
+      s1 = j == 0 ? mul_high(w0, x.group[0]) : add_high(s1, w0, x.group[0]);
+      s0 = add_low(s0, w1, x.group[1]);
+      s1 = add_high(s1, w1, x.group[1]);
+      s0 = add_low(s0, w2, x.group[2]);
+      s1 = add_high(s1, w2, x.group[2]);
+      s0 = add_low(s0, w3, x.group[3]);
+      s1 = add_high(s1, w3, x.group[3]);
+    });
+  });
   Lanes result;
   const int32x4_t offset = vdupq_n_s32(sum_of_q);
-  for (i32 i = 0; i < QUADS; i++) {
+  unrolled<QUADS>([&](auto i) {
     int32x4_t s = vpaddlq_s16(vpaddq_s16(sum[2 * i], sum[2 * i + 1]));
     result.quad[i] = vcvtq_f32_s32(vsubq_s32(s, offset));
-  }
+  });
   return result;
 }
 
-void one_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit, i32 units, i32 v) {
+[[gnu::flatten]] void one_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit,
+                                  i32 units, i32 v) {
   const i8* q = a.q + v * static_cast<i64>(a.stride);
   const i64 group = v * static_cast<i64>(a.stride / GROUP);
-  Lanes acc = broadcast16(0);
+  Lanes acc = all16(0);
   for (i32 u = 0; u < units; u++, unit += 2 * LINE, q += GROUP) {
     prefetch(unit);
     prefetch(unit + LINE);
     Lanes s = group_sums(unit, q, a.sums[group + u]);
-    for (i32 i = 0; i < QUADS; i++)
-      acc.quad[i] = vfmaq_n_f32(acc.quad[i], s.quad[i], a.scales[group + u]);
+    add_scaled(acc, s, a.scales[group + u]);
   }
   for (i32 i = 0; i < QUADS; i++)
     acc.quad[i] = vmulq_f32(acc.quad[i], row_scales(w, panel, i));
@@ -116,45 +127,42 @@ void one_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i3
 
 constexpr i32 UNIT_GROUPS = 8, SCALE_BYTES = 64;  // of a t2_group unit
 
-void one_group_group32(const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit, i32 units, i32 v) {
+[[gnu::flatten]] void one_group_group32(const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit, i32 units,
+                                        i32 v) {
   const i8* q = a.q + v * static_cast<i64>(a.stride);
   const f32* scales = a.scales + v * static_cast<i64>(a.stride / GROUP);
   const i32* sums = a.sums + v * static_cast<i64>(a.stride / GROUP);
-  Lanes acc = broadcast16(0);
+  Lanes acc = all16(0);
   for (i32 u = 0; u < units; u++) {
     const u8* lines = unit + SCALE_BYTES;
     for (i32 half = 0; half < 2; half++) {
-      Lanes inner = broadcast16(0);
+      Lanes inner = all16(0);
       for (i32 g = 0; g < UNIT_GROUPS / 2; g++, lines += 2 * LINE, q += GROUP) {
         prefetch(lines);
         prefetch(lines + LINE);
         Lanes s = group_sums(lines, q, *sums++);
-        for (i32 i = 0; i < QUADS; i++)
-          inner.quad[i] = vfmaq_n_f32(inner.quad[i], s.quad[i], *scales);
-        scales++;
+        add_scaled(inner, s, *scales++);
       }
-      for (i32 i = 0; i < QUADS; i++) {
-        acc.quad[i] = vfmaq_f32(acc.quad[i], inner.quad[i], load_f16(unit + SCALE_BYTES / 2 * half + 8 * i));
-      }
+      const u8* weight_scales = unit + SCALE_BYTES / 2 * half;
+      unrolled<QUADS>([&](auto i) { acc.quad[i] = vfmaq_f32(acc.quad[i], inner.quad[i], load_f16(weight_scales + 8 * i)); });
     }
     unit = lines;
   }
   store16(y + v * y_stride + panel * PANEL, acc);
 }
 
-inline void unpack_lines(const u8* lines, i32 count, Chunk& chunk) {
+[[gnu::flatten]] inline void unpack_lines(const u8* lines, i32 count, Chunk& chunk) {
   const uint8x16_t low = vdupq_n_u8(3);
   const int8x16_t one = vdupq_n_s8(1);
   for (i32 s = 0; s < count; s++) {
-    for (i32 i = 0; i < QUADS; i++, lines += 16) {
-      uint8x16_t x = vld1q_u8(lines);
+    unrolled<QUADS>([&](auto i) {
+      uint8x16_t x = vld1q_u8(lines + s * LINE + 16 * i);
       uint8x16_t codes[4] = {vandq_u8(x, low), vandq_u8(vshrq_n_u8(x, 2), low), vandq_u8(vshrq_n_u8(x, 4), low),
                              vshrq_n_u8(x, 6)};
       int8x16_t parts[4];
-      for (i32 p = 0; p < 4; p++)
-        parts[p] = vsubq_s8(vreinterpretq_s8_u8(codes[p]), one);
+      unrolled<4>([&](auto p) { parts[p] = vsubq_s8(vreinterpretq_s8_u8(codes[p]), one); });
       store_step(chunk, s, i, parts);
-    }
+    });
   }
 }
 

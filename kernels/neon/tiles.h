@@ -22,10 +22,9 @@ struct Chunk {
 };
 
 // Stores 16 columns of rows 4i to 4i + 3: `parts` are columns 0-3, 4-7, 8-11 and 12-15 of the four rows.
-static inline void store_step(Chunk& chunk, i32 step, i32 i, const int8x16_t (&parts)[4]) {
+[[gnu::always_inline]] static inline void store_step(Chunk& chunk, i32 step, i32 i, const int8x16_t (&parts)[4]) {
   int32x4x4_t words;
-  for (i32 p = 0; p < 4; p++)
-    words.val[p] = vreinterpretq_s32_s8(parts[p]);
+  unrolled<4>([&](auto p) { words.val[p] = vreinterpretq_s32_s8(parts[p]); });
   vst4q_s32(chunk.words[step][4 * i], words);
 }
 
@@ -42,31 +41,30 @@ struct Accumulator<true> {
 // SMALL: in the end a lane has added steps * 8 products in int16: |w| <= 2, 16 steps: 128 * 2 * 127 = 32512; |w| <= 8, 2
 // steps: 16 * 8 * 127 = 16256. Otherwise two products fit: 2 * 128 * 127 = 32512.
 template <bool SMALL, i32 T>
-static inline void dot(const i32* words, i32 steps, const i8* q, i64 stride, int32x4_t (&sums)[T]) {
+[[gnu::always_inline]] static inline void dot(const i32* words, i32 steps, const i8* q, i64 stride, int32x4_t (&sums)[T]) {
   typename Accumulator<SMALL>::Type acc[T][4] = {};
   for (i32 s = 0; s < steps; s++, words += PANEL * STEP / 4, q += STEP) {
     int8x16_t w[4];
-    for (i32 r = 0; r < 4; r++)
-      w[r] = vreinterpretq_s8_s32(vld1q_s32(words + r * STEP / 4));
-    for (i32 t = 0; t < T; t++) {
+    unrolled<4>([&](auto r) { w[r] = vreinterpretq_s8_s32(vld1q_s32(words + r * STEP / 4)); });
+    unrolled<T>([&](auto t) {
       int8x16_t x = vld1q_s8(q + t * stride);
-      for (i32 r = 0; r < 4; r++) {
+      unrolled<4>([&](auto r) {
         if constexpr (SMALL) {
           acc[t][r] = add_high(add_low(acc[t][r], w[r], x), w[r], x);
         } else {
           acc[t][r] = vpadalq_s16(acc[t][r], add_high(mul_low(w[r], x), w[r], x));
         }
-      }
-    }
+      });
+    });
   }
-  for (i32 t = 0; t < T; t++) {
+  unrolled<T>([&](auto t) {
     if constexpr (SMALL) {
       int16x8_t two = vpaddq_s16(acc[t][0], acc[t][1]), other = vpaddq_s16(acc[t][2], acc[t][3]);
       sums[t] = vpaddlq_s16(vpaddq_s16(two, other));
     } else {
       sums[t] = vpaddq_s32(vpaddq_s32(acc[t][0], acc[t][1]), vpaddq_s32(acc[t][2], acc[t][3]));
     }
-  }
+  });
 }
 
 // Calls body<T>(t) for tiles of T vectors that cover [0, count).
@@ -93,9 +91,9 @@ static inline void for_chunks(const u8* panel, i32 columns, Body&& body) {
 // Some vectors of a matmul from one column on.
 struct Tile {
   const i8* q;
-  i64 stride;         // from one vector to the next in q
+  i64 stride;  // from one vector to the next in q
   const f32* scales;  // of the groups; used by group32 only
-  i64 groups;         // from one vector to the next in scales
+  i64 groups;  // from one vector to the next in scales
 };
 
 static inline Tile tile_of(const Activations& a, i32 vector, i32 column) {
@@ -105,14 +103,15 @@ static inline Tile tile_of(const Activations& a, i32 vector, i32 column) {
 
 // The groups of a chunk, in order, into the f32 sums of four rows from `row` on.
 template <class F, i32 T>
-static inline void fold(const Chunk& chunk, i32 row, i32 groups, const Tile& tile, f32 (*acc)[PANEL]) {
+[[gnu::always_inline]] static inline void fold(const Chunk& chunk, i32 row, i32 groups, const Tile& tile,
+                                               f32 (*acc)[PANEL]) {
+  constexpr i32 GROUPS = WEIGHT_GROUP / GROUP;
   float32x4_t sum[T], inner[T] = {};
-  for (i32 t = 0; t < T; t++)
-    sum[t] = vld1q_f32(&acc[t][row]);
+  unrolled<T>([&](auto t) { sum[t] = vld1q_f32(&acc[t][row]); });
   for (i32 g = 0; g < groups; g++) {
     int32x4_t exact[T];
     dot<F::SMALL, T>(chunk.words[g * (GROUP / STEP)][row], GROUP / STEP, tile.q + g * GROUP, tile.stride, exact);
-    for (i32 t = 0; t < T; t++) {
+    unrolled<T>([&](auto t) {
       float32x4_t s = vcvtq_f32_s32(exact[t]);
       f32 scale = tile.scales[t * tile.groups + g];
       if constexpr (F::SCALES == Inside::none) sum[t] = vfmaq_n_f32(sum[t], s, scale);
@@ -120,19 +119,21 @@ static inline void fold(const Chunk& chunk, i32 row, i32 groups, const Tile& til
         sum[t] = vfmaq_f32(sum[t], s, vmulq_n_f32(vld1q_f32(&chunk.scales[g][row]), scale));
       }
       if constexpr (F::SCALES == Inside::per_weight_group) {
-        constexpr i32 GROUPS = WEIGHT_GROUP / GROUP;
-        inner[t] = vfmaq_n_f32(g % GROUPS ? inner[t] : vdupq_n_f32(0), s, scale);
-        if (g % GROUPS == GROUPS - 1) sum[t] = vfmaq_f32(sum[t], inner[t], vld1q_f32(&chunk.scales[g + 1 - GROUPS][row]));
+        inner[t] = vfmaq_n_f32(inner[t], s, scale);
+        if (g % GROUPS == GROUPS - 1) {
+          sum[t] = vfmaq_f32(sum[t], inner[t], vld1q_f32(&chunk.scales[g + 1 - GROUPS][row]));
+          inner[t] = vdupq_n_f32(0);
+        }
       }
-    }
+    });
   }
-  for (i32 t = 0; t < T; t++)
-    vst1q_f32(&acc[t][row], sum[t]);
+  unrolled<T>([&](auto t) { vst1q_f32(&acc[t][row], sum[t]); });
 }
 
 // y of one panel for vectors [v0, v0 + vectors): f32(s) * (a.scale * w.scale[row]).
 template <class F>
-static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0, i32 vectors) {
+[[gnu::flatten]] static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
+                                        i32 vectors) {
   i32 columns = align_up(w.cols, F::UNIT);
   alignas(64) i32 acc[VECTORS][PANEL] = {};
   for_chunks<F>(w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES}), columns,
@@ -142,8 +143,10 @@ static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stri
                       int32x4_t sums[T];
                       Tile tile = tile_of(a, v0 + v, first);
                       dot<F::SMALL, T>(chunk.words[0][row], n / STEP, tile.q, tile.stride, sums);
-                      for (i32 t = 0; t < T; t++)
-                        vst1q_s32(&acc[v + t][row], vaddq_s32(vld1q_s32(&acc[v + t][row]), sums[t]));
+                      unrolled<T>([&](auto t) {
+                        i32* lanes = &acc[v + t][row];
+                        vst1q_s32(lanes, vaddq_s32(vld1q_s32(lanes), sums[t]));
+                      });
                     });
                   }
                 });
@@ -157,7 +160,8 @@ static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stri
 }
 
 template <class F>
-static void many_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0, i32 vectors) {
+[[gnu::flatten]] static void many_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
+                                          i32 vectors) {
   i32 columns = align_up(w.cols, F::UNIT);
   alignas(64) f32 acc[VECTORS][PANEL] = {};
   for_chunks<F>(
