@@ -12,7 +12,8 @@ static void silu_gate(const f32* gate, const f32* up, i32 n, f32* y) {
 
 static void relu2_gate(const f32* gate, const f32* up, i32 n, f32* y) {
   for (i32 i = 0; i < n; i++) {
-    f32 g = gate[i] > 0.0f ? gate[i] : 0.0f;
+    // gate > 0 by its bits: LLVM makes FMAXNM of a comparison with 0, where a signalling NaN would win.
+    f32 g = bits_to<u32>(gate[i]) - 1u < 0x7f800000u ? gate[i] : 0.0f;
     y[i] = (g * g) * up[i];
   }
 }
