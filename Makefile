@@ -4,7 +4,7 @@ BUILD ?= build/$(MODE)
 PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-MODEL ?= $(firstword $(wildcard models/*.tm2))
+MODEL ?= models/stories.tm2
 PROMPT ?= Once upon a time
 CONFIGURE ?=
 
@@ -14,13 +14,13 @@ all: tools
 	@cmake -S . -B $(BUILD) -DMODE=$(MODE) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CONFIGURE) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
 	@cmake --build $(BUILD) --parallel $(JOBS)
 
-run: all  ## a story from the bundled model
+run: all  ## a story from the bundled model (MODEL=FILE PROMPT=TEXT)
 	@$(BUILD)/edgellm $(MODEL) -i "$(PROMPT)" -n 128
 
 test: all  ## every test of this machine
-	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
+	@cd $(BUILD) && ctest --output-on-failure --parallel $(JOBS)
 
-bench: all  ## tokens a second of the bundled model
+bench: all  ## tokens a second of the bundled model (MODEL=FILE)
 	@$(BUILD)/edgellm bench $(MODEL)
 
 aarch64: tools-aarch64  ## build/aarch64/edgellm, static, for 64-bit ARM Linux
@@ -28,7 +28,7 @@ aarch64: tools-aarch64  ## build/aarch64/edgellm, static, for 64-bit ARM Linux
 	@cmake --build build/aarch64 --parallel $(JOBS)
 
 test-aarch64: aarch64  ## the same tests under qemu
-	@ctest --test-dir build/aarch64 --output-on-failure --parallel $(JOBS)
+	@cd build/aarch64 && ctest --output-on-failure --parallel $(JOBS)
 
 install: all  ## to $(DESTDIR)$(PREFIX)
 	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(PREFIX)

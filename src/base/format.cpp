@@ -13,13 +13,13 @@ Writer& Writer::add(Text text) {
   return *this;
 }
 
-Writer& Writer::add(i64 value) {
-  if (value >= 0) return add(static_cast<u64>(value));
+Writer& Writer::add(long long value) {
+  if (value >= 0) return add(static_cast<unsigned long long>(value));
   add('-');
-  return add(u64{0} - static_cast<u64>(value));  // also right for the smallest value
+  return add(0 - static_cast<unsigned long long>(value));  // also right for the smallest value
 }
 
-Writer& Writer::add(u64 value) {
+Writer& Writer::add(unsigned long long value) {
   char digits[20];
   i32 first = 20;
   do {

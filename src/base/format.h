@@ -24,10 +24,12 @@ class Writer {
   Writer& add(Text text);
   Writer& add(const char* text) { return add(Text(text)); }
   Writer& add(char c) { return add(Text(&c, 1)); }
-  Writer& add(i32 value) { return add(static_cast<i64>(value)); }
-  Writer& add(u32 value) { return add(static_cast<u64>(value)); }
-  Writer& add(i64 value);
-  Writer& add(u64 value);
+  Writer& add(int value) { return add(static_cast<long long>(value)); }
+  Writer& add(unsigned value) { return add(static_cast<unsigned long long>(value)); }
+  Writer& add(long value) { return add(static_cast<long long>(value)); }
+  Writer& add(unsigned long value) { return add(static_cast<unsigned long long>(value)); }
+  Writer& add(long long value);  // i64 is this or `long`, as the system has it
+  Writer& add(unsigned long long value);
   Writer& add(Hex hex);
   Writer& add(Fixed number);
 

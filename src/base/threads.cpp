@@ -147,7 +147,8 @@ Status Threads::start(i32 count) {
   // Signals go to the thread that waits and prints.
   sigset_t all, before;
   sigfillset(&all);
-  for (i32 fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT})
+  constexpr i32 FAULTS[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+  for (i32 fault : FAULTS)
     sigdelset(&all, fault);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_attr_t attributes;
