@@ -39,8 +39,8 @@ const char HELP[] =
     "\n"
     "t2 is ternary, 2 bits; i4 has 4 bits and a scale for 32 weights; i8 has 8 bits and a scale a row.\n"
     "\n"
-    "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used. After an error there is no "
-    "DST.\n";
+    "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used. DST changes only when all is "
+    "done.\n";
 
 Format parse_format(const std::string& option, const std::string& value) {
   for (Format format : {Format::T2, Format::I8, Format::I4, Format::F16, Format::F32}) {

@@ -1,5 +1,6 @@
 #include "safetensors.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -60,6 +61,25 @@ void add(StoredTensors* to, const std::string& name, StoredTensor tensor) {
   if (!to->emplace(name, std::move(tensor)).second) unusable(where, ": tensor ", name, " is there twice");
 }
 
+// The format allows neither holes nor overlaps: every byte of the data belongs to one tensor.
+void check_cover(const StoredTensors& tensors, Bytes data, const std::string& path) {
+  std::vector<std::pair<const u8*, const u8*>> ranges;  // begin, end
+  for (const auto& [name, tensor] : tensors) {
+    if (tensor.data.size > 0) ranges.emplace_back(tensor.data.data, tensor.data.data + tensor.data.size);
+  }
+  std::sort(ranges.begin(), ranges.end());
+  const u8* covered = data.data;
+  for (const auto& [begin, end] : ranges) {
+    if (begin != covered)
+      unusable(path, ": byte ", begin - data.data, " of the data: a tensor begins, the one before ended at ",
+               covered - data.data);
+    covered = end;
+  }
+  if (covered != data.data + data.size) {
+    unusable(path, ": the last ", data.data + data.size - covered, " bytes of the data belong to no tensor");
+  }
+}
+
 std::string_view text_of(Bytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data), bytes.size};
 }
@@ -85,6 +105,7 @@ StoredTensors read_safetensors(const std::string& path) {
     if (name == "__metadata__") continue;
     add(&tensors, name, parse_entry(entry, text(path, ": tensor ", name), from.file(), data));
   }
+  check_cover(tensors, data, path);
   return tensors;
 }
 
