@@ -1,21 +1,21 @@
-# A thin front for CMake. MODE is release, debug, asan, tsan or fuzz; each has its own build folder.
+# A thin front for CMake. MODE is release, debug, asan, tsan or fuzz; release is built in build/, the others in build/<mode>/.
 MODE ?= release
-BUILD ?= build/$(MODE)
+BUILD ?= build$(if $(filter-out release,$(MODE)),/$(MODE))
 PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 MODEL ?= models/stories.tm2
-PROMPT ?= Once upon a time
+PROMPT ?=
 CONFIGURE ?=
 
 .PHONY: all run test bench aarch64 test-aarch64 install format clean help tools tools-aarch64
 
 all: tools
-	@cmake -S . -B $(BUILD) -DMODE=$(MODE) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CONFIGURE) >$(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@cmake -S . -B $(BUILD) -DMODE=$(MODE) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CONFIGURE) >$(BUILD)/configure.log 2>&1 || { cat $(BUILD)/configure.log; exit 1; }
 	@cmake --build $(BUILD) --parallel $(JOBS)
 
 run: all  ## a story from the bundled model (MODEL=FILE PROMPT=TEXT)
-	@$(BUILD)/edgellm $(MODEL) -i "$(PROMPT)" -n 128
+	@$(BUILD)/edgellm $(MODEL) $(if $(PROMPT),-i "$(PROMPT)") -n 200
 
 test: all  ## every test of this machine
 	@cd $(BUILD) && ctest --output-on-failure --parallel $(JOBS)
@@ -24,7 +24,7 @@ bench: all  ## tokens a second of the bundled model (MODEL=FILE)
 	@$(BUILD)/edgellm bench $(MODEL)
 
 aarch64: tools-aarch64  ## build/aarch64/edgellm, static, for 64-bit ARM Linux
-	@cmake -S . -B build/aarch64 -DMODE=$(MODE) -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake $(CONFIGURE) >build/aarch64.log 2>&1 || { cat build/aarch64.log; exit 1; }
+	@cmake -S . -B build/aarch64 -DMODE=$(MODE) -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake $(CONFIGURE) >build/aarch64/configure.log 2>&1 || { cat build/aarch64/configure.log; exit 1; }
 	@cmake --build build/aarch64 --parallel $(JOBS)
 
 test-aarch64: aarch64  ## the same tests under qemu
@@ -45,7 +45,7 @@ help:  ## this list
 
 # One line that says what is missing and what to install.
 tools:
-	@mkdir -p build
+	@mkdir -p $(BUILD) build/aarch64
 	@command -v cmake >/dev/null || { echo "cmake is missing: apt-get install cmake (Debian), brew install cmake (macOS)"; exit 1; }
 	@command -v $(CXX) >/dev/null || { echo "a C++ compiler is missing: apt-get install g++ (Debian), xcode-select --install (macOS)"; exit 1; }
 

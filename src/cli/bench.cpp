@@ -55,6 +55,7 @@ struct Measured {
   Place places[MAX_PLACES];
   i32 place_count;
   f64 faults_per_token;
+  i64 resident_bytes;      // at most, less the buffer that the read bandwidth was measured with
   u64 hash;
 };
 
@@ -132,6 +133,7 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
       result->faults_per_token = static_cast<f64>(faults) / (bench.count * bench.repeat);
     }
   }
+  result->resident_bytes = peak_resident_bytes() - buffer.count;
   result->hash = logits_hash(bench.engine, 0);
   return {};
 }
@@ -167,7 +169,7 @@ void print_json(const Bench& bench, const Measured& m, const char* path) {
   json.real("gb_s", rate / 1e9, 2);
   json.real("read_gb_s", m.read_bytes_per_second / 1e9, 2);
   json.real("bandwidth_share", rate / m.read_bytes_per_second, 3);
-  json.real("rss_mb", static_cast<f64>(peak_resident_bytes()) / 1e6, 2);
+  json.real("rss_mb", static_cast<f64>(m.resident_bytes) / 1e6, 2);
   json.real("planned_mb", static_cast<f64>(engine.arena_bytes) / 1e6, 2);
   json.real("page_faults_per_token", m.faults_per_token, 3);
   json.number("allocations_after_seal", heap_watch.after_closing.load());
@@ -201,7 +203,7 @@ void print_text(const Bench& bench, const Measured& m, const char* path) {
           ", max ", Fixed{place.token_ms.max, 3}, "; ", Fixed{rate / 1e9, 1}, " GB/s, ",
           Fixed{100 * rate / m.read_bytes_per_second, 0}, " % of ", Fixed{m.read_bytes_per_second / 1e9, 1}, "\n");
   }
-  print("memory    ", Fixed{static_cast<f64>(peak_resident_bytes()) / 1e6, 1}, " MB resident at most, ",
+  print("memory    ", Fixed{static_cast<f64>(m.resident_bytes) / 1e6, 1}, " MB resident at most, ",
         Fixed{static_cast<f64>(engine.arena_bytes) / 1e6, 1}, " MB planned, file ",
         Fixed{static_cast<f64>(engine.file.bytes().count) / 1e6, 1}, " MB\n");
   print("steady    ", Fixed{m.faults_per_token, 3}, " page faults a token, ", heap_watch.after_closing.load(),

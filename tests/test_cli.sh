@@ -1,0 +1,108 @@
+#!/bin/bash
+# The program from outside: exit codes, what goes where, memory and system calls of a whole run. EDGELLM and EDGELLM_CONVERT
+# are the commands that start the two programs, an emulator included.
+set -u
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+failures=0 checks=0
+model=$folder/tiny.tm2
+$EDGELLM_CONVERT synthetic:tiny "$model" >/dev/null 2>&1 || { echo "synthetic:tiny cannot be made"; exit 1; }
+
+fail() { failures=$((failures + 1)); echo "FAIL $*"; sed 's/^/  | /' "$folder/err"; }
+
+# expect CODE PATTERN ARGUMENTS...: the exit code, and a pattern that stderr must hold.
+expect() {
+  code=$1 pattern=$2
+  shift 2
+  checks=$((checks + 1))
+  $EDGELLM "$@" >"$folder/out" 2>"$folder/err" </dev/null
+  got=$?
+  if [ $got -ne "$code" ]; then
+    fail "exit code $got, expected $code: $*"
+  elif [ -n "$pattern" ] && ! grep -q -e "$pattern" "$folder/err"; then
+    fail "stderr lacks \"$pattern\": $*"
+  fi
+}
+
+# Usage errors name the option and what it got.
+expect 2 'no model file'
+expect 2 'unknown option --frob' "$model" --frob
+expect 2 '"abc" is not a whole number' "$model" -n abc
+expect 2 '"-5" is not a whole number' "$model" -n -5
+expect 2 '"99999999999999999999" is not' "$model" -n 99999999999999999999
+expect 2 'needs a value' "$model" -n
+expect 2 '"1e3" is not a number' "$model" -t 1e3
+expect 2 '"1.5" is not a number from' "$model" -p 1.5
+expect 2 '"nan" is not' "$model" -t nan
+expect 2 'not a whole number' "$model" -s -1
+expect 2 'not a whole number' "$model" --threads 0
+expect 2 'not a whole number' "$model" --threads 65
+expect 2 'not a whole number' "$model" --ctx 0
+expect 2 'is none of i8, f16' "$model" --kv i4
+expect 2 'is none of yes, no, require' "$model" --seal=maybe
+expect 2 'no kernel set "sse9"' "$model" --isa sse9
+expect 2 'only one of -i, -f' "$model" -i a -f b
+expect 2 'unexpected argument' "$model" second.tm2
+expect 2 'is not an option of' "$model" --ids 1
+expect 2 'is not an option of' info "$model" -n 3
+expect 2 'either --text FILE or --ids' eval "$model"
+expect 2 'not a whole number in a list' eval "$model" --ids 1,x
+expect 2 'not a whole number in a list' eval "$model" --ids 1,2,
+expect 2 'takes no value' "$model" --mlock=1
+expect 2 'at most 16 texts' "$model" --stop ''
+expect 2 'only with --pace' "$model" --realtime
+expect 0 '' --help
+expect 0 '' --version
+
+# Files that are not models.
+expect 3 'No such file' "$folder/absent.tm2"
+: >"$folder/empty.tm2"
+expect 3 '' "$folder/empty.tm2"
+expect 3 '' "$folder"
+head -c 5000 /dev/urandom >"$folder/noise.tm2"
+expect 3 'not a model file' "$folder/noise.tm2"
+head -c 3000 "$model" >"$folder/cut.tm2"
+expect 3 'it was cut' "$folder/cut.tm2"
+cp "$model" "$folder/damaged.tm2"
+printf '\377' | dd of="$folder/damaged.tm2" bs=1 seek=$(($(wc -c <"$model") - 1000)) conv=notrunc 2>/dev/null
+expect 3 'damaged' "$folder/damaged.tm2" --check
+expect 0 '' "$model" --check -n 1 -s 1 -i a
+expect 1 'cannot' "$model" -f "$folder/absent.txt"
+
+# Run-time errors.
+expect 1 'the context is full' "$model" -n 200 --ctx 16 -t 0 -i hello
+expect 0 '' "$model" -n 200 --window 16 -t 0 -i hello
+expect 1 'not in the vocabulary' eval "$model" --ids 1,100000
+
+# The same text for the same seed, and with a pace; another seed is another text; -n is kept.
+checks=$((checks + 3))
+first=$($EDGELLM "$model" -i hi -n 24 -t 1 -p 1 -s 7 2>/dev/null | od -An -tx1)
+again=$($EDGELLM "$model" -i hi -n 24 -t 1 -p 1 -s 7 --pace 2000 2>/dev/null | od -An -tx1)
+other=$($EDGELLM "$model" -i hi -n 24 -t 1 -p 1 -s 8 2>/dev/null | od -An -tx1)
+[ "$first" = "$again" ] || fail "the same seed gave two texts"
+[ "$first" != "$other" ] || fail "two seeds gave one text"
+$EDGELLM "$model" -i a -n 5 -t 0 2>&1 >/dev/null | grep -q ' 5 out' || fail "-n 5 did not make 5 tokens"
+
+# Ids there and back.
+checks=$((checks + 1))
+text='Some text, 123 - with UTF-8: äöü 日本語'
+ids=$($EDGELLM tokenize "$model" -i "$text")
+[ "$($EDGELLM detokenize "$model" --ids "$ids")" = "$text" ] || fail "tokenize and detokenize differ: $ids"
+
+# Memory of a whole run: no fault and no allocation a token once it is steady, and no more resident than file and plan.
+checks=$((checks + 3))
+$EDGELLM bench "$model" --json -n 200 --repeat 5 --prompt-tokens 8 --threads 1 >"$folder/bench" 2>"$folder/err" || fail "bench"
+number() { sed -n "s/.*\"$1\":\([-0-9.]*\).*/\1/p" "$folder/bench"; }
+[ "$(number allocations_after_seal)" = 0 ] || fail "allocations after the seal: $(number allocations_after_seal)"
+case $EDGELLM in
+  *qemu*) echo "emulated: page faults and memory are the emulator's, not checked" ;;
+  *)
+    awk "BEGIN { exit !($(number page_faults_per_token) == 0) }" || fail "page faults a token: $(number page_faults_per_token)"
+    file_mb=$(wc -c <"$model" | awk '{ print $1 / 1e6 }')
+    awk "BEGIN { exit !($(number rss_mb) <= $file_mb + $(number planned_mb) + 2) }" ||
+      fail "resident $(number rss_mb) MB, file $file_mb, planned $(number planned_mb)"
+    ;;
+esac
+
+echo "$checks checks, $failures failed"
+[ $failures -eq 0 ]
