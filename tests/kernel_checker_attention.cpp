@@ -22,9 +22,10 @@ struct Shape {
 };
 
 Shape draw(Random& random, i32 head_dim) {
-  i32 slots = PANEL * random.between(1, 8), first = random.between(0, slots - 1);
+  i32 slots = PANEL * (random.one_in(20) ? random.between(60, 70) : random.between(1, 8)),
+      first = random.between(0, slots - 1);
   i32 n = random.one_in(4) ? slots - first : random.between(1, slots - first);
-  return {head_dim, slots, first, n, random.between(1, 9), random.one_in(3) ? Fill::hostile : Fill::ordinary};
+  return {head_dim, slots, first, n, random.between(1, 17), random.one_in(3) ? Fill::hostile : Fill::ordinary};
 }
 
 std::string describe(const Shape& s) {

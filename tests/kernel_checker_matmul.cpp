@@ -160,6 +160,8 @@ void check_slot(Checker& c, const Slot& slot) {
       check(c, slot, draw(random, 17, 2560, count));
     for (i32 count : {1, 5})
       check(c, slot, draw(random, 5, 6912, count));
+    for (i32 count : {33, 63, 64, 65, 130})
+      check(c, slot, draw(random, 20, random.between(500, 1100), count));
   }
   check_overflow(c, slot);
 }
