@@ -17,14 +17,11 @@ constexpr i32 GROUP = 32;            // channels that share an activation scale
 constexpr i32 WEIGHT_GROUP = 128;    // channels that share a weight scale in t2_group
 constexpr i32 COLUMN_PADDING = 256;  // activation vectors are padded with zeros to a multiple of this
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow"  // Format::f32 beside the type f32 is meant (g++ 12 warns of scoped names)
 enum class Format : u8 {
 #define FORMAT(enumerator, name, number, unit_columns, unit_bytes) enumerator = number,
 #include "formats.def"
 #undef FORMAT
 };
-#pragma GCC diagnostic pop
 
 // How many f32 scales lie beside the panels of an i8 or t2 matrix.
 enum class Scale : u8 { none = 0, tensor = 1, row = 2 };
