@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -100,8 +101,8 @@ void Checker::add_output(u8* data, i64 count, i32 size, Type type, Rule rule) {
 }
 
 void Checker::rule(i64 first, i64 count, Rule rule) {
-  std::vector<Rule>& rules = outputs_.back().rules;
-  std::fill(rules.begin() + first, rules.begin() + first + count, rule);
+  Rule* at = outputs_.back().rules.data() + first;
+  std::fill(at, at + count, rule);
 }
 
 void Checker::run_set(size_t set, const std::function<void()>& call) {
