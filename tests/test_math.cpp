@@ -1,6 +1,7 @@
 // base/math.h against libm in wider precision, and against definitions.
 #include "base/math.h"
 
+#include <cfloat>
 #include <cmath>
 
 #include "check.h"
@@ -181,8 +182,9 @@ TEST(sine_and_cosine) {
   for (double x = 2147480000.0; x <= 2147483648.0; x += 1.37)
     test(x, &furthest);
   std::printf("sin, cos: %.3g below 1e5, %.3g up to 2^31\n", worst, furthest);
-  CHECK(worst < 0x1p-52);
-  CHECK(furthest < 0x1p-52);
+  double libm = LDBL_MANT_DIG > DBL_MANT_DIG ? 0 : 0x1p-53;  // its own error, where long double is f64
+  CHECK(worst < 0x1p-52 + libm);
+  CHECK(furthest < 0x1p-52 + libm);
   CHECK_EQ(sin64(0.0), 0.0);
   CHECK_EQ(cos64(0.0), 1.0);
 }
