@@ -181,7 +181,9 @@ Vocabulary read_sentencepiece(const std::string& data, const std::string& source
         add_special(&v, piece.text, id, ADDED_SPECIAL, false, source);
         break;
       case USER_DEFINED:
-        add_special(&v, v.pieces[id], id, 0, true, source);
+        // A bare space is not met where spaces are marked.
+        if (!model.mark_spaces || piece.text.find(' ') == std::string::npos)
+          add_special(&v, v.pieces[id], id, 0, true, source);
         break;
       case BYTE: {
         i32 byte = byte_of_name(piece.text);

@@ -30,7 +30,7 @@ QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 def build(folder):
     binary = os.path.join(folder, "tokenizer_driver")
     sources = [str(p) for pattern in SOURCES for p in sorted(ROOT.glob(pattern))]
-    includes = ["-I" + str(ROOT / d) for d in ("src", "kernels", "tools/convert")]
+    includes = ["-I" + str(ROOT / d) for d in ("src", "kernels", "tools")]
     command = [os.environ.get("CXX", "c++"), "-std=c++20", "-O2", "-g", *os.environ.get("CXXFLAGS", "").split(), *includes, *sources]
     subprocess.run([*command, "-o", binary], check=True)
     return binary
@@ -102,8 +102,8 @@ class Tiktoken:
 
 
 class Llama2c:
-    """The encoder of llama2.c's run.c, from its description: characters or their bytes, then the best score, leftmost first."""
-    takes_bytes = True
+    """The encoder of llama2.c's run.c, from its description: characters or their bytes, then the best score, leftmost first.
+    (In broken UTF-8 it also spells out the character before a stray byte; ours keeps that one.)"""
     decodes = False
 
     def __init__(self, path):
@@ -337,4 +337,5 @@ def main():
     sys.exit(1 if wrong else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -8,12 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "convert/tokenizer.h"
 #include "text/tokenizer.h"
-#include "tokenizer.h"
 
 using namespace edgellm;
 
-static bool read(void* to, size_t bytes) { return std::fread(to, 1, bytes, stdin) == bytes; }
+static bool read(void* to, size_t bytes) {
+  return std::fread(to, 1, bytes, stdin) == bytes;
+}
 
 static void answer(const void* data, size_t bytes) {
   u32 size = static_cast<u32>(bytes);
@@ -72,8 +74,10 @@ int main(int count, char** arguments) {
     while (read(head, sizeof head)) {
       std::string data(head[1], '\0');
       if (!read(data.data(), data.size())) break;
-      if (head[0] & 4) decode(tokenizer, head[0], data);
-      else encode(tokenizer, head[0], data);
+      if (head[0] & 4)
+        decode(tokenizer, head[0], data);
+      else
+        encode(tokenizer, head[0], data);
     }
     return 0;
   } catch (const std::exception& error) {

@@ -1,0 +1,93 @@
+// A tokenizer built from its source and used with memory of exactly the promised size.
+#pragma once
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "convert/tokenizer.h"
+#include "text/tokenizer.h"
+#include "text/unicode.h"
+
+namespace edgellm {
+
+struct Ids : std::vector<i32> {
+  using std::vector<i32>::vector;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Ids& ids) {
+  for (i32 id : ids)
+    out << id << ' ';
+  return out;
+}
+
+inline std::string read_file(const std::string& path) {
+  std::stringstream out;
+  out << std::ifstream(path, std::ios::binary).rdbuf();
+  return out.str();
+}
+
+inline Text view(const std::string& text) {
+  return {text.data(), static_cast<i64>(text.size())};
+}
+
+// A copy of the bytes at a 64-byte boundary whose end the sanitizers watch.
+struct Section {
+  std::unique_ptr<u64[]> words;
+  i64 bytes;
+
+  explicit Section(const std::vector<u8>& from) : words(new u64[from.size() / 8 + 1]), bytes(static_cast<i64>(from.size())) {
+    std::memcpy(words.get(), from.data(), from.size());
+  }
+  u8* data() { return reinterpret_cast<u8*>(words.get()); }
+  Span<const u8> span() { return {data(), bytes}; }
+};
+
+// `status` of the call when given; else the call must succeed.
+inline Ids encode(const Tokenizer& tokenizer, const std::string& text, EncodeOptions options = {},
+                  Status* status = nullptr) {
+  size_t needed = static_cast<size_t>(tokenizer.workspace_bytes(view(text).size));
+  std::unique_ptr<u64[]> workspace(new u64[needed / 8]);
+  Ids ids(static_cast<size_t>(tokenizer.max_ids(view(text).size)));
+  i32 count = 0;
+  Span<u8> space{reinterpret_cast<u8*>(workspace.get()), static_cast<i64>(needed)};
+  Status result = tokenizer.encode(view(text), options, space, {ids.data(), static_cast<i64>(ids.size())}, &count);
+  if (status)
+    *status = result;
+  else if (!result.ok())
+    check::failed(__FILE__, __LINE__, result.text());
+  ids.resize(static_cast<size_t>(count));
+  return ids;
+}
+
+inline bool whole_characters(Text text) {
+  for (i64 i = 0; i < text.size;) {
+    i32 length = utf8_length(text.data + i, text.size - i);
+    if (length <= 0) return false;
+    i += length;
+  }
+  return true;
+}
+
+inline std::string decode(const Tokenizer& tokenizer, const Ids& ids, DecodeOptions options = {}) {
+  Decoder decoder(tokenizer, options);
+  std::string out;
+  auto take = [&] {
+    for (Text text; (text = decoder.take()).size != 0;) {
+      if (!whole_characters(text)) check::failed(__FILE__, __LINE__, "half a character was given out");
+      out.append(text.data, static_cast<size_t>(text.size));
+    }
+  };
+  for (i32 id : ids) {
+    decoder.push(id);
+    take();
+  }
+  decoder.finish();
+  take();
+  return out;
+}
+
+}  // namespace edgellm
