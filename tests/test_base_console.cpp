@@ -36,7 +36,7 @@ TEST(one_line_is_one_write) {
 }
 
 TEST(any_length_arrives) {
-  for (size_t size : {0, 1, 1022, 1023, 1024, 1025, 5000, 300000}) {
+  for (size_t size : {0u, 1u, 1022u, 1023u, 1024u, 1025u, 5000u, 300000u}) {
     Pipe pipe;
     std::string text(size, 'x'), got;
     std::thread reader([&] {

@@ -42,7 +42,8 @@ static void sift_up(u64* heap, u64 hole, u64 key) {
 }
 
 void merge(const PairTable& pairs, const MergeSpace& space, u32 n) {
-  auto [symbols, heap] = space;
+  Symbol* symbols = space.symbols;
+  u64* heap = space.heap;
   u64 count = 0;
   auto candidate = [&](u32 at) { return static_cast<u64>(pairs.slots[symbols[at].slot].rank) << 32 | at; };
   auto enter = [&](u32 at) {

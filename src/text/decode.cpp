@@ -17,7 +17,7 @@ void Decoder::push(i32 id) {
   if (!start_ || rest_.size == 0) return;
   start_ = false;
   // A space that was spelled as a byte, or stands around the mark of the unknown, is the text's own.
-  if (rest_[0] != ' ' || id == h.byte_ids[' '] || id == h.unknown) return;
+  if (rest_[0] != ' ' || id == h.byte_ids[u8{' '}] || id == h.unknown) return;
   if (h.flags & TOKENIZER_STRIP_FIRST_SPACES) {
     while (rest_.size && rest_[0] == ' ')
       rest_ = rest_.from(1);

@@ -93,8 +93,8 @@ void add_declared_tokens(Vocabulary* v, const Json& tokenizer_config, const std:
   for (const auto& [key, token] : *declared->object()) {
     const Json* content = token.find("content");
     if (!content || !content->string()) unusable(source, ": added token ", key, " has no content");
-    auto flag = [&](const char* name) {
-      const Json* value = token.find(name);
+    auto flag = [&declaration = token](const char* name) {
+      const Json* value = declaration.find(name);
       return value && value->boolean() && *value->boolean();
     };
     u16 flags = 0;
