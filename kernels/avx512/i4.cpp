@@ -16,6 +16,7 @@ struct I4 {
     for (i32 k = 0; k < columns; k += UNIT, data += UNIT_BYTES) {
       UNROLL for (i32 h = 0; h < 2; h++) chunk.scales[k / GROUP + h] = load_f16(data + h * 32);
       for (i32 j = 0; j < 2 * GROUP_LINES; j++, out += 2 * LINE) {
+        prefetch(data + SCALE_BYTES + j * LINE);
         __m512i x = load(data + SCALE_BYTES + j * LINE);
         _mm512_store_si512(out, _mm512_and_si512(x, low));
         _mm512_store_si512(out + LINE, _mm512_and_si512(_mm512_srli_epi16(x, 4), low));

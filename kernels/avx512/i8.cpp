@@ -10,8 +10,10 @@ struct I8 {
   static __m512i codes(const u8* line) { return _mm512_xor_si512(load(line), _mm512_set1_epi8(-128)); }
 
   static void unpack(const u8* data, i32 columns, Chunk& chunk) {
-    for (i32 i = 0; i < columns / 4; i++)
+    for (i32 i = 0; i < columns / 4; i++) {
+      prefetch(data + i * LINE);
       _mm512_store_si512(chunk.lines + i * LINE, codes(data + i * LINE));
+    }
   }
 
   static void fold(const Chunk&, i32, __m512 sum, f32 scale, __m512&, __m512& acc) { fold_plain(sum, scale, acc); }

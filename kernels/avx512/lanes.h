@@ -17,10 +17,13 @@ namespace edgellm {
 namespace {
 
 constexpr i32 LINE = 64;     // bytes of 4 columns by 16 rows at 8 bits: byte 4r + c is row r, column c
-constexpr i32 AHEAD = 4096;  // bytes from a load of streamed weights to its prefetch; past the end does no harm
+constexpr i32 AHEAD = 8192;  // bytes from a load of streamed weights to its prefetch, measured; past the end does no harm
 
 // Loops over register tiles must disappear, at any optimisation level.
 #define UNROLL _Pragma("GCC unroll 16")
+
+// int32 accumulators in their own type: where a loop carries them as __m512i, g++ copies registers about.
+using Ints = i32 __attribute__((vector_size(64)));
 
 inline __m512i load(const void* p) {
   return _mm512_loadu_si512(p);

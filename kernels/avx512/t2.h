@@ -12,6 +12,7 @@ constexpr i32 T2_LINE_COLUMNS = 16;
 inline void unpack_lines(const u8* lines, i32 count, u8* out) {
   const __m512i low = _mm512_set1_epi8(3);
   for (i32 i = 0; i < count; i++, lines += LINE, out += 4 * LINE) {
+    prefetch(lines);
     __m512i x = load(lines);
     _mm512_store_si512(out, _mm512_and_si512(x, low));
     _mm512_store_si512(out + LINE, _mm512_and_si512(_mm512_srli_epi16(x, 2), low));

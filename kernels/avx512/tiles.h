@@ -26,12 +26,28 @@ inline void fold_plain(__m512 sum, f32 scale, __m512& acc) {
   acc = _mm512_fmadd_ps(sum, _mm512_set1_ps(scale), acc);
 }
 
-// sums[t] += codes of `count` lines times q, and so on for vector t.
+// sums[t] += codes of `count` lines times q, and so on for vector t. Few vectors take several accumulators each, for vpdpbusd
+// takes longer than a line. `count` is a multiple of eight.
 template <i32 T>
 inline void dot(const u8* lines, i32 count, const i8* q, i64 stride, __m512i (&sums)[T]) {
-  for (i32 i = 0; i < count; i++) {
-    __m512i codes = load(lines + i * LINE);
-    UNROLL for (i32 t = 0; t < T; t++) sums[t] = _mm512_dpbusd_epi32(sums[t], codes, broadcast4(q + t * stride + 4 * i));
+  constexpr i32 CHAINS = T >= 8 ? 1 : 8 / T > 4 ? 4 : 8 / T;
+  Ints parts[CHAINS][T];
+  UNROLL for (i32 t = 0; t < T; t++) {
+    parts[0][t] = Ints(sums[t]);
+    UNROLL for (i32 c = 1; c < CHAINS; c++) parts[c][t] = Ints{};
+  }
+  for (i32 i = 0; i < count; i += CHAINS) {
+    UNROLL for (i32 c = 0; c < CHAINS; c++) {
+      __m512i codes = load(lines + (i + c) * LINE);
+      UNROLL for (i32 t = 0; t < T; t++) {
+        __m512i x = broadcast4(q + t * stride + 4 * (i + c));
+        parts[c][t] = Ints(_mm512_dpbusd_epi32(__m512i(parts[c][t]), codes, x));
+      }
+    }
+  }
+  UNROLL for (i32 t = 0; t < T; t++) {
+    UNROLL for (i32 c = 1; c < CHAINS; c++) parts[0][t] += parts[c][t];
+    sums[t] = __m512i(parts[0][t]);
   }
 }
 
