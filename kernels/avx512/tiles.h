@@ -30,7 +30,7 @@ inline void fold_plain(__m512 sum, f32 scale, __m512& acc) {
 // takes longer than a line. `count` is a multiple of eight.
 template <i32 T>
 inline void dot(const u8* lines, i32 count, const i8* q, i64 stride, __m512i (&sums)[T]) {
-  constexpr i32 CHAINS = T >= 8 ? 1 : 8 / T > 4 ? 4 : 8 / T;
+  constexpr i32 CHAINS = max(1, min(4, 8 / T));
   Ints parts[CHAINS][T];
   UNROLL for (i32 t = 0; t < T; t++) {
     parts[0][t] = Ints(sums[t]);
