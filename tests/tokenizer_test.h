@@ -1,6 +1,6 @@
 // A tokenizer built from its source and used with memory of exactly the promised size.
 #pragma once
-#include <cstring>
+#include <algorithm>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -40,7 +40,7 @@ struct Section {
   i64 bytes;
 
   explicit Section(const std::vector<u8>& from) : words(new u64[from.size() / 8 + 1]), bytes(static_cast<i64>(from.size())) {
-    std::memcpy(words.get(), from.data(), from.size());
+    std::copy(from.begin(), from.end(), data());
   }
   u8* data() { return reinterpret_cast<u8*>(words.get()); }
   Span<const u8> span() { return {data(), bytes}; }

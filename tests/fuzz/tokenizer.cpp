@@ -1,8 +1,8 @@
 // The first bytes say how the rest is used: a text for a good section (0, 1), or damage to a good section and a text (2, 3), or a
 // section as it is and a text (4 and more).
 #include <stdlib.h>
-#include <string.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -43,7 +43,7 @@ static void use(std::vector<u8> section, const std::string& text, bool special) 
   std::vector<u64> aligned(section.size() / 8 + 1);
   u8* end = reinterpret_cast<u8*>(aligned.data() + aligned.size());
   u8* start = end - align_up<size_t>(section.size(), 8);  // so that the sanitizer sees a read past the end
-  memcpy(start, section.data(), section.size());
+  std::copy(section.begin(), section.end(), start);
   Tokenizer tokenizer;
   if (!tokenizer.open({start, static_cast<i64>(section.size())}, 1000).ok()) return;
   i64 size = static_cast<i64>(text.size());
