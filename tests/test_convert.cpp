@@ -7,6 +7,7 @@
 #include "convert/error.h"
 #include "convert_sources.h"
 #include "data_path.h"
+#include "file/legacy.h"
 #include "model_reader.h"
 
 using namespace sources;
@@ -411,13 +412,47 @@ TEST(tm2_version_1) {
   check_exact(file, model);
   check_shape(file, model.shape);
   check_form(file, "layers.0.q", T2, ROW, TOKEN);
-  check_form(file, "embed", T2, ROW, GROUP32);
+  check_form(file, "embed", T2, ROW, TOKEN);
+  check_form(file, "head", T2, ROW, TOKEN);
   CHECK_EQ(file.texts.at("rope"), "interleaved");
   CHECK_EQ(file.texts.at("gate"), "relu2");
   CHECK(std::fabs(file.tensors.at("rope.inv_freq").values[1] - std::pow(500000.0f, -0.25f)) < 1e-8f);
   Options options;
   options.rope = "half";
   CHECK_EQ(converted(folder, folder / "old.tm2.bin", options).texts.at("rope"), "half");
+}
+
+// The runtime rewrites such files in memory: it must see the same model.
+TEST(tm2_version_1_is_what_the_runtime_reads) {
+  Folder folder;
+  Shape shape{2, 96, 130, 4, 2, 24, 53, 16};
+  Model model(Fill::ternary_row, true, true, shape);
+  for (const char* name : {"embed", "head"})
+    model.matrix(name, 53, 96, Fill::ternary_row);
+  std::string bytes = tm2_version1(model);
+  write_file(folder / "old.tm2.bin", bytes);
+  ModelFile file = converted(folder, folder / "old.tm2.bin");
+
+  edgellm::Span<const uint8_t> source{reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<int64_t>(bytes.size())};
+  int64_t size = 0;
+  CHECK(edgellm::upgrade_legacy(source, false, nullptr, &size).ok());
+  std::vector<uint8_t> image(static_cast<size_t>(size));
+  CHECK(edgellm::upgrade_legacy(source, false, image.data(), &size).ok());
+  write_file(folder / "image.tm2", {image.begin(), image.end()});
+  ModelFile upgraded = model_reader::read_model(folder / "image.tm2");
+
+  CHECK(upgraded.numbers == file.numbers);
+  CHECK(upgraded.reals == file.reals);
+  for (const char* key : {"arch", "gate", "rope"})
+    CHECK_EQ(upgraded.texts.at(key), file.texts.at(key));
+  CHECK_EQ(upgraded.tensors.size(), file.tensors.size());
+  for (const auto& [name, tensor] : file.tensors) {
+    const model_reader::Tensor& other = upgraded.tensors.at(name);
+    check_form(upgraded, name, tensor.format, tensor.scale, tensor.activations);
+    CHECK(other.shape == tensor.shape);
+    CHECK(other.values == tensor.values);
+    CHECK(other.scales == tensor.scales);
+  }
 }
 
 TEST(tmac_version_2) {

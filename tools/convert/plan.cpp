@@ -58,7 +58,9 @@ Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
   if (!is_float(format)) spec.activations = Quantization::group32;
   if (format == Format::I8) spec.scale = Scale::row;
   if (format == Format::T2) spec.scale = settled->ternary()->per == Ternary::Per::tensor ? Scale::tensor : Scale::row;
-  if (choice.token && (format == Format::T2 || format == Format::I8)) spec.activations = Quantization::token;
+  // An int8 embedding or head was made here, not trained with coarse activations.
+  bool trained = format == Format::T2 || (format == Format::I8 && settled->role == Role::matrix);
+  if (choice.token && trained) spec.activations = Quantization::token;
   assert(served(spec.format, spec.scale, spec.activations));
   return {std::move(settled), std::move(spec)};
 }
@@ -70,8 +72,8 @@ std::vector<Target> plan(Model model, const Formats& formats) {
   const Format outer = floats ? *formats.weights : Format::I8;
   auto forced = [&](std::optional<Format> asked) { return asked || !floats ? asked : formats.weights; };
   const Choice matrix{formats.weights, Format::I4, model.bitnet, model.bitnet};
-  const Choice embedding{forced(formats.embed), outer, false, false};
-  const Choice head{forced(formats.head), outer, false, false};
+  const Choice embedding{forced(formats.embed), outer, false, model.bitnet};
+  const Choice head{forced(formats.head), outer, false, model.bitnet};
 
   std::vector<Target> targets;
   targets.reserve(model.tensors.size() + 1);
