@@ -85,7 +85,7 @@ $EDGELLM "$model" -i a -n 5 -t 0 2>&1 >/dev/null | grep -q ' 5 out' || fail "-n 
 
 # Ids there and back.
 checks=$((checks + 1))
-text='Some text, 123 - with UTF-8: äöü 日本語'
+text=$(printf 'Some text, 123 - with UTF-8: \303\244\303\266 \346\227\245\346\234\254')
 ids=$($EDGELLM tokenize "$model" -i "$text")
 [ "$($EDGELLM detokenize "$model" --ids "$ids")" = "$text" ] || fail "tokenize and detokenize differ: $ids"
 
