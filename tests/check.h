@@ -31,13 +31,12 @@ void equal(const A& a, const B& b, const char* text, const char* file, int line)
 
 }  // namespace check
 
-#define TEST(name)                                                         \
-  static void test_##name();                                               \
-  static const check::Registered registered_##name(#name, test_##name);    \
+#define TEST(name)                                                      \
+  static void test_##name();                                            \
+  static const check::Registered registered_##name(#name, test_##name); \
   static void test_##name()
 
-#define CHECK(condition) \
-  ((condition) ? check::passed() : check::failed(__FILE__, __LINE__, #condition))
+#define CHECK(condition) ((condition) ? check::passed() : check::failed(__FILE__, __LINE__, #condition))
 
 #define CHECK_EQ(a, b) check::equal((a), (b), #a " == " #b, __FILE__, __LINE__)
 

@@ -17,9 +17,13 @@ static std::vector<Entry>& entries() {
 
 static long checks, failures, skips;
 
-void add(const char* name, void (*body)()) { entries().push_back({name, body}); }
+void add(const char* name, void (*body)()) {
+  entries().push_back({name, body});
+}
 
-void passed() { checks++; }
+void passed() {
+  checks++;
+}
 
 void failed(const char* file, int line, const std::string& what) {
   failures++;
@@ -37,7 +41,8 @@ void skipped(const std::string& why) {
 int main(int count, char** arguments) {
   for (const check::Entry& entry : check::entries()) {
     bool wanted = count == 1;
-    for (int i = 1; i < count; i++) wanted |= std::strcmp(arguments[i], entry.name) == 0;
+    for (int i = 1; i < count; i++)
+      wanted |= std::strcmp(arguments[i], entry.name) == 0;
     if (!wanted) continue;
     long before = check::failures;
     entry.body();

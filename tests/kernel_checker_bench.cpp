@@ -11,7 +11,7 @@ namespace checker {
 namespace {
 
 constexpr i32 COLS = 2560;
-constexpr i32 MANY = 32;  // vectors
+constexpr i32 MANY = 32;       // vectors
 constexpr f64 SECONDS = 0.25;  // a measurement
 
 // The thread's own time: other programs on the machine count less than in the time of day.

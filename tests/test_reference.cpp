@@ -23,7 +23,8 @@ std::string read_text(const std::filesystem::path& path) {
 
 std::vector<i32> ids_of(const Json& list) {
   std::vector<i32> ids;
-  for (const Json& id : *list.array()) ids.push_back(static_cast<i32>(*id.number()));
+  for (const Json& id : *list.array())
+    ids.push_back(static_cast<i32>(*id.number()));
   return ids;
 }
 
@@ -64,7 +65,8 @@ struct OpenModel {
     for (size_t i = 0; i + 1 < ids.size(); i++) {
       const f32* logits = logits_row(engine, static_cast<i32>(i));
       f64 sum = 0;
-      for (i32 v = 0; v < engine.model.vocab; v++) sum += std::exp(static_cast<f64>(logits[v]));
+      for (i32 v = 0; v < engine.model.vocab; v++)
+        sum += std::exp(static_cast<f64>(logits[v]));
       total += std::log(sum) - static_cast<f64>(logits[ids[i + 1]]);
     }
     return total / static_cast<f64>(ids.size() - 1);
@@ -111,9 +113,13 @@ bool append(void* context, Text text) {
 
 }  // namespace
 
-TEST(bitllama_with_an_i8_cache) { check_bitllama(KvFormat::I8); }
+TEST(bitllama_with_an_i8_cache) {
+  check_bitllama(KvFormat::I8);
+}
 
-TEST(bitllama_with_an_f16_cache) { check_bitllama(KvFormat::F16); }
+TEST(bitllama_with_an_f16_cache) {
+  check_bitllama(KvFormat::F16);
+}
 
 TEST(stories260k_tells_its_story) {
   if (!std::filesystem::exists(data_path("checkpoints/stories260K"))) SKIP("no checkpoint stories260K");
@@ -132,7 +138,9 @@ TEST(stories260k_tells_its_story) {
   Generated made;
   CHECK(generate(model.engine, model.engine.sessions[0], {&bos, 1}, generation, append, &story, &made).ok());
   std::string wanted = read_text(data_path("checkpoints/stories260K/expected-greedy-200.txt"));
-  while (!wanted.empty() && wanted.back() == '\n') wanted.pop_back();
-  while (!story.empty() && story.back() == '\n') story.pop_back();
+  while (!wanted.empty() && wanted.back() == '\n')
+    wanted.pop_back();
+  while (!story.empty() && story.back() == '\n')
+    story.pop_back();
   CHECK_EQ(story, wanted);
 }

@@ -51,20 +51,20 @@ TEST(utf8_of_what_is_none) {
 TEST(normalisation) {
   CHECK_EQ(nfc("plain"), std::string("plain"));
   CHECK_EQ(nfc(utf8({'e', 0x301})), utf8({0xe9}));
-  CHECK_EQ(nfc(utf8({0x212b})), utf8({0xc5}));                                // a singleton
-  CHECK_EQ(nfc(utf8({0x1e9b, 0x323})), utf8({0x1e9b, 0x323}));                // examples of annex 15
+  CHECK_EQ(nfc(utf8({0x212b})), utf8({0xc5}));                  // a singleton
+  CHECK_EQ(nfc(utf8({0x1e9b, 0x323})), utf8({0x1e9b, 0x323}));  // examples of annex 15
   CHECK_EQ(nfc(utf8({'s', 0x323, 0x307})), utf8({0x1e69}));
-  CHECK_EQ(nfc(utf8({'s', 0x307, 0x323})), utf8({0x1e69}));                   // sorted first
+  CHECK_EQ(nfc(utf8({'s', 0x307, 0x323})), utf8({0x1e69}));  // sorted first
   CHECK_EQ(nfc(utf8({'a', 0x315, 0x301})), utf8({0xe1, 0x315}));
   CHECK_EQ(nfc(utf8({'a', 0x301, 'x', 0x301})), utf8({0xe1, 'x', 0x301}));
-  CHECK_EQ(nfc(utf8({0x1100, 0x1161, 0x11a8})), utf8({0xac01}));              // Hangul
+  CHECK_EQ(nfc(utf8({0x1100, 0x1161, 0x11a8})), utf8({0xac01}));  // Hangul
   CHECK_EQ(nfc(utf8({0xac00, 0x11a8})), utf8({0xac01}));
   CHECK_EQ(nfc(utf8({0xac01, 0x11a8})), utf8({0xac01, 0x11a8}));
-  CHECK_EQ(nfc(utf8({0x1d160})), utf8({0x1d158, 0x1d165, 0x1d16e}));          // excluded, and three times as long
+  CHECK_EQ(nfc(utf8({0x1d160})), utf8({0x1d158, 0x1d165, 0x1d16e}));  // excluded, and three times as long
   CHECK_EQ(nfc(utf8({0x344})), utf8({0x308, 0x301}));
-  CHECK_EQ(nfc(utf8({0x9c7, 0x9be})), utf8({0x9cb}));                         // two starters
-  CHECK_EQ(nfc(utf8({0x9c7, 0x334, 0x9be})), utf8({0x9c7, 0x334, 0x9be}));    // kept apart
-  CHECK_EQ(nfc("e\xff" + utf8({0x301})), "e\xff" + utf8({0x301}));            // by a stray byte too
+  CHECK_EQ(nfc(utf8({0x9c7, 0x9be})), utf8({0x9cb}));                       // two starters
+  CHECK_EQ(nfc(utf8({0x9c7, 0x334, 0x9be})), utf8({0x9c7, 0x334, 0x9be}));  // kept apart
+  CHECK_EQ(nfc("e\xff" + utf8({0x301})), "e\xff" + utf8({0x301}));          // by a stray byte too
   CHECK_EQ(nfc("e" + utf8({0x301}) + "\xc3"), utf8({0xe9}) + "\xc3");
 }
 

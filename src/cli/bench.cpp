@@ -55,7 +55,7 @@ struct Measured {
   Place places[MAX_PLACES];
   i32 place_count;
   f64 faults_per_token;
-  i64 resident_bytes;      // at most, less the buffer that the read bandwidth was measured with
+  i64 resident_bytes;  // at most, less the buffer that the read bandwidth was measured with
   u64 hash;
 };
 

@@ -20,7 +20,7 @@ enum class SealMode : u8 { yes, no, require };
 struct Options {
   u32 command = RUN;
   const char* model = nullptr;
-  MapOptions map;                       // of the model file
+  MapOptions map;  // of the model file
   EngineOptions engine;
   GenerateOptions generate;
   const char* prompt = nullptr;       // -i

@@ -9,28 +9,28 @@
 namespace edgellm {
 
 struct EngineOptions {
-  Span<const u8> file;         // a model file, 64-byte aligned, that stays where it is
-  const char* isa = nullptr;   // null: the best the CPU has
-  i32 threads = 0;             // 0: one for each performance core
-  i32 context = 0;             // 0: min(model's, 2048)
-  i32 window = 0;              // 0: none
+  Span<const u8> file;        // a model file, 64-byte aligned, that stays where it is
+  const char* isa = nullptr;  // null: the best the CPU has
+  i32 threads = 0;            // 0: one for each performance core
+  i32 context = 0;            // 0: min(model's, 2048)
+  i32 window = 0;             // 0: none
   KvFormat kv = KvFormat::I8;
   bool f32_activations = false;
-  bool half_rope = false;      // of version 1 files
-  bool check = false;          // read the whole file and compare its checksum
-  bool lock = false;           // pin the memory in RAM
-  Span<const u8> tokenizer;    // a tokenizer section for files that have none; empty: the file's own
+  bool half_rope = false;    // of version 1 files
+  bool check = false;        // read the whole file and compare its checksum
+  bool lock = false;         // pin the memory in RAM
+  Span<const u8> tokenizer;  // a tokenizer section for files that have none; empty: the file's own
   i32 sessions = 1;
-  i32 columns = 64;            // tokens of one forward pass
-  i32 logits = 1;              // logits rows of one pass; at least `sessions`
-  i64 text_bytes = 0;          // the longest text that will be tokenized
+  i32 columns = 64;    // tokens of one forward pass
+  i32 logits = 1;      // logits rows of one pass; at least `sessions`
+  i64 text_bytes = 0;  // the longest text that will be tokenized
 };
 
 struct Session {
-  u8* state = nullptr;     // Model::state_bytes, flat, no pointers
-  i32* recent = nullptr;   // (2 * REPEAT_SPAN) the last ids of the timeline: REPEAT_SPAN or more, if there were so many
+  u8* state = nullptr;    // Model::state_bytes, flat, no pointers
+  i32* recent = nullptr;  // (2 * REPEAT_SPAN) the last ids of the timeline: REPEAT_SPAN or more, if there were so many
   i32 recent_count = 0;
-  i32 position = 0;        // of the next token
+  i32 position = 0;  // of the next token
 
   void remember(i32 id);
 };
@@ -50,7 +50,7 @@ struct Engine {
   Model model;
   Tokenizer tokenizer;
   bool has_tokenizer = false;
-  i32 bos = -1;         // id put before a prompt, -1: none
+  i32 bos = -1;  // id put before a prompt, -1: none
   Span<const u32> stop_ids;
   Span<u8> image;       // a version 1 file, repacked
   Span<u8> block;       // the arena

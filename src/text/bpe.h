@@ -6,7 +6,7 @@
 namespace edgellm {
 
 struct Symbol {
-  u32 id;  // any value is allowed, NO_TOKEN never merges
+  u32 id;    // any value is allowed, NO_TOKEN never merges
   u32 next;  // position of the next symbol that is left, the number of symbols at the end
   u32 prev;  // position of the one before
   u32 slot;  // where in the table the pair of this symbol and the next one stands
@@ -15,7 +15,7 @@ struct Symbol {
 // Caller's memory for words of up to `capacity` symbols. No order is assumed of its contents.
 struct MergeSpace {
   Symbol* symbols;  // (capacity)
-  u64* heap;  // (2 capacity) candidates: rank << 32 | position
+  u64* heap;        // (2 capacity) candidates: rank << 32 | position
 };
 constexpr i64 MERGE_BYTES = sizeof(Symbol) + 2 * sizeof(u64);  // a symbol
 
