@@ -389,6 +389,83 @@ void golden_values_f16(Run& run) {
   run_values(run, run.k.store_f16, 2, run.k.values_f16);
 }
 
+// --- Recurrences -----------------------------------------------------------------------------------------------------------
+
+void golden_mix(Run& run) {
+  f32 *x = run.floats(N), *other = run.floats(N), *share = run.floats(N), *y = run.zeros(N);
+  run.k.mix(x, other, share, N, y);
+  run.add(y, N);
+}
+
+void golden_multiply(Run& run) {
+  run_gate(run, run.k.multiply);
+}
+
+void golden_add_scaled(Run& run) {
+  f32 *x = run.floats(N), *y = run.floats(N);
+  run.k.add_scaled(x, y, 0.7f, N);
+  run.add(x, N);
+}
+
+void golden_sigmoid(Run& run) {
+  for (Fill fill : FILLS) {
+    f32 *x = run.floats(N, fill), *bias = run.floats(N), *y = run.zeros(N);
+    run.k.sigmoid(x, nullptr, N, y);
+    run.add(y, N);
+    run.k.sigmoid(x, bias, N, y);
+    run.add(y, N);
+  }
+}
+
+void run_elementwise(Run& run, void (*slot)(const f32*, i32, f32*)) {
+  for (Fill fill : FILLS) {
+    f32 *x = run.floats(N, fill), *y = run.zeros(N);
+    slot(x, N, y);
+    run.add(y, N);
+  }
+}
+
+void golden_tanh(Run& run) {
+  run_elementwise(run, run.k.tanh);
+}
+
+void golden_relu2(Run& run) {
+  run_elementwise(run, run.k.relu2);
+}
+
+void golden_wkv4(Run& run) {
+  const f32 *bonus = run.floats(N), *rate = run.floats(N);
+  f32 *state = run.floats(3 * N), *y = run.zeros(N);
+  for (i32 step = 0; step < 3; step++) {
+    const f32 *k = run.floats(N), *v = run.floats(N);
+    run.k.wkv4(k, v, bonus, rate, N, state, y);
+    run.add(y, N);
+  }
+  run.add(state, 3 * N);
+}
+
+void golden_wkv7(Run& run) {
+  for (i32 n = 5; n <= 64; n += 59) {
+    f32 *state = run.floats(n * n), *y = run.zeros(n);
+    Wkv7 h = {.n = n,
+              .r = {},
+              .w = {},
+              .k = {},
+              .v = {},
+              .a = {},
+              .k_k = run.floats(n),
+              .k_a = run.floats(n),
+              .r_k = run.floats(n)};
+    for (i32 step = 0; step < 3; step++) {
+      h.r = run.floats(n), h.w = run.floats(n), h.k = run.floats(n), h.v = run.floats(n), h.a = run.floats(n);
+      f32 bonus = run.k.wkv7(h, state, y);
+      run.add(y, n);
+      run.add(&bonus, 1);
+    }
+    run.add(state, n * n);
+  }
+}
+
 // --- The list --------------------------------------------------------------------------------------------------------------
 
 struct Golden {

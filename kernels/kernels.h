@@ -73,6 +73,15 @@ struct Queries {
   const i32* sums;      // (heads) sum of q
 };
 
+// One head of RWKV-7 and one token; all vectors are (n), n <= MAX_WKV7.
+constexpr i32 MAX_WKV7 = 256;
+constexpr f32 WKV7_DECAY = -0x1.368b30p-1f;  // -e^(-1/2)
+struct Wkv7 {
+  i32 n;
+  const f32 *r, *w, *k, *v, *a;  // receptance, decay's exponent in (0, 1), key, value, learning rate in (0, 1)
+  const f32 *k_k, *k_a, *r_k;    // weights: of the removal key, of the rate in the key, of the bonus
+};
+
 // quantize_token:    m = max over i of |x_i| by `|x_i| > m ? |x_i| : m`, starting at floor = 1e-5 (a NaN never wins);
 //                    inverse = 127 / m; t = x_i * inverse; q_i = t is NaN ? 0 : clamp(round half even(t), -127, 127),
 //                    clamped before the conversion to integer; *scale = m / 127; *sum = sum of q. (m may be infinity: then
@@ -109,6 +118,16 @@ struct Queries {
 //                    x = e * (1 / lane_sum(acc + e)).
 // values:            for slots in order: i8: out = fma(p * v_scale[slot], f32(v), out); f16: out = fma(p, v, out); in place,
 //                    so that segments of a ring add up; dims up to `padded` are written.
+// mix:               fma(other - x, share, x). add_scaled: x = fma(y, scale, x). sigmoid: of x + bias. relu2: g as in
+//                    relu2_gate, g * g.
+// wkv4:              a, b, m = the rows of state (3, n); u = k + bonus; t = max(u, m) by `u > m ? u : m`; p = exp(m - t);
+//                    e = exp(u - t); y = fma(e, v, p * a) / fma(p, b, e); then l = m + rate; t = `k > l ? k : l`;
+//                    p = exp(l - t); e = exp(k - t); a = fma(e, v, p * a); b = fma(p, b, e); m = t.
+// wkv7:              removal = k * k_k, times 1 / max(sqrt(lane_sum(fma(removal, removal, acc))), 1e-12); decay =
+//                    exp(WKV7_DECAY * w); key = k * fma(a - 1, k_a, 1). State S is (n keys j, n values i): c_i = fma(S_ji,
+//                    removal_j, c_i) over j in order, from +0; S_ji = fma(v_i, key_j, fma(c_i, -(removal_j * a_j), S_ji *
+//                    decay_j)); y_i = fma(S_ji, r_j, y_i) over j in order, from +0. Returns the bonus, lane_sum(fma(r * key,
+//                    r_k, acc)).
 // exp, and 1 / (1 + exp(-x)): base/math.h, the same polynomial in every lane.
 struct Kernels {
 #define KERNEL(result, name, arguments) result(*name) arguments;

@@ -251,6 +251,7 @@ static int run(int count, char** arguments) {
   check_matmuls(c);
   check_vectors(c);
   check_attention(c);
+  check_recurrent(c);
   return c.finish();
 }
 

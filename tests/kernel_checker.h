@@ -150,6 +150,7 @@ class Checker {
 void check_matmuls(Checker& c);
 void check_vectors(Checker& c);
 void check_attention(Checker& c);
+void check_recurrent(Checker& c);
 
 void bench(const std::vector<Set>& sets, const Options& options);
 

@@ -17,6 +17,8 @@ void ref_gate(Kernels& k);
 void ref_attention(Kernels& k);
 void ref_softmax(Kernels& k);
 void ref_reduce(Kernels& k);
+void ref_elementwise(Kernels& k);
+void ref_wkv(Kernels& k);
 
 void install_ref(Kernels& k) {
   ref_f32(k);
@@ -33,6 +35,8 @@ void install_ref(Kernels& k) {
   ref_attention(k);
   ref_softmax(k);
   ref_reduce(k);
+  ref_elementwise(k);
+  ref_wkv(k);
 }
 
 }  // namespace edgellm

@@ -12,6 +12,15 @@ static const Arch* const ARCHS[] = {
 #undef ARCH
 };
 
+i64 bytes_per_token(const ModelFile& file) {
+  i64 bytes = 0;
+  bool own_head = file.find("head") != nullptr;
+  for (const TensorEntry& entry : file.tensors()) {
+    if (!(own_head && Text("embed") == Text(entry.name))) bytes += tensor_bytes(entry);
+  }
+  return bytes;
+}
+
 Status find_arch(const ModelFile& file, const Arch** arch) {
   Text name;
   EDGELLM_TRY(file.text_or("arch", "", &name));

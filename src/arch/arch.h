@@ -44,6 +44,7 @@ struct Model {
   i32 vocab = 0;
   i32 layers = 0;
   i32 context = 0;        // positions the model was trained for
+  bool unbounded = false; // a session may go on past Limits::context: its state does not grow
   i64 state_bytes = 0;    // of one session, a multiple of 64
   i64 weight_bytes = 0;   // read for one token
   f32* logits = nullptr;  // (Limits::logits, logits_stride)
@@ -59,6 +60,10 @@ struct Arch {
   // At most Limits::columns ids and Limits::logits rows. A non-finite value is an error that names the layer.
   Status (*forward)(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items);
 };
+
+// What one token reads of the file's tensors: everything but the embedding table, of which it reads a row, unless the table is
+// the head too.
+i64 bytes_per_token(const ModelFile& file);
 
 // The family a file names; an error lists the known ones.
 Status find_arch(const ModelFile& file, const Arch** arch);

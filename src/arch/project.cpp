@@ -40,8 +40,6 @@ Activations Input::view(i32 first, i32 count) const {
 }
 
 void project(const Kernels& kernels, Threads& threads, const Input& input, i32 count, Span<const Projection> projections) {
-  Activations a = input.view(0, count);
-  bool dequantize = input.f32_activations;
   i32 panels = 0;
   for (const Projection& p : projections)
     panels += div_up(p.w->rows, PANEL);
@@ -53,8 +51,10 @@ void project(const Kernels& kernels, Threads& threads, const Input& input, i32 c
       i32 mine = div_up(p.w->rows, PANEL);
       i32 from = max(first, 0), to = min(last, mine);
       if (from < to) {
+        const Input& own = p.input ? *p.input : input;
+        Activations a = own.view(0, count);
         i32 row0 = from * PANEL, row1 = min(p.w->rows, to * PANEL);
-        if (dequantize && p.w->activations != Quantization::none) {
+        if (own.f32_activations && p.w->activations != Quantization::none) {
           kernels.matmul_dequantized(*p.w, a, p.y, p.stride, row0, row1);
         } else {
           matmul(kernels, *p.w, a, p.y, p.stride, row0, row1);

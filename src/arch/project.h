@@ -31,6 +31,7 @@ struct Projection {
   const Matrix* w;
   f32* y;  // (count, stride), rows padded to a panel
   i64 stride;
+  const Input* input = nullptr;  // null: the one that all share
 };
 
 // y = W x for each projection and each of the first `count` columns, rows spread over the threads.

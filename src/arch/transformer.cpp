@@ -207,16 +207,6 @@ void take_buffers(Arena& arena, const Limits& limits, Transformer* t) {
   }
 }
 
-// What one token reads: everything but the embedding table, of which it reads a row, unless the table is the head too.
-i64 bytes_per_token(const ModelFile& file) {
-  i64 bytes = 0;
-  bool own_head = file.find("head") != nullptr;
-  for (const TensorEntry& entry : file.tensors()) {
-    if (!(own_head && Text("embed") == Text(entry.name))) bytes += tensor_bytes(entry);
-  }
-  return bytes;
-}
-
 Status load(const ModelFile& file, const Limits& limits, Arena& arena, Model* model) {
   Transformer t = {};
   EDGELLM_TRY(read_shape(file, &t.shape));

@@ -163,7 +163,7 @@ static Status check_steps(const Engine& engine, Span<const Step> steps) {
   for (const Step& step : steps) {
     assert(step.ids.count > 0);
     i64 end = step.session->position + step.ids.count;
-    if (limits.window == 0 && end > limits.context) {
+    if (limits.window == 0 && !engine.model.unbounded && end > limits.context) {
       return failed("the context is full: ", end, " positions are needed, --ctx gives ", limits.context,
                     "; take a larger --ctx, or --window W to go on with the last W");
     }
