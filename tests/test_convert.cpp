@@ -20,7 +20,7 @@ using model_reader::ModelFile;
 namespace {
 
 enum { F32, F16, I8, I4, T2, T2_GROUP };
-enum { NONE, TENSOR, ROW };       // scales
+enum { NONE, TENSOR, ROW };            // scales
 enum { UNQUANTIZED, TOKEN, GROUP32 };  // activations
 
 ModelFile converted(const Folder& folder, const std::string& source, Options options = {}) {

@@ -80,9 +80,8 @@ void convert(const Options& options, std::ostream& report, bool progress) {
   {
     Progress bar(total, progress);
     for (const Target& target : targets) {
-      Loss loss = encode(*target.tensor, target.spec, out);
+      Loss loss = encode(*target.tensor, target.spec, out, [&](u64 bytes) { bar.advance(bytes, target.spec.name); });
       table.add(*target.tensor, target.spec, loss);
-      bar.advance(data_bytes(target.spec), target.spec.name);
     }
   }
   table.print(report, options.destination, out.finish(), tokenizer.size());

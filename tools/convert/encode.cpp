@@ -4,9 +4,13 @@
 #include <cmath>
 
 #include "base/math.h"
+#include "parallel.h"
 
 namespace edgellm::convert {
 namespace {
+
+constexpr i64 BATCH_WEIGHTS = 1 << 22;  // panels of so many weights are in memory at a time
+constexpr i64 HEAVY_WEIGHTS = 1 << 18;  // fewer are done before a thread has started
 
 // The panel at hand. Codes, halves and group scales are used as the format needs them.
 struct Panel {
@@ -15,6 +19,7 @@ struct Panel {
   std::vector<u16> halves;  // (rows, cols), or group scales (rows, groups)
   std::vector<f32> scales;  // (rows), or (rows, groups)
   std::vector<u8> packed;
+  Loss loss;
 };
 
 void read(const Tensor& tensor, i64 row, i64 rows, Panel* panel) {
@@ -77,7 +82,8 @@ void encode_group_row(const Tensor& tensor, const f32* values, const i8* codes, 
 }
 
 // Packs rows [row, row + rows); scales of the format's own go to `row_scales`.
-void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel* panel, f32* row_scales, Loss* loss) {
+void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel* panel, f32* row_scales) {
+  Loss* loss = &panel->loss;
   const i64 cols = tensor.cols;
   const i64 groups = div_up<i64>(cols, format == Format::I4 ? GROUP : WEIGHT_GROUP);
   panel->codes.resize(static_cast<size_t>(rows * cols));
@@ -181,23 +187,38 @@ u16 best_i4(const f32* values, i64 n, i8* codes) {
   return best_scale;
 }
 
-Loss encode(const Tensor& tensor, const TensorSpec& spec, FileWriter& out) {
+Loss encode(const Tensor& tensor, const TensorSpec& spec, FileWriter& out, const std::function<void(u64)>& advance) {
   Loss loss;
-  Panel panel;
   if (spec.shape.size() == 1) {
-    read(tensor, 0, 1, &panel);
-    out.data(panel.values.data(), panel.values.size() * 4);
+    Panel vector;
+    read(tensor, 0, 1, &vector);
+    out.data(vector.values.data(), vector.values.size() * 4);
+    advance(vector.values.size() * 4);
     return loss;
   }
-  const i64 panel_bytes = matrix_bytes(spec.format, PANEL, tensor.cols);
-  panel.packed.resize(static_cast<size_t>(panel_bytes));
+  const i64 panel_bytes = matrix_bytes(spec.format, PANEL, tensor.cols), count = div_up<i64>(tensor.rows, PANEL);
+  const i64 batch = min<i64>(count, 1 + BATCH_WEIGHTS / (PANEL * tensor.cols));
+  const bool heavy = batch * PANEL * tensor.cols >= HEAVY_WEIGHTS;
+  std::vector<Panel> panels(static_cast<size_t>(batch));
   std::vector<f32> scales(static_cast<size_t>(scale_values(spec)));
   if (spec.scale == Scale::tensor) scales[0] = tensor.ternary()->scale;
-  for (i64 row = 0; row < tensor.rows; row += PANEL) {
-    i64 rows = min<i64>(PANEL, tensor.rows - row);
-    encode_panel(tensor, spec.format, row, rows, &panel,
-                 spec.scale == Scale::row ? &scales[static_cast<size_t>(row)] : nullptr, &loss);
-    out.data(panel.packed.data(), static_cast<u64>(panel_bytes));
+  for (i64 first = 0; first < count; first += batch) {
+    const i64 n = min(batch, count - first);
+    parallel(n, heavy, [&](i64 i) {
+      const i64 row = (first + i) * PANEL;
+      Panel& panel = panels[static_cast<size_t>(i)];
+      panel.packed.resize(static_cast<size_t>(panel_bytes));
+      panel.loss = {};
+      encode_panel(tensor, spec.format, row, min<i64>(PANEL, tensor.rows - row), &panel,
+                   spec.scale == Scale::row ? &scales[static_cast<size_t>(row)] : nullptr);
+    });
+    for (i64 i = 0; i < n; i++) {
+      const Panel& panel = panels[static_cast<size_t>(i)];
+      out.data(panel.packed.data(), static_cast<u64>(panel_bytes));
+      loss.error += panel.loss.error;
+      loss.signal += panel.loss.signal;
+    }
+    advance(static_cast<u64>(n * panel_bytes));
   }
   if (!scales.empty()) out.scales(scales.data(), scales.size());
   return loss;

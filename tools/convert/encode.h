@@ -17,8 +17,9 @@ struct Loss {
   }
 };
 
-// Writes the data and scales of `tensor` as `spec` says. Throws when a value is not finite or does not fit the format.
-Loss encode(const Tensor& tensor, const TensorSpec& spec, FileWriter& out);
+// Writes the data and scales of `tensor` as `spec` says; `advance` hears of the bytes of data now and then. Throws when a value
+// is not finite or does not fit the format.
+Loss encode(const Tensor& tensor, const TensorSpec& spec, FileWriter& out, const std::function<void(u64)>& advance);
 
 // The f16 scale and the codes in [-8, 7] that bring `n` values (at most GROUP) nearest to the least squared error.
 u16 best_i4(const f32* values, i64 n, i8* codes);

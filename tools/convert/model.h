@@ -18,6 +18,7 @@ namespace edgellm::convert {
 enum class Role {
   vector,     // stays f32: norms, biases, frequencies
   matrix,     // --weights
+  narrow,     // matrix of low rank, small but sensitive: i8, or what --weights says of floats
   embedding,  // --embed
   head,       // --head
 };
@@ -54,16 +55,16 @@ using MetadataValue = std::variant<u32, f32, std::string, std::vector<u32>, std:
 using Metadata = std::vector<std::pair<std::string, MetadataValue>>;
 
 struct Model {
-  std::string kind;         // of source, for people: "llama2.c checkpoint"
-  Metadata metadata;        // of the family: all but name, source, and what follows
-  i64 vocab = 0;            // ids
-  std::optional<u32> bos;   // id put before a prompt
-  std::vector<u32> stop;    // ids that end generation
-  std::string tokenizer;    // the source's own: a path that build_tokenizer_section takes; empty: none found
+  std::string kind;                // of source, for people: "llama2.c checkpoint"
+  Metadata metadata;               // of the family: all but name, source, and what follows
+  i64 vocab = 0;                   // ids
+  std::optional<u32> bos;          // id put before a prompt
+  std::vector<u32> stop;           // ids that end generation
+  std::string tokenizer;           // the source's own: a path that build_tokenizer_section takes; empty: none found
   bool byte_tokenizer = false;     // token i is the byte i
   Tensors tensors;                 // in the order in which a forward pass reads them
-  bool bitnet = false;  // trained with ternary matrices and int8 activations, one scale a token: float matrices
-      // that are not ternary are master weights
+  bool bitnet = false;             // trained with ternary matrices and int8 activations, one scale a token: float matrices
+                                   // that are not ternary are master weights
   std::vector<std::string> notes;  // what the user should know
 };
 

@@ -72,6 +72,7 @@ std::vector<Target> plan(Model model, const Formats& formats) {
   const Format outer = floats ? *formats.weights : Format::I8;
   auto forced = [&](std::optional<Format> asked) { return asked || !floats ? asked : formats.weights; };
   const Choice matrix{formats.weights, Format::I4, model.bitnet, model.bitnet};
+  const Choice narrow{forced(std::nullopt), outer, false, false};
   const Choice embedding{forced(formats.embed), outer, false, model.bitnet};
   const Choice head{forced(formats.head), outer, false, model.bitnet};
 
@@ -89,6 +90,9 @@ std::vector<Target> plan(Model model, const Formats& formats) {
       }
       case Role::matrix:
         targets.push_back(target(std::move(tensor), matrix));
+        break;
+      case Role::narrow:
+        targets.push_back(target(std::move(tensor), narrow));
         break;
       case Role::embedding:
         targets.push_back(target(std::move(tensor), embedding));

@@ -19,6 +19,8 @@ const char* role_name(Role role) {
       return "vectors";
     case Role::matrix:
       return "matrices";
+    case Role::narrow:
+      return "low rank";
     case Role::embedding:
       return "embedding";
     case Role::head:

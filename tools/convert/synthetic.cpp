@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "base/checksum.h"
+#include "rwkv.h"
 #include "source.h"
+#include "synthetic.h"
 #include "transformer.h"
 
 namespace edgellm::convert {
@@ -71,7 +73,9 @@ class RandomTernary : public Tensor {
 class RandomFloat : public Tensor {
  public:
   RandomFloat(std::string tensor_name, const Expected& e, f32 mean, f32 deviation)
-      : Tensor(std::move(tensor_name), *e.role, e.rows, e.cols),
+      : RandomFloat(std::move(tensor_name), *e.role, e.rows, e.cols, mean, deviation) {}
+  RandomFloat(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, f32 mean, f32 deviation)
+      : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols),
         seed_(seed_of(name)),
         mean_(mean),
         factor_(deviation / std::sqrt(4.0f * (256 * 256 - 1) / 12)) {}
@@ -108,6 +112,8 @@ const Shape& find_shape(const std::string& name) {
     if (name == shape.name) return shape;
     known += text(known.empty() ? "" : ", ", shape.name);
   }
+  for (const NamedRwkv& rwkv : SYNTHETIC_RWKV)
+    known += text(", ", rwkv.name);
   wrong_usage(PREFIX, name, ": expected one of ", known);
 }
 
@@ -117,8 +123,16 @@ bool is_synthetic(const std::string& source) {
   return source.starts_with(PREFIX);
 }
 
+std::unique_ptr<Tensor> random_tensor(const std::string& name, Role role, i64 rows, i64 cols, f32 mean, f32 deviation) {
+  return std::make_unique<RandomFloat>(name, role, rows, cols, mean, deviation);
+}
+
 Model open_synthetic(const std::string& source) {
-  const Shape& shape = find_shape(source.substr(std::string(PREFIX).size()));
+  const std::string wanted = source.substr(std::string(PREFIX).size());
+  for (const NamedRwkv& rwkv : SYNTHETIC_RWKV) {
+    if (wanted == rwkv.name) return random_model(rwkv_family(rwkv.shape));
+  }
+  const Shape& shape = find_shape(wanted);
   Transformer t;
   t.layers = shape.layers, t.dim = shape.dim, t.ffn_dim = shape.ffn_dim;
   t.heads = shape.heads, t.kv_heads = shape.kv_heads, t.head_dim = shape.head_dim;

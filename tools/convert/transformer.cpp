@@ -161,7 +161,6 @@ void complete(const Transformer& t, const std::string& source, Model* model) {
   for (u32 id : t.stop) {
     if (id < t.vocab) model->stop.push_back(id);
   }
-  if (!t.chat.empty()) add("chat", t.chat);
 
   std::set<std::string> names;
   for (const std::unique_ptr<Tensor>& tensor : model->tensors) {

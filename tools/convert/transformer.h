@@ -28,7 +28,6 @@ struct Transformer {
   Rope rope;
   std::optional<u32> bos;
   std::vector<u32> stop;
-  std::string chat;  // name of the chat template; empty: none
 };
 
 // Throws when a size is not between 1 and what the format can hold, naming the source.

@@ -1,0 +1,66 @@
+#!/bin/bash
+# The converter from outside: exit codes, messages, and that nothing is left behind. EDGELLM and EDGELLM_CONVERT are the
+# commands that start the two programs, an emulator included.
+set -u
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+failures=0 checks=0
+
+fail() { failures=$((failures + 1)); echo "FAIL $*"; sed 's/^/  | /' "$folder/err"; }
+
+# expect CODE PATTERN ARGUMENTS...: the exit code, and a pattern that stderr must hold.
+expect() {
+  code=$1 pattern=$2
+  shift 2
+  checks=$((checks + 1))
+  $EDGELLM_CONVERT "$@" >"$folder/out" 2>"$folder/err" </dev/null
+  got=$?
+  if [ $got -ne "$code" ]; then
+    fail "exit code $got, expected $code: $*"
+  elif [ -n "$pattern" ] && ! grep -q -e "$pattern" "$folder/err"; then
+    fail "stderr lacks \"$pattern\": $*"
+  fi
+}
+
+model=$folder/tiny.tm2
+expect 2 'expected SRC and DST'
+expect 2 'expected SRC and DST' one
+expect 2 'expected SRC and DST' one two three
+expect 2 'unknown option --frob' synthetic:tiny "$model" --frob
+expect 2 '--weights q4: expected t2, i8, i4, f16 or f32' synthetic:tiny "$model" --weights q4
+expect 2 '--weights needs a value' synthetic:tiny "$model" --weights
+expect 2 '--rope both: expected half or interleaved' synthetic:tiny "$model" --rope both
+expect 2 'expected one of tiny, bitnet-2b4t, smollm-135m' synthetic:huge "$model"
+expect 2 'is a folder' synthetic:tiny "$folder"
+expect 1 'No such file' "$folder/absent" "$model"
+expect 1 'cannot create' synthetic:tiny "$folder/absent/tiny.tm2"
+expect 1 'No such file' synthetic:tiny "$model" --tokenizer "$folder/absent.json"
+echo 'not a model' >"$folder/noise"
+expect 3 'not a source of a known kind' "$folder/noise" "$model"
+expect 3 'not a source of a known kind' "$folder" "$model"
+[ "$(ls "$folder")" = "$(printf 'err\nnoise\nout')" ] || fail "files were left: $(ls "$folder" | tr '\n' ' ')"
+
+expect 0 '' --help
+grep -q -e '--tokenizer' "$folder/out" || fail "--help lacks --tokenizer"
+expect 0 '' --version
+grep -q '^edgellm-convert [0-9]' "$folder/out" || fail "--version prints $(cat "$folder/out")"
+
+# Every format makes a file that the engine runs.
+for weights in t2 i8 i4 f16 f32; do
+  expect 0 'matrices' synthetic:tiny "$model" --weights $weights --name "tiny $weights"
+  [ -s "$folder/out" ] && fail "something went to stdout"
+  checks=$((checks + 1))
+  $EDGELLM info "$model" >"$folder/out" 2>"$folder/err" || fail "info of tiny $weights"
+  grep -q "tiny $weights" "$folder/out" || fail "info lacks the name tiny $weights"
+  $EDGELLM "$model" --check -i a -n 3 -t 0 >"$folder/out" 2>"$folder/err" || fail "run of tiny $weights"
+done
+
+# A file-size limit stands for a full disk.
+rm "$model"
+(ulimit -f 8; trap '' XFSZ; $EDGELLM_CONVERT synthetic:tiny "$model" >"$folder/out" 2>"$folder/err")
+[ $? -eq 1 ] || fail "a full disk is not exit code 1"
+grep -q 'cannot write' "$folder/err" || fail "a full disk is not named"
+ls "$folder" | grep -q tm2 && fail "a full disk leaves a file"
+
+echo "$checks checks, $failures failed"
+[ $failures -eq 0 ]
