@@ -16,6 +16,8 @@ void avx2_rope(Kernels& k);
 void avx2_attention(Kernels& k);
 void avx2_gate(Kernels& k);
 void avx2_softmax(Kernels& k);
+void avx2_elementwise(Kernels& k);
+void avx2_wkv(Kernels& k);
 void avx2_reduce(Kernels& k);
 
 void install_avx2(Kernels& k) {
@@ -32,6 +34,8 @@ void install_avx2(Kernels& k) {
   avx2_attention(k);
   avx2_gate(k);
   avx2_softmax(k);
+  avx2_elementwise(k);
+  avx2_wkv(k);
   avx2_reduce(k);
 }
 

@@ -20,7 +20,7 @@ inline void dequantize_line(__m512i line, i32 offset, __m512 scale, __m512* out)
 // In all below whole lines are converted: up to 15 columns past `count` are written, within the buffer.
 struct Converted {
   using Elements = Singles;
-  static constexpr i32 PANELS = 4;
+  static constexpr i32 PANELS = 2;
 };
 
 inline const u8* converted(const __m512* buffer) {

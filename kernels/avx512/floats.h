@@ -39,8 +39,8 @@ inline void multiply_columns(const u8* const (&panels)[P], i32 count, const f32*
 // Matrices of F::Elements. F::columns(w, panel, first, count, buffer) gives `count` columns of a panel from `first` on, in
 // place or converted to `buffer`; `first` is a multiple of FLOAT_CHUNK and `count` at most that.
 constexpr i32 FLOAT_VECTORS = 64;  // vectors that share what was converted
-constexpr i32 FLOAT_CHUNK = 256;  // columns converted at a time, a multiple of every unit: 16 KiB
-constexpr i32 FLOAT_TILE = 8;  // vectors of the largest register tile
+constexpr i32 FLOAT_CHUNK = 256;   // columns converted at a time, a multiple of every unit: 16 KiB
+constexpr i32 FLOAT_TILE = 8;      // vectors of the largest register tile
 
 // P panels from `panel` on by up to V vectors from v0 on.
 template <class F, i32 P, i32 V>

@@ -12,9 +12,9 @@
 namespace edgellm {
 namespace {
 
-constexpr i32 CHUNK = 512;  // columns unpacked at a time: 8 KiB
+constexpr i32 CHUNK = 512;   // columns unpacked at a time: 8 KiB
 constexpr i32 VECTORS = 64;  // vectors that share an unpacked chunk
-constexpr i32 TILE = 8;  // vectors of a register tile
+constexpr i32 TILE = 8;      // vectors of a register tile
 
 struct Chunk {
   alignas(64) u8 lines[CHUNK / 4 * LINE];  // (columns / 4, 16 rows, 4 columns)
