@@ -35,6 +35,16 @@ TEST(one_line_is_one_write) {
   CHECK_EQ(std::string(buffer, static_cast<size_t>(n)), std::string("a 1 b 1.5\n"));
 }
 
+TEST(long_literals_arrive) {
+  Pipe pipe;
+  std::string filler(1000, 'x');
+  CHECK(output(pipe.ends[1], filler.c_str(),
+               "a literal that is longer than any number and does not fit behind what is there already"));
+  char buffer[2000];
+  ssize_t n = read(pipe.ends[0], buffer, sizeof buffer);
+  CHECK_EQ(n, 1086);
+}
+
 TEST(any_length_arrives) {
   for (size_t size : {0u, 1u, 1022u, 1023u, 1024u, 1025u, 5000u, 300000u}) {
     Pipe pipe;

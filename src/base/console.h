@@ -27,6 +27,10 @@ class Output {
     reserve(SMALL);
     writer_.add(value);
   }
+  template <size_t N>
+  void add(const char (&text)[N]) {
+    add(Text(text));
+  }
   void add(const char* text) { add(Text(text)); }
   void add(Text text);
 
