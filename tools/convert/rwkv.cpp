@@ -1,0 +1,232 @@
+// RWKV-4 and RWKV-7 in safetensors: a file or folder with the author's names (BlinkDL/RWKV-LM), or a Hugging Face folder of
+// model type `rwkv` (transformers, convert_rwkv_checkpoint_to_hf.py). The author's low-rank matrices multiply from the right,
+// and so are transposed here; RWKV-4's mixing weights are shares of the token at hand, ours of the one before.
+#include "rwkv.h"
+
+#include <cmath>
+#include <utility>
+
+#include "json.h"
+#include "source.h"
+
+namespace edgellm::convert {
+
+const std::vector<NamedRwkv> SYNTHETIC_RWKV = {
+    {"rwkv7-tiny",
+     {.layers = 2,
+      .dim = 64,
+      .ffn_dim = 256,
+      .vocab = 256,
+      .head_dim = 16,
+      .rank_w = 16,
+      .rank_a = 16,
+      .rank_v = 8,
+      .rank_g = 24}},
+    {"rwkv7-0.4b",
+     {.layers = 24, .dim = 1024, .ffn_dim = 4096, .vocab = 65536, .rank_w = 64, .rank_a = 64, .rank_v = 32, .rank_g = 128}},
+    {"rwkv4-tiny", {.version = 4, .layers = 2, .dim = 64, .ffn_dim = 256, .vocab = 256, .att_dim = 64}},
+};
+
+namespace {
+
+// Parts of one layer.
+class Parts {
+ public:
+  explicit Parts(std::vector<Part>* list) : list_(list) {}
+  void prefix(std::string ours, std::string theirs) { ours_ = std::move(ours), theirs_ = std::move(theirs); }
+  Part& add(const std::string& ours, const std::string& theirs, Role role, i64 rows, i64 cols) {
+    list_->push_back({ours_ + ours, theirs_ + theirs, role, rows, cols});
+    return list_->back();
+  }
+  void vector(const std::string& ours, const std::string& theirs, i64 n, f32 mean, f32 deviation,
+              Change change = Change::none) {
+    Part& part = add(ours, theirs, Role::vector, 1, n);
+    part.mean = mean, part.deviation = deviation, part.change = change;
+  }
+  void matrix(const std::string& ours, const std::string& theirs, i64 rows, i64 cols) {
+    add(ours, theirs, Role::matrix, rows, cols);
+  }
+  void norm(const std::string& ours, const std::string& theirs, i64 n) {
+    vector(ours, theirs + ".weight", n, 1, 0.1f);
+    vector(ours + "_bias", theirs + ".bias", n, 0, 0.1f);
+  }
+  // (dim, rank) times (rank, dim), with or without a bias.
+  void low_rank(const std::string& letter, i64 dim, i64 rank, bool biased, f32 mean) {
+    if (biased) vector(letter + "0", "att." + letter + "0", dim, mean, 0.5f);
+    add(letter + "1", "att." + letter + "1", Role::narrow, rank, dim).change = Change::transposed;
+    add(letter + "2", "att." + letter + "2", Role::narrow, dim, rank).change = Change::transposed;
+  }
+
+ private:
+  std::vector<Part>* list_;
+  std::string ours_, theirs_;
+};
+
+void add_rwkv7_layer(const Rwkv& s, i64 layer, Parts& parts) {
+  parts.norm("att_norm", "ln1", s.dim);
+  for (const char* use : {"r", "w", "k", "v", "a", "g"})
+    parts.vector(text("mix_", use), text("att.x_", use), s.dim, 0.5f, 0.2f);
+  parts.matrix("r", "att.receptance.weight", s.dim, s.dim);
+  parts.matrix("k", "att.key.weight", s.dim, s.dim);
+  parts.matrix("v", "att.value.weight", s.dim, s.dim);
+  parts.low_rank("w", s.dim, s.rank_w, true, -2);
+  parts.low_rank("a", s.dim, s.rank_a, true, 0);
+  parts.low_rank("g", s.dim, s.rank_g, false, 0);
+  if (layer > 0) parts.low_rank("v", s.dim, s.rank_v, true, 1);
+  parts.vector("k_k", "att.k_k", s.dim, 0.85f, 0.1f);
+  parts.vector("k_a", "att.k_a", s.dim, 1, 0.1f);
+  parts.vector("r_k", "att.r_k", s.dim, 0, 0.1f);
+  parts.norm("head_norm", "att.ln_x", s.dim);
+  parts.matrix("o", "att.output.weight", s.dim, s.dim);
+  parts.norm("ffn_norm", "ln2", s.dim);
+  parts.vector("ffn_mix", "ffn.x_k", s.dim, 0.5f, 0.2f);
+  parts.matrix("ffn_k", "ffn.key.weight", s.ffn_dim, s.dim);
+  parts.matrix("ffn_v", "ffn.value.weight", s.dim, s.ffn_dim);
+}
+
+void add_rwkv4_layer(const Rwkv& s, Parts& parts) {
+  parts.norm("att_norm", "ln1", s.dim);
+  for (const char* use : {"k", "v", "r"})
+    parts.vector(text("mix_", use), text("att.time_mix_", use), s.dim, 0.5f, 0.2f, Change::complement);
+  parts.matrix("r", "att.receptance.weight", s.att_dim, s.dim);
+  parts.matrix("k", "att.key.weight", s.att_dim, s.dim);
+  parts.matrix("v", "att.value.weight", s.att_dim, s.dim);
+  parts.vector("bonus", "att.time_first", s.att_dim, 0, 0.5f);
+  parts.vector("rate", "att.time_decay", s.att_dim, -0.5f, 0.1f, Change::rate);
+  parts.matrix("o", "att.output.weight", s.dim, s.att_dim);
+  parts.norm("ffn_norm", "ln2", s.dim);
+  for (const char* use : {"k", "r"})
+    parts.vector(text("ffn_mix_", use), text("ffn.time_mix_", use), s.dim, 0.5f, 0.2f, Change::complement);
+  parts.matrix("ffn_r", "ffn.receptance.weight", s.dim, s.dim);
+  parts.matrix("ffn_k", "ffn.key.weight", s.ffn_dim, s.dim);
+  parts.matrix("ffn_v", "ffn.value.weight", s.dim, s.ffn_dim);
+}
+
+i64 count_layers(const StoredTensors& stored) {
+  i64 layers = 0;
+  while (stored.contains(text("blocks.", layers, ".ln1.weight")))
+    layers++;
+  return layers;
+}
+
+// The author's name of a tensor of a Hugging Face model.
+std::string original_name(const std::string& hf) {
+  static const std::pair<const char*, const char*> REPLACEMENTS[] = {{"rwkv.", ""},
+                                                                     {"embeddings.", "emb."},
+                                                                     {".pre_ln.", ".ln0."},
+                                                                     {".attention.", ".att."},
+                                                                     {".feed_forward.", ".ffn."},
+                                                                     {".time_mix_key", ".time_mix_k"},
+                                                                     {".time_mix_value", ".time_mix_v"},
+                                                                     {".time_mix_receptance", ".time_mix_r"}};
+  std::string name = hf;
+  for (const auto& [theirs, original] : REPLACEMENTS) {
+    size_t at = name.find(theirs);
+    if (at != std::string::npos) name.replace(at, std::string(theirs).size(), original);
+  }
+  return name;
+}
+
+// Sizes, from those of the tensors.
+Rwkv measure(const StoredTensors& stored, const std::string& source) {
+  auto size = [&](const char* name, size_t index) { return size_of(stored, name, index, source); };
+  Rwkv s;
+  s.layers = count_layers(stored);
+  s.vocab = size("emb.weight", 0);
+  s.dim = size("emb.weight", 1);
+  s.ffn_dim = size("blocks.0.ffn.key.weight", 0);
+  s.tied = !stored.contains("head.weight");
+  if (stored.contains("blocks.0.att.r_k")) {
+    s.head_dim = size("blocks.0.att.r_k", 1);
+    s.rank_w = size("blocks.0.att.w1", 1);
+    s.rank_a = size("blocks.0.att.a1", 1);
+    s.rank_g = size("blocks.0.att.g1", 1);
+    if (s.layers > 1) s.rank_v = size("blocks.1.att.v1", 1);
+    return s;
+  }
+  if (!stored.contains("blocks.0.att.time_mix_k") || stored.contains("blocks.0.att.ln_x.weight")) {
+    unusable(source, ": this RWKV is neither version 4 nor 7, the versions that can be converted");
+  }
+  s.version = 4;
+  s.att_dim = size("blocks.0.att.key.weight", 0);
+  s.context = 1024;
+  return s;
+}
+
+bool is_rwkv_config(const std::string& path) {
+  File file = MappedFile::open(path);
+  Json config = parse_json({reinterpret_cast<const char*>(file->bytes().data), file->bytes().size}, path);
+  const Json* type = config.find("model_type");
+  return type && type->string() && *type->string() == "rwkv";
+}
+
+void read_config(const std::string& path, Rwkv* shape) {
+  File file = MappedFile::open(path);
+  Json config = parse_json({reinterpret_cast<const char*>(file->bytes().data), file->bytes().size}, path);
+  const Json *eps = config.find("layer_norm_epsilon"), *context = config.find("context_length");
+  if (eps && eps->number()) shape->norm_eps = *eps->number();
+  if (context && context->number() && *context->number() >= 1 && *context->number() <= 1 << 24) {
+    shape->context = static_cast<i64>(*context->number());
+  }
+}
+
+constexpr const char* SAFETENSORS = ".safetensors";
+
+}  // namespace
+
+Family rwkv_family(const Rwkv& s) {
+  Family family{{}, s.vocab, {}};
+  auto size = [&](const char* key, i64 value) { family.metadata.emplace_back(key, static_cast<u32>(value)); };
+  family.metadata.emplace_back("arch", s.version == 7 ? "rwkv7" : "rwkv4");
+  size("layers", s.layers);
+  size("dim", s.dim);
+  size("ffn_dim", s.ffn_dim);
+  size("vocab", s.vocab);
+  size("context", s.context);
+  family.metadata.emplace_back("norm_eps", static_cast<f32>(s.norm_eps));
+  if (s.version == 7) {
+    size("head_dim", s.head_dim);
+    family.metadata.emplace_back("head_norm_eps", static_cast<f32>(s.head_norm_eps));
+  } else {
+    size("att_dim", s.att_dim);
+  }
+  Parts parts(&family.parts);
+  parts.add("embed", "emb.weight", Role::embedding, s.vocab, s.dim);
+  parts.norm("embed_norm", "blocks.0.ln0", s.dim);
+  for (i64 layer = 0; layer < s.layers; layer++) {
+    parts.prefix(text("layers.", layer, "."), text("blocks.", layer, "."));
+    if (s.version == 7) {
+      add_rwkv7_layer(s, layer, parts);
+    } else {
+      add_rwkv4_layer(s, parts);
+    }
+  }
+  parts.prefix("", "");
+  parts.norm("norm", "ln_out", s.dim);
+  if (!s.tied)
+    parts.add("head", "head.weight", Role::head, s.vocab, s.dim).deviation = 3 / std::sqrt(static_cast<f32>(s.dim));
+  return family;
+}
+
+bool is_rwkv(const std::string& path, Bytes) {
+  if (!is_folder(path)) return path.ends_with(SAFETENSORS) && read_safetensors(path).contains("blocks.0.ln0.weight");
+  if (file_exists(path + "/config.json")) return is_rwkv_config(path + "/config.json");
+  return file_exists(path + "/model.safetensors") &&
+         read_safetensors(path + "/model.safetensors").contains("blocks.0.ln0.weight");
+}
+
+Model open_rwkv(const std::string& path) {
+  StoredTensors stored;
+  for (auto& [name, tensor] : is_folder(path) ? read_safetensors_folder(path) : read_safetensors(path))
+    stored.emplace(original_name(name), std::move(tensor));
+  Rwkv shape = measure(stored, path);
+  std::string config = path + "/config.json";
+  if (is_folder(path) && file_exists(config)) read_config(config, &shape);
+  Model model =
+      take_parts(rwkv_family(shape), std::move(stored), path, {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"});
+  model.byte_tokenizer = shape.vocab == 256;
+  if (is_folder(path) && file_exists(path + "/tokenizer.json")) model.tokenizer = path;
+  return model;
+}
+
+}  // namespace edgellm::convert
