@@ -7,7 +7,7 @@ namespace edgellm {
 namespace {
 
 constexpr f32 FLOOR = 1e-30f;
-constexpr i32 HEADS = 4;  // that share what is read of K and V
+constexpr i32 HEADS = 4;         // that share what is read of K and V
 constexpr i32 VALUE_SLOTS = 32;  // whose V stays in L1 while all dims pass
 
 // The first of `n` dims that begin at d, +0 for those from `n` on.
@@ -157,10 +157,6 @@ template <i32 T>
            vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
 }
 
-[[gnu::always_inline]] inline Lanes load_f16_values(const u8* v) {
-  return {{load_f16(v), load_f16(v + 8), load_f16(v + 16), load_f16(v + 24)}};
-}
-
 // out += weights by the V of `slots` slots. `weights` is (T, VALUE_SLOTS); BYTES a value of V.
 template <i32 T, i64 BYTES>
 [[gnu::always_inline]] inline void add_values(const f32 (*weights)[VALUE_SLOTS], i32 slots, const u8* v, i32 padded,
@@ -172,7 +168,7 @@ template <i32 T, i64 BYTES>
     for (i32 s = 0; s < slots; s++, from += padded * BYTES) {
       Lanes value;
       if constexpr (BYTES == 1) value = load_i8_values(from);
-      if constexpr (BYTES == 2) value = load_f16_values(from);
+      if constexpr (BYTES == 2) value = load16_f16(from);
       unrolled<T>([&](auto t) { add_scaled(acc[t], value, weights[t][s]); });
     }
     unrolled<T>([&](auto t) { store16(out + t * out_stride + d, acc[t]); });

@@ -13,12 +13,8 @@ struct Weights {
 
 struct Source {
   const Weights* weights;
-  float32x4_t quad(i32 c, i32 i) const { return vld1q_f32(&weights->column[c][4 * i]); }
+  Lanes column(i32 c) const { return load16(weights->column[c]); }
 };
-
-inline Lanes load_f16_lanes(const u8* p) {
-  return {{load_f16(p), load_f16(p + 8), load_f16(p + 16), load_f16(p + 24)}};
-}
 
 inline Lanes load_row_scales(const Matrix& w, i32 panel) {
   return {{row_scales(w, panel, 0), row_scales(w, panel, 1), row_scales(w, panel, 2), row_scales(w, panel, 3)}};
@@ -57,16 +53,16 @@ inline void unpack_lines(const u8* lines, const Lanes& scales, Weights& out) {
       return static_cast<void>(__builtin_memcpy(out.column, unit, static_cast<u64>(n) * sizeof out.column[0]));
     case Format::F16:
       for (i32 i = 0; i < n; i++)
-        store16(out.column[i], load_f16_lanes(unit + i * PANEL * i64{sizeof(u16)}));
+        store16(out.column[i], load16_f16(unit + i * PANEL * i64{sizeof(u16)}));
       return;
     case Format::I8:
       return unpack_lines<8, 0>(unit, load_row_scales(w, panel), out);
     case Format::I4:
-      return unpack_lines<4, 8>(unit + 64 + c / 8 * LINE, load_f16_lanes(unit + c / GROUP * 32), out);
+      return unpack_lines<4, 8>(unit + 64 + c / 8 * LINE, load16_f16(unit + c / GROUP * 32), out);
     case Format::T2:
       return unpack_lines<2, 1>(unit, load_row_scales(w, panel), out);
     case Format::T2_GROUP:
-      return unpack_lines<2, 1>(unit + 64 + c / 16 * LINE, load_f16_lanes(unit + c / WEIGHT_GROUP * 32), out);
+      return unpack_lines<2, 1>(unit + 64 + c / 16 * LINE, load16_f16(unit + c / WEIGHT_GROUP * 32), out);
   }
 }
 

@@ -6,7 +6,7 @@ namespace {
 
 struct Panel {
   const u8* data;
-  float32x4_t quad(i32 column, i32 i) const { return load_f16(data + (column * PANEL + 4 * i) * i64{sizeof(u16)}); }
+  Lanes column(i32 c) const { return load16_f16(data + c * i64{LINE / 2}); }
 };
 
 [[gnu::flatten]] void matmul_f16(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {

@@ -6,8 +6,10 @@ namespace {
 
 struct Panel {
   const u8* data;
-  float32x4_t quad(i32 column, i32 i) const {
-    return vreinterpretq_f32_u8(vld1q_u8(data + (column * PANEL + 4 * i) * i64{sizeof(f32)}));
+  Lanes column(i32 c) const {
+    Lanes w;
+    unrolled<QUADS>([&](auto i) { w.quad[i] = vreinterpretq_f32_u8(vld1q_u8(data + c * i64{LINE} + 16 * i)); });
+    return w;
   }
 };
 

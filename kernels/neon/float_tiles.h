@@ -1,5 +1,5 @@
 // Matrix by f32 vectors: lane = row, one chain of fma over the columns for each output. Tiles of P panels by T vectors keep
-// enough chains in flight. A source S gives the weights of one column: quad(panel, column, i) is rows 4i to 4i + 3.
+// enough chains in flight. A source S gives the weights of a column of a panel: column(c).
 #pragma once
 #include "lanes.h"
 
@@ -9,13 +9,23 @@ namespace edgellm {
 template <i32 P, i32 T, class S>
 [[gnu::always_inline]] static inline void add_columns(const S (&panels)[P], i32 columns, const f32* x, i64 stride,
                                                       Lanes (&acc)[P * T]) {
-  for (i32 c = 0; c < columns; c++) {
-    unrolled<P * QUADS>([&](auto i) {
-      float32x4_t w = panels[i / QUADS].quad(c, i % QUADS);
-      unrolled<T>([&](auto t) {
-        float32x4_t& sum = acc[i / QUADS * T + t].quad[i % QUADS];
-        sum = vfmaq_n_f32(sum, w, x[t * stride + c]);
+  i32 c = 0;
+  for (; columns - c >= 4; c += 4) {
+    float32x4_t four[T];
+    unrolled<T>([&](auto t) { four[t] = vld1q_f32(x + t * stride + c); });
+    unrolled<4 * P>([&](auto kp) {
+      constexpr i32 k = kp / P, p = kp % P;
+      const Lanes w = panels[p].column(c + k);
+      unrolled<T * QUADS>([&](auto ti) {
+        float32x4_t& sum = acc[p * T + ti / QUADS].quad[ti % QUADS];
+        sum = vfmaq_laneq_f32(sum, w.quad[ti % QUADS], four[ti / QUADS], k);
       });
+    });
+  }
+  for (; c < columns; c++) {
+    unrolled<P>([&](auto p) {
+      const Lanes w = panels[p].column(c);
+      unrolled<T>([&](auto t) { add_scaled(acc[p * T + t], w, x[t * stride + c]); });
     });
   }
 }
@@ -29,7 +39,8 @@ static inline void float_matmul(const Matrix& w, const Activations& a, f32* y, i
     unrolled<P>([&](auto p) { panels[p] = source(panel + p); });
     Lanes acc[P * T];
     unrolled<P * T>([&](auto i) { acc[i] = all16(0); });
-    add_columns<P, T, S>(panels, w.cols, a.x + v * static_cast<i64>(a.stride), a.stride, acc);
+    const f32* x = a.x + v * static_cast<i64>(a.stride);
+    add_columns<P, T, S>(panels, w.cols, x, a.stride, acc);
     unrolled<P * T>([&](auto i) { store16(y + (v + i % T) * y_stride + (panel + i / T) * PANEL, acc[i]); });
   };
   const i32 end = div_up(row1, PANEL);

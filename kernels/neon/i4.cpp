@@ -42,7 +42,7 @@ constexpr i32 OFFSET = 8;
   for (i32 u = 0; u < units; u++) {
     const u8* lines = unit + SCALE_BYTES;
     for (i32 g = 0; g < UNIT_GROUPS; g++, lines += GROUP_LINES * LINE, q += GROUP) {
-      unrolled<GROUP_LINES>([&](auto j) { prefetch(lines + j * LINE); });
+      unrolled<GROUP_LINES>([&](auto j) { prefetch<j * LINE>(lines); });
       Lanes s = group_sums(lines, q, *sums++);
       f32 scale = *scales++;
       const u8* weight_scales = unit + SCALE_BYTES / 2 * g;

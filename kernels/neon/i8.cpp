@@ -21,15 +21,21 @@ template <bool FIRST>
   });
 }
 
+template <bool FIRST>
+[[gnu::always_inline]] inline void add_unit(const u8* unit, const i8* q, int32x4_t (&sums)[2 * QUADS]) {
+  unrolled<UNIT_LINES / 2>([&](auto j) {
+    prefetch<2 * j * LINE>(unit);
+    prefetch<(2 * j + 1) * LINE>(unit);
+    add_lines<(FIRST && j == 0)>(unit + 2 * j * LINE, q + 2 * j * LINE_COLUMNS, sums);
+  });
+}
+
 [[gnu::flatten]] void one_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit,
                                 i32 units, i32 v) {
   const i8* q = a.q + v * static_cast<i64>(a.stride);
   int32x4_t sums[2 * QUADS] = {};
-  for (i32 i = 0; i < units * (UNIT_LINES / 2); i++, unit += 2 * LINE, q += 2 * LINE_COLUMNS) {
-    prefetch(unit);
-    prefetch(unit + LINE);
-    add_lines<false>(unit, q, sums);
-  }
+  for (i32 u = 0; u < units; u++, unit += UNIT_LINES * LINE, q += GROUP)
+    add_unit<false>(unit, q, sums);
   unrolled<QUADS>([&](auto i) {
     int32x4_t sum = vpaddq_s32(sums[2 * i], sums[2 * i + 1]);
     float32x4_t scale = vmulq_n_f32(row_scales(w, panel, i), a.scales[v]);
@@ -44,11 +50,7 @@ template <bool FIRST>
   Lanes acc = all16(0);
   for (i32 u = 0; u < units; u++, unit += UNIT_LINES * LINE, q += GROUP) {
     int32x4_t sums[2 * QUADS];
-    unrolled<UNIT_LINES / 2>([&](auto j) {
-      prefetch(unit + 2 * j * LINE);
-      prefetch(unit + (2 * j + 1) * LINE);
-      add_lines<j == 0>(unit + 2 * j * LINE, q + 2 * j * LINE_COLUMNS, sums);
-    });
+    add_unit<true>(unit, q, sums);
     unrolled<QUADS>([&](auto i) {
       float32x4_t sum = vcvtq_f32_s32(vpaddq_s32(sums[2 * i], sums[2 * i + 1]));
       acc.quad[i] = vfmaq_n_f32(acc.quad[i], sum, scales[u]);

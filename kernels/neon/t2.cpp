@@ -42,36 +42,54 @@ template <bool FIRST>
   });
 }
 
-// Up to FLUSH units of half a panel.
-[[gnu::always_inline]] inline void add_units(const u8* unit, const i8* q, i32 units, int32x4_t* sums) {
-  Codes codes;
-  add_line<true>(unit, q, codes);
-  add_line<false>(unit + LINE, q + LINE_COLUMNS, codes);
-  for (i32 i = 1; i < units; i++) {
-    unit += 2 * LINE;
-    q += 2 * LINE_COLUMNS;
-    prefetch(unit);
-    prefetch(unit + LINE);
-    add_line<false>(unit, q, codes);
-    add_line<false>(unit + LINE, q + LINE_COLUMNS, codes);
+// N units of half a panel. `fetch` is the line, of every two, that this half prefetches for.
+template <bool FIRST, i32 N>
+[[gnu::always_inline]] inline void add_lines(const u8* half, const u8* fetch, const i8* q, Codes& codes) {
+  unrolled<2 * N>([&](auto j) {
+    if constexpr (j % 2 == 0) __builtin_prefetch(fetch + j * LINE + AHEAD);
+    add_line<(FIRST && j == 0)>(half + j * LINE, q + j * LINE_COLUMNS, codes);
+  });
+}
+
+// Up to FLUSH units, N at a time, into the sums of 16 rows, two lanes each.
+template <i32 N>
+[[gnu::always_inline]] inline void add_units(const u8* unit, const i8* q, i32 units, i32 (*sums)[8]) {
+  for (i32 h = 0; h < 2; h++) {
+    const u8* half = unit + h * (LINE / 2);
+    const u8* fetch = unit + h * LINE;
+    const i8* x = q;
+    Codes codes;
+    add_lines<true, N>(half, fetch, x, codes);
+    for (i32 u = N; u < units; u += N) {
+      half += N * 2 * LINE;
+      fetch += N * 2 * LINE;
+      x += N * GROUP;
+      add_lines<false, N>(half, fetch, x, codes);
+    }
+    unrolled<HALF>([&](auto i) {
+      i32* lanes = sums[h * HALF + i];
+      int16x8_t low = vsraq_n_s16(codes.sum[2 * i], codes.times4[2 * i], 2);
+      int16x8_t high = vsraq_n_s16(codes.sum[2 * i + 1], codes.times4[2 * i + 1], 2);
+      vst1q_s32(lanes, vpadalq_s16(vld1q_s32(lanes), low));
+      vst1q_s32(lanes + 4, vpadalq_s16(vld1q_s32(lanes + 4), high));
+    });
   }
-  unrolled<2 * HALF>([&](auto i) { sums[i] = vpadalq_s16(sums[i], vsraq_n_s16(codes.sum[i], codes.times4[i], 2)); });
 }
 
 // One panel by one vector.
 [[gnu::flatten]] void one_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* unit,
                                 i32 units, i32 v) {
   const i8* q = a.q + v * static_cast<i64>(a.stride);
-  int32x4_t sums[2 * QUADS] = {};
-  for (i32 left = units; left > 0; left -= FLUSH) {
-    add_units(unit, q, min(left, FLUSH), sums);
-    add_units(unit + LINE / 2, q, min(left, FLUSH), sums + QUADS);
+  i32 sums[QUADS][8] = {};
+  for (; units >= FLUSH; units -= FLUSH) {
+    add_units<2>(unit, q, FLUSH, sums);
     unit += FLUSH * 2 * LINE;
-    q += FLUSH * 2 * LINE_COLUMNS;
+    q += FLUSH * GROUP;
   }
+  if (units > 0) add_units<1>(unit, q, units, sums);
   const int32x4_t offset = vdupq_n_s32(a.sums[v]);
   unrolled<QUADS>([&](auto i) {
-    int32x4_t sum = vsubq_s32(vpaddq_s32(sums[2 * i], sums[2 * i + 1]), offset);
+    int32x4_t sum = vsubq_s32(vpaddq_s32(vld1q_s32(sums[i]), vld1q_s32(sums[i] + 4)), offset);
     float32x4_t scale = vmulq_n_f32(row_scales(w, panel, i), a.scales[v]);
     vst1q_f32(y + v * y_stride + panel * PANEL + 4 * i, vmulq_f32(vcvtq_f32_s32(sum), scale));
   });
@@ -115,8 +133,8 @@ template <bool FIRST>
   const i64 group = v * static_cast<i64>(a.stride / GROUP);
   Lanes acc = all16(0);
   for (i32 u = 0; u < units; u++, unit += 2 * LINE, q += GROUP) {
-    prefetch(unit);
-    prefetch(unit + LINE);
+    prefetch<0>(unit);
+    prefetch<LINE>(unit);
     Lanes s = group_sums(unit, q, a.sums[group + u]);
     add_scaled(acc, s, a.scales[group + u]);
   }
@@ -138,8 +156,8 @@ constexpr i32 UNIT_GROUPS = 8, SCALE_BYTES = 64;  // of a t2_group unit
     for (i32 half = 0; half < 2; half++) {
       Lanes inner = all16(0);
       for (i32 g = 0; g < UNIT_GROUPS / 2; g++, lines += 2 * LINE, q += GROUP) {
-        prefetch(lines);
-        prefetch(lines + LINE);
+        prefetch<0>(lines);
+        prefetch<LINE>(lines);
         Lanes s = group_sums(lines, q, *sums++);
         add_scaled(inner, s, *scales++);
       }
@@ -151,7 +169,8 @@ constexpr i32 UNIT_GROUPS = 8, SCALE_BYTES = 64;  // of a t2_group unit
   store16(y + v * y_stride + panel * PANEL, acc);
 }
 
-[[gnu::flatten]] inline void unpack_lines(const u8* lines, i32 count, Chunk& chunk) {
+// Unpacks `count` lines to the steps of a chunk from `step` on.
+[[gnu::flatten]] inline void unpack_lines(const u8* lines, i32 count, Chunk& chunk, i32 step) {
   const uint8x16_t low = vdupq_n_u8(3);
   const int8x16_t one = vdupq_n_s8(1);
   for (i32 s = 0; s < count; s++) {
@@ -161,7 +180,7 @@ constexpr i32 UNIT_GROUPS = 8, SCALE_BYTES = 64;  // of a t2_group unit
                              vshrq_n_u8(x, 6)};
       int8x16_t parts[4];
       unrolled<4>([&](auto p) { parts[p] = vsubq_s8(vreinterpretq_s8_u8(codes[p]), one); });
-      store_step(chunk, s, i, parts);
+      store_step(chunk, step + s, i, parts);
     });
   }
 }
@@ -170,25 +189,23 @@ struct T2 {
   static constexpr i32 UNIT = 32, UNIT_BYTES = 128;
   static constexpr bool SMALL = true;
   static constexpr Inside SCALES = Inside::none;
-  static void unpack(const u8* data, i32 columns, Chunk& chunk) { unpack_lines(data, columns / LINE_COLUMNS, chunk); }
+  static void unpack(const u8* data, i32 columns, Chunk& chunk) { unpack_lines(data, columns / LINE_COLUMNS, chunk, 0); }
 };
 
-// A unit is a chunk.
 struct T2Group {
   static constexpr i32 UNIT = 256, UNIT_BYTES = 1088;
   static constexpr bool SMALL = true;
   static constexpr Inside SCALES = Inside::per_weight_group;
 
-  static void unpack(const u8* data, i32 columns, Chunk& chunk) {
-    for (i32 half = 0; half < 2; half++) {
-      f32* scales = chunk.scales[half * (UNIT_GROUPS / 2)];
-      for (i32 i = 0; i < QUADS; i++)
-        vst1q_f32(scales + 4 * i, load_f16(data + SCALE_BYTES / 2 * half + 8 * i));
+  static void unpack(const u8* unit, i32 columns, Chunk& chunk) {
+    for (i32 k = 0; k < columns; k += UNIT, unit += UNIT_BYTES) {
+      for (i32 i = 0; i < 2 * QUADS; i++) {
+        vst1q_f32(&chunk.scales[k / GROUP + i / QUADS * (UNIT_GROUPS / 2)][4 * (i % QUADS)], load_f16(unit + 8 * i));
+      }
+      unpack_lines(unit + SCALE_BYTES, UNIT / LINE_COLUMNS, chunk, k / STEP);
     }
-    unpack_lines(data + SCALE_BYTES, columns / LINE_COLUMNS, chunk);
   }
 };
-static_assert(T2Group::UNIT == CHUNK);
 
 void matmul_t2_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   for_panels<T2>(

@@ -1,7 +1,7 @@
 // Matrix by many int8 vectors. A chunk of a panel is unpacked once to signed bytes in L1, with 16 columns of a row side by
 // side, and then meets all vectors in register tiles of 4 rows by T vectors. A format F says:
 //   UNIT, UNIT_BYTES   columns and bytes of its unit
-//   SMALL              |weight| <= 8, so that products of 32 columns (<= 2: of a chunk) can be added in int16
+//   SMALL              |weight| <= 8, so that products of 32 columns (|weight| <= 2: of a chunk) can be added in int16
 //   SCALES             where the weights have scales inside their units
 //   unpack(data, columns, chunk)   fills a chunk from whole units
 #pragma once
@@ -9,8 +9,9 @@
 
 namespace edgellm {
 
-constexpr i32 CHUNK = 256;   // columns unpacked at a time: 4 KiB
-constexpr i32 STEP = 16;     // columns of a row in one register
+constexpr i32 CHUNK = 512;  // columns unpacked at a time: 8 KiB
+constexpr i32 STEP = 16;    // columns of a row in one register
+constexpr i32 STEP_WORDS = PANEL * STEP / 4;
 constexpr i32 VECTORS = 32;  // vectors that share an unpacked chunk
 constexpr i32 MANY = 3;      // from this many vectors on unpacking pays
 
@@ -37,30 +38,45 @@ struct Accumulator<true> {
   using Type = int16x8_t;
 };
 
-// Exact sums of four rows by T vectors over `steps` steps, lane = row; `words` are those of the first row in the first step.
-// SMALL: in the end a lane has added steps * 8 products in int16: |w| <= 2, 16 steps: 128 * 2 * 127 = 32512; |w| <= 8, 2
-// steps: 16 * 8 * 127 = 16256. Otherwise two products fit: 2 * 128 * 127 = 32512.
-template <bool SMALL, i32 T>
-[[gnu::always_inline]] static inline void dot(const i32* words, i32 steps, const i8* q, i64 stride, int32x4_t (&sums)[T]) {
-  typename Accumulator<SMALL>::Type acc[T][4] = {};
-  for (i32 s = 0; s < steps; s++, words += PANEL * STEP / 4, q += STEP) {
-    int8x16_t w[4];
-    unrolled<4>([&](auto r) { w[r] = vreinterpretq_s8_s32(vld1q_s32(words + r * STEP / 4)); });
-    unrolled<T>([&](auto t) {
-      int8x16_t x = vld1q_s8(q + t * stride);
-      unrolled<4>([&](auto r) {
-        if constexpr (SMALL) {
-          acc[t][r] = add_high(add_low(acc[t][r], w[r], x), w[r], x);
-        } else {
-          acc[t][r] = vpadalq_s16(acc[t][r], add_high(mul_low(w[r], x), w[r], x));
-        }
-      });
+// Adds 32 columns, two steps, of four rows by T vectors. FIRST: nothing has been added before.
+template <bool SMALL, bool FIRST, i32 T>
+[[gnu::always_inline]] static inline void add_group(const i32* words, const i8* (&x)[T],
+                                                    typename Accumulator<SMALL>::Type (&acc)[T][4]) {
+  int8x16_t w[2][4];
+  unrolled<8>([&](auto i) { w[i / 4][i % 4] = vreinterpretq_s8_s32(vld1q_s32(words + i / 4 * STEP_WORDS + i % 4 * 4)); });
+  unrolled<T>([&](auto t) {
+    const int8x16_t v[2] = {vld1q_s8(x[t]), vld1q_s8(x[t] + STEP)};
+    unrolled<4>([&](auto r) {
+      if constexpr (SMALL) {
+        acc[t][r] = FIRST ? mul_low(w[0][r], v[0]) : add_low(acc[t][r], w[0][r], v[0]);
+        acc[t][r] = add_high(acc[t][r], w[0][r], v[0]);
+        acc[t][r] = add_high(add_low(acc[t][r], w[1][r], v[1]), w[1][r], v[1]);
+      } else {
+        int16x8_t products = add_high(mul_low(w[0][r], v[0]), w[0][r], v[0]);
+        acc[t][r] = FIRST ? vpaddlq_s16(products) : vpadalq_s16(acc[t][r], products);
+        acc[t][r] = vpadalq_s16(acc[t][r], add_high(mul_low(w[1][r], v[1]), w[1][r], v[1]));
+      }
     });
+  });
+}
+
+// Exact sums of four rows by T vectors over `groups` times 32 columns, lane = row; `words` are those of the first row in the
+// first step. SMALL: a lane adds 4 products a group in int16. With |w| <= 2, pairs of lanes of a CHUNK fit: 2 * 64 * 2 * 127 =
+// 32512; with |w| <= 8, fours of a single group (ONE): 4 * 4 * 8 * 127 = 16256. Otherwise two products fit: 2 * 128 * 127.
+template <bool SMALL, bool ONE, i32 T>
+[[gnu::always_inline]] static inline void dot(const i32* words, i32 groups, const i8* q, i64 stride, int32x4_t (&sums)[T]) {
+  typename Accumulator<SMALL>::Type acc[T][4] = {};
+  const i8* x[T];
+  unrolled<T>([&](auto t) { x[t] = q + t * stride; });
+  for (i32 g = 0; g < (ONE ? 1 : groups); g++) {
+    add_group<SMALL, ONE, T>(words, x, acc);
+    words += 2 * STEP_WORDS;
+    unrolled<T>([&](auto t) { x[t] += GROUP; });
   }
   unrolled<T>([&](auto t) {
     if constexpr (SMALL) {
       int16x8_t two = vpaddq_s16(acc[t][0], acc[t][1]), other = vpaddq_s16(acc[t][2], acc[t][3]);
-      sums[t] = vpaddlq_s16(vpaddq_s16(two, other));
+      sums[t] = ONE ? vpaddlq_s16(vpaddq_s16(two, other)) : vpaddq_s32(vpaddlq_s16(two), vpaddlq_s16(other));
     } else {
       sums[t] = vpaddq_s32(vpaddq_s32(acc[t][0], acc[t][1]), vpaddq_s32(acc[t][2], acc[t][3]));
     }
@@ -91,9 +107,9 @@ static inline void for_chunks(const u8* panel, i32 columns, Body&& body) {
 // Some vectors of a matmul from one column on.
 struct Tile {
   const i8* q;
-  i64 stride;  // from one vector to the next in q
+  i64 stride;         // from one vector to the next in q
   const f32* scales;  // of the groups; used by group32 only
-  i64 groups;  // from one vector to the next in scales
+  i64 groups;         // from one vector to the next in scales
 };
 
 static inline Tile tile_of(const Activations& a, i32 vector, i32 column) {
@@ -110,7 +126,7 @@ template <class F, i32 T>
   unrolled<T>([&](auto t) { sum[t] = vld1q_f32(&acc[t][row]); });
   for (i32 g = 0; g < groups; g++) {
     int32x4_t exact[T];
-    dot<F::SMALL, T>(chunk.words[g * (GROUP / STEP)][row], GROUP / STEP, tile.q + g * GROUP, tile.stride, exact);
+    dot<F::SMALL, true, T>(chunk.words[g * (GROUP / STEP)][row], 1, tile.q + g * GROUP, tile.stride, exact);
     unrolled<T>([&](auto t) {
       float32x4_t s = vcvtq_f32_s32(exact[t]);
       f32 scale = tile.scales[t * tile.groups + g];
@@ -142,7 +158,7 @@ template <class F>
                     for_tiles(vectors, [&]<i32 T>(i32 v) {
                       int32x4_t sums[T];
                       Tile tile = tile_of(a, v0 + v, first);
-                      dot<F::SMALL, T>(chunk.words[0][row], n / STEP, tile.q, tile.stride, sums);
+                      dot<F::SMALL, false, T>(chunk.words[0][row], n / GROUP, tile.q, tile.stride, sums);
                       unrolled<T>([&](auto t) {
                         i32* lanes = &acc[v + t][row];
                         vst1q_s32(lanes, vaddq_s32(vld1q_s32(lanes), sums[t]));
