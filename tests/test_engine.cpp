@@ -6,7 +6,8 @@
 #include "base/checksum.h"
 #include "base/cpu.h"
 #include "check.h"
-#include "engine/engine.h"
+#include "engine/generate.h"
+#include "engine/state.h"
 #include "make_model.h"
 
 using namespace edgellm;
@@ -223,4 +224,85 @@ TEST(an_id_outside_the_vocabulary_is_refused) {
     Step step = {&open.engine.sessions[0], {&id, 1}, Wanted::last};
     CHECK(!forward(open.engine, {&step, 1}).ok());
   }
+}
+
+// Saved in the middle, restored into another engine, continued: the bits of a straight run.
+TEST(a_saved_session_goes_on_with_the_same_bits) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    OpenEngine first(options_for(variant), path), second(options_for(variant), path);
+    std::vector<i32> ids = timeline(first.engine.model.vocab);
+    Step start = {&first.engine.sessions[0], {ids.data(), 20}, Wanted::last};
+    CHECK(forward(first.engine, {&start, 1}).ok());
+    std::vector<u64> image(static_cast<size_t>(state_image_bytes(first.engine) / 8));
+    u8* bytes = reinterpret_cast<u8*>(image.data());
+    save_state(first.engine, first.engine.sessions[0], 1, bytes);
+
+    Session& session = second.engine.sessions[0];
+    Status status = restore_state(second.engine, {bytes, state_image_bytes(first.engine)}, &session);
+    CHECK_EQ(std::string(status.text()), "");
+    CHECK_EQ(session.position, 20);
+    Step rest = {&session, {ids.data() + 20, TOKENS - 20}, Wanted::last};
+    CHECK(forward(second.engine, {&rest, 1}).ok());
+    CHECK_EQ(logits_hash(second.engine, 0), variant.hash);
+  });
+}
+
+TEST(a_damaged_or_foreign_state_is_refused) {
+  ModelRecipe recipe;
+  std::string path = temporary_path("state.tm2"), other_path = temporary_path("other.tm2");
+  write_model(recipe, path);
+  write_model(recipe, other_path, 2);
+  const Variant plain = {"", recipe, 0, KvFormat::I8, false, 0}, f16 = {"", recipe, 0, KvFormat::F16, false, 0};
+  OpenEngine a(options_for(plain), path), b(options_for(plain), other_path), c(options_for(f16), path);
+  i32 ids[] = {1, 2, 3};
+  Step step = {&a.engine.sessions[0], {ids, 3}, Wanted::last};
+  CHECK(forward(a.engine, {&step, 1}).ok());
+  i64 size = state_image_bytes(a.engine);
+  std::vector<u64> image(static_cast<size_t>(size / 8));
+  u8* bytes = reinterpret_cast<u8*>(image.data());
+  save_state(a.engine, a.engine.sessions[0], 1, bytes);
+  Session& session = a.engine.sessions[0];
+  CHECK(restore_state(a.engine, {bytes, size}, &session).ok());
+  CHECK(!restore_state(b.engine, {bytes, size}, &b.engine.sessions[0]).ok());
+  CHECK(!restore_state(c.engine, {bytes, size}, &c.engine.sessions[0]).ok());
+  for (i64 cut : {i64{0}, i64{100}, i64{512}, size - 1})
+    CHECK(!restore_state(a.engine, {bytes, cut}, &session).ok());
+  for (i64 at = 0; at < size; at += at < 512 ? 1 : 97) {
+    bytes[at] = static_cast<u8>(~bytes[at]);
+    CHECK(!restore_state(a.engine, {bytes, size}, &session).ok());
+    bytes[at] = static_cast<u8>(~bytes[at]);
+  }
+  CHECK_EQ(session.position, 3);  // refused states touched nothing
+}
+
+// Two slots: a save that was cut short leaves the one before it.
+TEST(a_state_file_survives_a_cut_save) {
+  ModelRecipe recipe;
+  std::string path = temporary_path("slots.tm2"), state_path = temporary_path("slots.state");
+  write_model(recipe, path);
+  OpenEngine open(options_for({"", recipe, 0, KvFormat::I8, false, 0}), path);
+  Session& session = open.engine.sessions[0];
+  std::vector<u64> memory(static_cast<size_t>(state_image_bytes(open.engine) / 8));
+  u8* buffer = reinterpret_cast<u8*>(memory.data());
+  StateFile file;
+  CHECK(open_state_file(state_path.c_str(), true, &file).ok());
+  for (i32 saves = 0; saves < 3; saves++) {
+    i32 id = saves;
+    Step step = {&session, {&id, 1}, Wanted::last};
+    CHECK(forward(open.engine, {&step, 1}).ok());
+    CHECK(save_state_file(open.engine, session, buffer, file).ok());
+  }
+  StateFile again;
+  CHECK(open_state_file(state_path.c_str(), true, &again).ok());
+  CHECK(load_state_file(open.engine, again, buffer, &session).ok());
+  CHECK_EQ(session.position, 3);
+  // The third save went to the first slot; damage it.
+  std::vector<u8> bytes = read_bytes(state_path);
+  CHECK_EQ(static_cast<i64>(bytes.size()), 2 * state_image_bytes(open.engine));
+  std::FILE* damaged = std::fopen(state_path.c_str(), "r+b");
+  std::fseek(damaged, 600, SEEK_SET);
+  std::fputc(bytes[600] ^ 1, damaged);
+  std::fclose(damaged);
+  CHECK(load_state_file(open.engine, again, buffer, &session).ok());
+  CHECK_EQ(session.position, 2);
 }

@@ -29,9 +29,9 @@ Status open_for(Options& options, Engine* engine);
 // Seals the process as --seal asks; `extra` as in base/seal.h. Nothing can be opened or taken afterwards.
 Status seal_for(const Options& options, u32 extra);
 
-// Token ids of a text as the model wants a prompt (its first id in front). A model without a tokenizer takes a list of ids.
+// Token ids of a text as the model wants a prompt (its first id in front, if the text is the `start` of a timeline). A model without a tokenizer takes a list of ids.
 // The ids lie in engine.text_ids.
-Status prompt_ids(Engine& engine, Text text, Span<const i32>* ids);
+Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids);
 
 // Where the bundled model is: beside the program, in its share folder, or in models/ here. Null when it is not installed.
 const char* bundled_model();

@@ -104,10 +104,10 @@ Status seal_for(const Options& options, u32 extra) {
   return {};
 }
 
-Status prompt_ids(Engine& engine, Text text, Span<const i32>* ids) {
+Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids) {
   i32 count = 0;
   if (engine.has_tokenizer) {
-    EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = true, .parse_special = false}, engine.text_workspace,
+    EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = start, .parse_special = false}, engine.text_workspace,
                                         engine.text_ids, &count));
     if (count == 0) return failed("the prompt is empty, and the model names no first token; give one with -i");
     *ids = engine.text_ids.slice(0, count);
@@ -123,7 +123,7 @@ Status prompt_ids(Engine& engine, Text text, Span<const i32>* ids) {
     Engine& engine;
     i32 count;
   } target = {engine, 0};
-  if (engine.bos >= 0 && text.size == 0) engine.text_ids[target.count++] = engine.bos;
+  if (start && engine.bos >= 0 && text.size == 0) engine.text_ids[target.count++] = engine.bos;
   EDGELLM_TRY(parse_list(
       "the model has no tokenizer; ids", list,
       [](void* context, i32 id) {

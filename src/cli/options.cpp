@@ -150,6 +150,16 @@ const Option OPTIONS[] = {
        o.realtime = true;
        return {};
      }},
+    {"--state-save", "FILE", RUN, "keep the state of the session in a file at the end",
+     [](O o, S, S v) -> Status {
+       o.state_save = v;
+       return {};
+     }},
+    {"--state-load", "FILE", RUN, "go on from a saved state; -i is what follows",
+     [](O o, S, S v) -> Status {
+       o.state_load = v;
+       return {};
+     }},
     {"--text", "FILE", EVAL, "the text to score",
      [](O o, S, S v) -> Status {
        o.text_file = v;

@@ -29,6 +29,8 @@ struct Options {
   const char* ids = nullptr;          // --ids 1,2,3
   const char* logits_file = nullptr;  // --logits
   const char* tokenizer_file = nullptr;
+  const char* state_load = nullptr;
+  const char* state_save = nullptr;
   i32 max_tokens = 0;          // eval: 0 is all
   i32 bench_prompt = 64;       // --prompt-tokens
   const char* bench_at = "0";  // --at 0,1024

@@ -1,7 +1,9 @@
 // edgellm MODEL: goes on from a text.
 #include "base/random.h"
 #include "base/realtime.h"
+#include "base/seal.h"
 #include "cli/command.h"
+#include "engine/state.h"
 
 namespace edgellm {
 
@@ -26,6 +28,22 @@ void note_figures(const Generated& made, i64 prompt, u64 seed, const Options& op
   if (options.generate.pace > 0) note("missed deadlines: ", made.missed_deadlines, " of ", max(made.count - 1, 0), "\n");
 }
 
+// The session's state from one file and to another (or the same), both opened before the seal.
+struct Saved {
+  StateFile from, to;
+  Span<u8> buffer;
+};
+
+Status open_saved(const Options& options, Engine& engine, Saved* saved) {
+  if (!options.state_load && !options.state_save) return {};
+  EDGELLM_TRY(take_memory(state_image_bytes(engine), {}, &saved->buffer));
+  if (options.state_load) {
+    EDGELLM_TRY(open_state_file(options.state_load, false, &saved->from));
+    EDGELLM_TRY(load_state_file(engine, saved->from, saved->buffer.data, &engine.sessions[0]));
+  }
+  return options.state_save ? open_state_file(options.state_save, true, &saved->to) : Status();
+}
+
 }  // namespace
 
 Status run_command(Options& options) {
@@ -40,18 +58,22 @@ Status run_command(Options& options) {
   EDGELLM_TRY(open_for(options, &engine));
   SamplingOptions& sampling = options.generate.sampling;
   if (!options.seed_given) sampling.seed = draw_seed();
-  EDGELLM_TRY(seal_for(options, 0));
+  Saved saved;
+  EDGELLM_TRY(open_saved(options, engine, &saved));
+  EDGELLM_TRY(seal_for(options, options.state_save ? u32{SEAL_FILES} : 0));
 
+  Session& session = engine.sessions[0];
   Span<const i32> prompt;
-  EDGELLM_TRY(prompt_ids(engine, text, &prompt));
+  if (session.position == 0 || text.size) EDGELLM_TRY(prompt_ids(engine, text, session.position == 0, &prompt));
   Printed printed;
   Generated made;
   options.generate.hash = options.hash;
-  Status status = generate(engine, engine.sessions[0], prompt, options.generate, Printed::sink, &printed, &made);
+  Status status = generate(engine, session, prompt, options.generate, Printed::sink, &printed, &made);
   if (printed.last != '\n') print("\n");
   if (!status.ok()) return status;
   note_figures(made, prompt.count, sampling.seed, options);
   if (options.hash) note_hash(made.last_hash);
+  if (options.state_save) EDGELLM_TRY(save_state_file(engine, session, saved.buffer.data, saved.to));
   return made.ending == Ending::sink_closed ? failed("standard output was closed") : Status();
 }
 

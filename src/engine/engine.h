@@ -31,6 +31,7 @@ struct Session {
   i32* recent = nullptr;  // (2 * REPEAT_SPAN) the last ids of the timeline: REPEAT_SPAN or more, if there were so many
   i32 recent_count = 0;
   i32 position = 0;  // of the next token
+  i32 pending = -1;  // an id that was chosen and not yet run, -1: none
 
   void remember(i32 id);
 };

@@ -57,7 +57,7 @@ Status keep_pace(const GenerateOptions& options, i64 busy, i64 deadline, i64 per
   }
   constexpr i32 SETTLED = 16;  // tokens after which the duty is judged
   f64 duty = static_cast<f64>(result->busy_ns) / (static_cast<f64>(period) * result->count);
-  if (result->count < SETTLED || duty <= options.most_duty) return {};
+  if (options.most_duty == 0 || result->count < SETTLED || duty <= options.most_duty) return {};
   return failed("the pace needs ", Fixed{duty * 100, 0}, " % of the time for computing, at most ",
                 Fixed{options.most_duty * 100, 0}, " % may be used; take a lower --pace");
 }
@@ -72,8 +72,14 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
   *result = {};
   i64 start = now_ns(), first = start, woken = start;
   i64 period = options.pace > 0 ? static_cast<i64>(1e9 / options.pace) : 0;
-  i32 id = 0;
+  i32 id = session.pending;
   Span<const i32> next = prompt;
+  if (id >= 0 && prompt.count == 0) next = {&id, 1};
+  if (id >= 0 && prompt.count > 0) {
+    Step step = {&session, {&id, 1}, Wanted::nothing};
+    EDGELLM_TRY(forward(engine, {&step, 1}));
+  }
+  session.pending = -1;
   while (result->count < options.count) {
     Step step = {&session, next, Wanted::last};
     EDGELLM_TRY(forward(engine, {&step, 1}));
@@ -88,6 +94,7 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
     } else if (period) {
       EDGELLM_TRY(keep_pace(options, now - woken, first + result->count * period, period, result));
     }
+    session.pending = id;
     result->count++;
     woken = now_ns();
     result->decode_ns = woken - first;

@@ -13,7 +13,7 @@ struct GenerateOptions {
   bool ignore_stop_ids = false;  // for benchmarks
   bool hash = false;             // fill Generated::last_hash
   f64 pace = 0;                  // tokens a second on absolute deadlines; 0: as fast as it goes
-  f64 most_duty = 1;             // with a pace: computing for a larger share of the time is an error (REALTIME_DUTY)
+  f64 most_duty = 0;  // with a pace: computing for a larger share of the time is an error (REALTIME_DUTY); 0: is not
 };
 
 enum class Ending : u8 { length, stop_id, stop_string, interrupted, sink_closed };
@@ -32,7 +32,8 @@ struct Generated {
 using TextSink = bool (*)(void* context, Text text);
 
 // Runs `prompt` through the session, then makes up to `count` ids, each given to the sink as text (as " 12 34" where the model
-// has no tokenizer). Afterwards the session holds the prompt and all ids made but the last.
+// has no tokenizer). Afterwards the session holds the prompt and all ids made but the last, which is pending: the next call runs
+// it first, so that stopping and going on is as if it had never stopped. `prompt` may be empty when an id is pending.
 Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink,
                 void* context, Generated* result);
 
