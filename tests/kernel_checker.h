@@ -4,6 +4,7 @@
 #pragma once
 #include <cstring>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -123,7 +124,7 @@ class Checker {
   // A comparison from elsewhere (golden digests).
   void verdict(bool good, const std::string& text);
 
-  int finish() const;  // prints the totals; the exit code
+  int finish();  // prints the totals; the exit code. A kernel without a case is a failure
 
  private:
   struct Output {
@@ -143,6 +144,7 @@ class Checker {
   Options options_;
   Memory memory_;
   std::string slot_, description_;
+  std::set<std::string> seen_;  // slots that had a case
   std::vector<Output> outputs_;
   i64 cases_ = 0, runs_ = 0, failures_ = 0;
 };

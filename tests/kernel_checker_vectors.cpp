@@ -169,25 +169,27 @@ void check_softmax(Checker& c) {
   c.run<Softmax>(&Kernels::softmax, [&](Softmax softmax) { softmax(x, 33); });
 }
 
-// What one value at one place does to a vector of others.
-void check_reductions(Checker& c) {
-  using Argmax = i32 (*)(const f32*, i32);
-  using Finite = bool (*)(const f32*, i32);
-  static const u32 SINGLES[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xff800001, 0x7f7fffff, 0x41f00000};
+// What one value at one place does to a vector of others; ties; nothing but NaN or -infinity.
+f32* make_reduction(Checker& c, i32 n, i32 variant) {
+  static const u32 SINGLES[] = {0x7f800000, 0xff800000, 0x7fc00000, 0xff800001, 0x7f7fffff};
+  f32* x = c.floats(n, variant == 6 ? Fill::hostile : Fill::ordinary);
+  for (i32 i = 0; i < n && variant >= 7; i++)
+    x[i] = bits_to<f32>(variant == 7 ? 0x7fc00000u : 0xff800000u);
+  for (i32 i = 0; i < n && variant == 5; i++)
+    x[i] = static_cast<f32>(i % 2);
+  if (variant < 5) x[c.random.between(0, n - 1)] = bits_to<f32>(SINGLES[variant]);
+  return x;
+}
+
+template <class Slot>
+void check_reduction(Checker& c, const char* name, Slot Kernels::* slot) {
+  if (!c.wanted(name)) return;
   for (i32 n : sizes(c)) {
     for (i32 variant = 0; variant < 9; variant++) {
-      c.begin("argmax", describe(n, Fill::ordinary) + ", variant " + std::to_string(variant));
-      f32* x = c.floats(n, variant == 6 ? Fill::hostile : Fill::ordinary);
-      for (i32 i = 0; i < n && variant >= 7; i++)
-        x[i] = bits_to<f32>(variant == 7 ? 0x7fc00000u : 0xff800000u);
-      for (i32 i = 0; i < n && variant == 5; i++)
-        x[i] = static_cast<f32>(i % 2);  // ties
-      if (variant < 5) x[c.random.between(0, n - 1)] = bits_to<f32>(SINGLES[variant]);
-      i32* best = c.new_output<i32>(1);
-      if (c.wanted("argmax")) c.run<Argmax>(&Kernels::argmax, [&](Argmax argmax) { *best = argmax(x, n); });
-      if (c.wanted("all_finite")) {
-        c.run<Finite>(&Kernels::all_finite, [&](Finite finite) { *best = finite(x, n) ? 1 : 0; });
-      }
+      c.begin(name, std::to_string(n) + " values, variant " + std::to_string(variant));
+      const f32* x = make_reduction(c, n, variant);
+      i32* answer = c.new_output<i32>(1);
+      c.run<Slot>(slot, [&](Slot reduce) { *answer = reduce(x, n); });
     }
   }
 }
@@ -206,7 +208,8 @@ void check_vectors(Checker& c) {
   check_exp(c);
   check_add(c);
   check_softmax(c);
-  if (c.wanted("argmax") || c.wanted("all_finite")) check_reductions(c);
+  check_reduction(c, "argmax", &Kernels::argmax);
+  check_reduction(c, "all_finite", &Kernels::all_finite);
 }
 
 }  // namespace checker
