@@ -7,7 +7,9 @@
 
 #include "base/clock.h"
 #include "base/console.h"
+#include "base/memory.h"
 #include "base/seal.h"
+#include "base/signals.h"
 #include "base/threads.h"
 #include "check.h"
 #include "child.h"
@@ -140,6 +142,26 @@ TEST(extras_are_let_through_on_request) {
       return 0;
     });
     CHECK_CHILD(child);
+  }
+}
+
+// A crash ends, and is not mistaken for a torn file.
+TEST(crashes_end) {
+  for (bool aborts : {false, true}) {
+    check::Child child = check::in_child([&] {
+      install_signals();
+      Span<const u8> map;
+      if (!map_file("tests/test_seal.cpp", {}, &map).ok()) return 1;
+      watch_map(map);
+      if (int code = sealed(0)) return code;
+      if (aborts) std::abort();
+      volatile u8* volatile nowhere = reinterpret_cast<u8*>(16);
+      *nowhere = 1;
+      return 0;
+    });
+    if (child.exit_code == UNAVAILABLE) SKIP(child.output);
+    CHECK_EQ(child.output, std::string());
+    CHECK_EQ(child.exit_code, 128 + SIGSEGV);
   }
 }
 

@@ -23,8 +23,9 @@ static void on_fault(int signal, siginfo_t* info, void*) {
     (void)written;
     _exit(1);
   }
-  // Not ours: the faulting instruction runs again and meets the default.
-  ::signal(signal, SIG_DFL);
+  // Not ours: the faulting instruction runs again and meets the default. A sealed process may not ask for that, and must
+  // not fault for ever.
+  if (::signal(signal, SIG_DFL) == SIG_ERR) _exit(128 + signal);
 }
 
 static void on_stop(int) {

@@ -6,7 +6,8 @@
 namespace edgellm {
 
 // Installs the handlers, for the whole process; the program calls it once, the embedding API never does.
-// SIGBUS and SIGSEGV inside a watched map: one line on stderr, exit code 1; elsewhere they do what they always did.
+// SIGBUS and SIGSEGV inside a watched map: one line on stderr, exit code 1; elsewhere they do what they always did (exit
+// code 128 + the signal in a sealed process).
 // SIGINT and SIGTERM: interrupted() turns true, the second one kills. SIGPIPE is ignored.
 void install_signals();
 
