@@ -200,7 +200,7 @@ void check_vectors(Checker& c) {
   check_quantize(c, "quantize_token", &Kernels::quantize_token, false);
   check_quantize(c, "quantize_group32", &Kernels::quantize_group32, true);
   check_quantize_ties(c);
-  if (c.wanted("norm")) check_norms(c);
+  check_norms(c);
   check_rope(c, "rope_half", &Kernels::rope_half);
   check_rope(c, "rope_interleaved", &Kernels::rope_interleaved);
   check_gate(c, "silu_gate", &Kernels::silu_gate);
