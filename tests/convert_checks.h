@@ -24,6 +24,7 @@ enum { UNQUANTIZED, TOKEN, GROUP32 };  // activations
 inline ModelFile converted(const Folder& folder, const std::string& source, Options options = {}) {
   options.source = source;
   options.destination = folder / "out.tm2";
+  options.verify = true;
   std::ostringstream report;
   edgellm::convert::convert(options, report, false);
   CHECK(!std::filesystem::exists(folder / "out.tm2.partial"));

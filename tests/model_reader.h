@@ -66,8 +66,8 @@ inline uint64_t xxh64(const Buffer& b) {
 struct Tensor {
   int format = 0, scale = 0, activations = 0;
   std::vector<size_t> shape;
-  std::vector<float> values;   // row-major, true shape
-  std::vector<float> scales;   // as stored, without padding
+  std::vector<float> values;  // row-major, true shape
+  std::vector<float> scales;  // as stored, without padding
 };
 
 struct ModelFile {

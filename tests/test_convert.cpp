@@ -1,6 +1,8 @@
 // Tiny sources of every kind but Hugging Face's, converted and read back by a second reader: every value, scale, format and
 // setting.
 #include "convert/encode.h"
+#include "convert/source.h"
+#include "convert/verify.h"
 #include "convert_checks.h"
 #include "data_path.h"
 #include "file/legacy.h"
@@ -217,6 +219,46 @@ TEST(synthetic_is_the_same_every_time) {
   for (float norm : file.tensors.at("norm").values)
     CHECK(norm > 0.4f && norm < 1.6f);
   CHECK(contains(failure(Folder(), "synthetic:huge", Code::usage), "tiny, bitnet-2b4t, smollm-135m"));
+}
+
+TEST(verify_finds_what_is_wrong) {
+  using namespace edgellm::convert;
+  Folder folder;
+  const std::string path = folder / "out.tm2";
+  std::vector<Written> written;
+  {
+    std::vector<Target> targets = plan(open_source("synthetic:tiny"), {});
+    std::vector<TensorSpec> specs;
+    for (const Target& target : targets)
+      specs.push_back(target.spec);
+    FileWriter out(path);
+    out.begin(edgellm::MAGIC_TM2, {}, specs, {});
+    for (Target& target : targets) {
+      Loss loss = encode(*target.tensor, target.spec, out, [](uint64_t) {});
+      written.push_back({std::move(target), loss});
+    }
+    out.finish();
+    out.publish();
+  }
+  auto complaint = [&]() -> std::string {
+    try {
+      verify(path, written);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return {};
+  };
+  CHECK_EQ(complaint(), "");
+  auto embed = std::find_if(written.begin(), written.end(), [](const Written& w) { return w.target.spec.name == "embed"; });
+  embed->loss.error *= 1 + 1e-12;
+  CHECK(contains(complaint(), "tensor embed has a squared error"));
+  embed->loss.error = 0;
+  embed->target.tensor = std::make_unique<ComputedVector>("norm", Values(64, 1.0f));
+  CHECK(contains(complaint(), "tensor norm differs"));
+  std::string bytes = read_file(path);
+  bytes[bytes.size() - 100] ^= 1;
+  write_file(path, bytes);
+  CHECK(contains(complaint(), "checksum"));
 }
 
 TEST(no_source_and_no_place) {

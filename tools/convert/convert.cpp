@@ -8,6 +8,7 @@
 #include "report.h"
 #include "source.h"
 #include "tokenizer.h"
+#include "verify.h"
 
 namespace edgellm::convert {
 namespace {
@@ -77,14 +78,20 @@ void convert(const Options& options, std::ostream& report, bool progress) {
   FileWriter out(options.destination);
   out.begin(MAGIC_TM2, metadata, specs, tokenizer);
   Report table;
+  std::vector<Written> written;
   {
     Progress bar(total, progress);
-    for (const Target& target : targets) {
+    for (Target& target : targets) {
       Loss loss = encode(*target.tensor, target.spec, out, [&](u64 bytes) { bar.advance(bytes, target.spec.name); });
       table.add(*target.tensor, target.spec, loss);
+      written.push_back({std::move(target), loss});
     }
   }
-  table.print(report, options.destination, out.finish(), tokenizer.size());
+  u64 file_bytes = out.finish();
+  if (options.verify) verify(out.partial_path(), written);
+  out.publish();
+  table.print(report, options.destination, file_bytes, tokenizer.size());
+  if (options.verify) report << "verified: checksums and every weight\n";
 }
 
 }  // namespace edgellm::convert

@@ -12,6 +12,7 @@ struct Options {
   Formats formats;
   std::string tokenizer;  // path; empty: the source's own, if it has one; "none": none
   std::string rope;       // "half" or "interleaved"; empty: as the source says
+  bool verify = false;    // read the file back and compare every weight
   std::string name;       // empty: the source's file name
 };
 

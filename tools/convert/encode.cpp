@@ -10,7 +10,6 @@ namespace edgellm::convert {
 namespace {
 
 constexpr i64 BATCH_WEIGHTS = 1 << 22;  // panels of so many weights are in memory at a time
-constexpr i64 HEAVY_WEIGHTS = 1 << 18;  // fewer are done before a thread has started
 
 // The panel at hand. Codes, halves and group scales are used as the format needs them.
 struct Panel {

@@ -33,6 +33,7 @@ const char HELP[] =
     "                   that holds one; none leaves it out (default: the one in the model's folder)\n"
     "  --rope KIND      pairs of the rotary embedding, interleaved or half, where SRC is wrong about them: TM2 version 1\n"
     "                   files made from Hugging Face weights need half\n"
+    "  --verify         read DST back before it gets its name, and compare checksums and every weight\n"
     "  --name TEXT      name of the model (default: that of SRC)\n"
     "  --version        the version of this program\n"
     "  --help           this text\n"
@@ -64,6 +65,10 @@ bool parse(int count, char** arguments, Options* options) {
     }
     size_t equals = argument.find('=');
     std::string option = argument.substr(0, equals);
+    if (argument == "--verify") {
+      options->verify = true;
+      continue;
+    }
     auto value = [&]() -> std::string {
       if (equals != std::string::npos) return argument.substr(equals + 1);
       if (i + 1 == count) wrong_usage(option, " needs a value");

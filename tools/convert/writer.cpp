@@ -209,11 +209,14 @@ u64 FileWriter::finish() {
     io_error(partial_, ": cannot write the header: ", std::strerror(errno));
   }
   if (fsync(descriptor_) != 0) io_error(partial_, ": cannot write: ", std::strerror(errno));
+  return header_.file_bytes;
+}
+
+void FileWriter::publish() {
   if (rename(partial_.c_str(), path_.c_str()) != 0) io_error(path_, ": cannot rename to it: ", std::strerror(errno));
   close(descriptor_);
   descriptor_ = -1;
   forget_for_signals();
-  return header_.file_bytes;
 }
 
 void FileWriter::put(const void* bytes, u64 size) {

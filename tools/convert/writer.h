@@ -39,8 +39,12 @@ class FileWriter {
   void data(const void* bytes, u64 size);
   void scales(const f32* values, u64 count);
 
-  // Completes the header, makes the file durable and gives it its name. Returns the file's size.
+  // Completes the header and makes the file durable; returns its size. Then it can be read under its temporary name.
   u64 finish();
+  const std::string& partial_path() const { return partial_; }
+
+  // Gives the finished file its name, in place of what had it.
+  void publish();
 
  private:
   void put(const void* bytes, u64 size);  // at the end

@@ -1,0 +1,86 @@
+#include "verify.h"
+
+#include <algorithm>
+
+#include "file/model_file.h"
+#include "parallel.h"
+
+namespace edgellm::convert {
+namespace {
+
+constexpr i64 BATCH_PANELS = 256;
+
+void require(const Status& status, const std::string& path) {
+  if (!status.ok()) io_error(path, ": --verify: ", status.text());
+}
+
+Text text_view(const std::string& string) {
+  return {string.data(), static_cast<i64>(string.size())};
+}
+
+// Panel by panel, as `encode` adds up.
+Loss loss_of(const Matrix& stored, const Tensor& tensor, const Kernels& kernels) {
+  const i64 panels = div_up<i64>(tensor.rows, PANEL);
+  // `row` fills whole units.
+  const i64 stride = align_up<i64>(tensor.cols, COLUMN_PADDING);
+  Loss total;
+  std::vector<Loss> losses(static_cast<size_t>(min(panels, BATCH_PANELS)));
+  for (i64 first = 0; first < panels; first += BATCH_PANELS) {
+    const i64 n = min(BATCH_PANELS, panels - first);
+    parallel(n, n * PANEL * tensor.cols >= HEAVY_WEIGHTS, [&](i64 i) {
+      const i64 row = (first + i) * PANEL, rows = min<i64>(PANEL, tensor.rows - row);
+      std::vector<f32> meant(static_cast<size_t>(rows * tensor.cols)), found(static_cast<size_t>(stride));
+      tensor.values(row, rows, meant.data());
+      Loss& loss = losses[static_cast<size_t>(i)];
+      loss = {};
+      for (i64 r = 0; r < rows; r++) {
+        kernels.row(stored, static_cast<i32>(row + r), found.data());
+        for (i64 c = 0; c < tensor.cols; c++)
+          loss.add(found[static_cast<size_t>(c)], meant[static_cast<size_t>(r * tensor.cols + c)]);
+      }
+    });
+    for (i64 i = 0; i < n; i++) {
+      total.error += losses[static_cast<size_t>(i)].error;
+      total.signal += losses[static_cast<size_t>(i)].signal;
+    }
+  }
+  return total;
+}
+
+void verify_vector(const ModelFile& file, const Tensor& tensor, const std::string& path) {
+  const f32* stored = nullptr;
+  require(file.vector(text_view(tensor.name), static_cast<i32>(tensor.cols), &stored), path);
+  std::vector<f32> meant(static_cast<size_t>(tensor.cols));
+  tensor.values(0, 1, meant.data());
+  if (!std::equal(meant.begin(), meant.end(), stored)) io_error(path, ": --verify: tensor ", tensor.name, " differs");
+}
+
+}  // namespace
+
+void verify(const std::string& path, const std::vector<Written>& written) {
+  File mapped = MappedFile::open(path);
+  ModelFile file;
+  require(file.open({mapped->bytes().data, static_cast<i64>(mapped->bytes().size)}), path);
+  require(file.check_data(), path);
+  if (file.tensors().count != static_cast<i64>(written.size())) {
+    io_error(path, ": --verify: ", file.tensors().count, " tensors, expected ", written.size());
+  }
+  Kernels kernels;
+  if (!select_kernels("ref", 0, &kernels)) io_error("--verify: there is no reference kernel set");
+  for (const auto& [target, loss] : written) {
+    const Tensor& tensor = *target.tensor;
+    if (tensor.role == Role::vector) {
+      verify_vector(file, tensor, path);
+      continue;
+    }
+    Matrix stored;
+    require(file.matrix(text_view(tensor.name), static_cast<i32>(tensor.rows), static_cast<i32>(tensor.cols), &stored),
+            path);
+    Loss found = loss_of(stored, tensor, kernels);
+    if (found.error < loss.error || found.error > loss.error) {
+      io_error(path, ": --verify: tensor ", tensor.name, " has a squared error of ", found.error, ", expected ", loss.error);
+    }
+  }
+}
+
+}  // namespace edgellm::convert
