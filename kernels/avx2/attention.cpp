@@ -45,6 +45,16 @@ void store_f16(const f32* k, const f32* v, i32 slot, const KvHead& kv) {
   }
 }
 
+// Calls body<T>(head) for tiles of MOST heads and then one tile of the rest.
+template <i32 MOST, class Body>
+inline void for_heads(i32 heads, Body&& body, i32 head = 0) {
+  for (; heads - head >= MOST; head += MOST)
+    body.template operator()<MOST>(head);
+  if constexpr (MOST > 1) {
+    if (head < heads) for_heads<MOST - 1>(heads, body, head);
+  }
+}
+
 // Writes a block's 16 scores to where slot `slot` belongs, those of slots before `first` left out.
 void store_scores(const FloatLanes& block, i32 slot, i32 first, f32* scores) {
   i32 skip = max(first - slot, 0);
@@ -54,7 +64,7 @@ void store_scores(const FloatLanes& block, i32 slot, i32 first, f32* scores) {
 void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores, i64 stride) {
   for (i32 slot = first / PANEL * PANEL; slot < first + n; slot += PANEL) {
     const u8* lines = kv.k + i64{slot} * kv.padded;
-    for_tiles<4>(q.heads, [&]<i32 T>(i32 head) {
+    for_heads<4>(q.heads, [&]<i32 T>(i32 head) {
       __m256i sums[T][2];
       dot_bytes<T>(lines, kv.padded / 4, q.q + head * i64{q.stride}, q.stride, sums);
       UNROLL for (i32 t = 0; t < T; t++) {
@@ -70,13 +80,19 @@ void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores
 }
 
 void scores_f16(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores, i64 stride) {
-  for (i32 slot = first / PANEL * PANEL; slot < first + n; slot += PANEL) {
-    const u8* const columns[1] = {kv.k + i64{slot} * kv.padded * 2};
-    for_tiles<4>(q.heads, [&]<i32 T>(i32 head) {
-      alignas(32) FloatLanes blocks[T] = {};
-      multiply_columns<Halves, 1, T, T>(columns, kv.head_dim, q.x + head * i64{q.stride}, q.stride, blocks);
-      for (i32 t = 0; t < T; t++)
-        store_scores(blocks[t], slot, first, scores + (head + t) * stride);
+  constexpr i32 BLOCKS = 4;  // few heads take that many at once, to have as many chains of fma
+  i64 block_bytes = i64{kv.padded} * PANEL * 2;
+  for (i32 slot = first / PANEL * PANEL; slot < first + n; slot += BLOCKS * PANEL) {
+    for_heads<4>(q.heads, [&]<i32 T>(i32 head) {
+      for_tiles<BLOCKS / T>(min(div_up(first + n - slot, PANEL), BLOCKS), [&]<i32 P>(i32 b) {
+        const u8* blocks[P];
+        UNROLL for (i32 p = 0; p < P; p++) blocks[p] = kv.k + (slot / PANEL + b + p) * block_bytes;
+        alignas(32) FloatLanes acc[P * T] = {};
+        multiply_columns<Halves, P, T, T>(blocks, kv.head_dim, q.x + head * i64{q.stride}, q.stride, acc);
+        UNROLL for (i32 i = 0; i < P * T; i++) {
+          store_scores(acc[i], slot + (b + i / T) * PANEL, first, scores + (head + i % T) * stride);
+        }
+      });
     });
   }
 }

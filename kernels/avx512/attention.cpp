@@ -8,6 +8,16 @@ namespace {
 
 constexpr i32 SLOTS = 64;  // whose weights are computed at a time
 
+// Calls body<T>(head) for tiles of MOST heads and then one tile of the rest.
+template <i32 MOST, class Body>
+inline void for_heads(i32 heads, Body&& body, i32 head = 0) {
+  for (; heads - head >= MOST; head += MOST)
+    body.template operator()<MOST>(head);
+  if constexpr (MOST > 1) {
+    if (head < heads) for_heads<MOST - 1>(heads, body, head);
+  }
+}
+
 // Writes a block's 16 scores to where slot `slot` belongs, those of slots before `first` left out.
 inline void store_scores(__m512 block, i32 slot, i32 first, f32* scores) {
   if (slot >= first) {
@@ -46,7 +56,7 @@ void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores
   for (i32 slot = first / PANEL * PANEL; slot < first + n; slot += PANEL) {
     const u8* keys = kv.k + i64{slot} * kv.padded;
     const __m512 k_scale = _mm512_loadu_ps(kv.k_scale + slot);
-    for_tiles<8>(q.heads, [&]<i32 T>(i32 head) {
+    for_heads<8>(q.heads, [&]<i32 T>(i32 head) {
       __m512i sums[T];
       dot_keys<T>(keys, kv.padded / 4, q.q + head * i64{q.stride}, q.stride, q.sums + head, sums);
       UNROLL for (i32 t = 0; t < T; t++) {
@@ -58,13 +68,20 @@ void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores
 }
 
 void scores_f16(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores, i64 stride) {
-  for (i32 slot = first / PANEL * PANEL; slot < first + n; slot += PANEL) {
-    const u8* const columns[1] = {kv.k + i64{slot} * kv.padded * 2};
-    for_tiles<8>(q.heads, [&]<i32 T>(i32 head) {
-      __m512 blocks[T];
-      UNROLL for (i32 t = 0; t < T; t++) blocks[t] = _mm512_setzero_ps();
-      multiply_columns<Halves, 1, T, T>(columns, kv.head_dim, q.x + head * i64{q.stride}, q.stride, blocks);
-      UNROLL for (i32 t = 0; t < T; t++) store_scores(blocks[t], slot, first, scores + (head + t) * stride);
+  constexpr i32 BLOCKS = 8;  // few heads take that many at once, to have as many chains of fma
+  i64 block_bytes = i64{kv.padded} * PANEL * 2;
+  for (i32 slot = first / PANEL * PANEL; slot < first + n; slot += BLOCKS * PANEL) {
+    for_heads<4>(q.heads, [&]<i32 T>(i32 head) {
+      for_tiles<BLOCKS / T>(min(div_up(first + n - slot, PANEL), BLOCKS), [&]<i32 P>(i32 b) {
+        const u8* blocks[P];
+        UNROLL for (i32 p = 0; p < P; p++) blocks[p] = kv.k + (slot / PANEL + b + p) * block_bytes;
+        __m512 acc[P * T];
+        UNROLL for (i32 i = 0; i < P * T; i++) acc[i] = _mm512_setzero_ps();
+        multiply_columns<Halves, P, T, T>(blocks, kv.head_dim, q.x + head * i64{q.stride}, q.stride, acc);
+        UNROLL for (i32 i = 0; i < P * T; i++) {
+          store_scores(acc[i], slot + (b + i / T) * PANEL, first, scores + (head + i % T) * stride);
+        }
+      });
     });
   }
 }
