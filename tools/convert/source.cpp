@@ -30,6 +30,9 @@ Model open_source(const std::string& source) {
     model.kind = kind.name;
     return model;
   }
+  if (source.ends_with(".safetensors") || source.ends_with("config.json")) {
+    unusable(source, ": expected the folder that holds it, with config.json");
+  }
   std::string known;
   for (const Kind& kind : KINDS)
     known += text(known.empty() ? "" : ", ", kind.name);
