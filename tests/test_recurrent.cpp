@@ -1,0 +1,307 @@
+// The recurrent families: real checkpoints against the logits that independent programs computed from them, and the same bits
+// over kernel sets, threads, chunks and batches for models of random weights in every format.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <sstream>
+
+#include "base/cpu.h"
+#include "check.h"
+#include "convert/convert.h"
+#include "convert/encode.h"
+#include "convert/plan.h"
+#include "convert/rwkv.h"
+#include "data_path.h"
+#include "engine/engine.h"
+#include "make_model.h"
+
+using namespace edgellm;
+
+namespace {
+
+struct OpenEngine {
+  Engine engine;
+  Span<const u8> map;
+  OpenEngine(EngineOptions options, const std::string& path) {
+    CHECK(map_file(path.c_str(), {}, &map).ok());
+    options.file = map;
+    Status status = open_engine(options, &engine);
+    CHECK_EQ(std::string(status.text()), "");
+  }
+  ~OpenEngine() {
+    close_engine(engine);
+    release_memory(map);
+  }
+  bool run(i32 session, const std::vector<i32>& ids, Wanted wanted = Wanted::last) {
+    Step step = {&engine.sessions[session], {ids.data(), static_cast<i64>(ids.size())}, wanted};
+    Status status = forward(engine, {&step, 1});
+    CHECK_EQ(std::string(status.text()), "");
+    return status.ok();
+  }
+};
+
+// --- Checkpoints -----------------------------------------------------------------------------------------------------------
+
+void check_checkpoint(const std::string& name) {
+  if (!std::filesystem::exists(data_path("checkpoints/" + name))) SKIP("no checkpoint " + name);
+  convert::Options options;
+  options.formats = {Format::F32, Format::F32, Format::F32};
+  options.source = data_path("checkpoints/" + name).string();
+  options.destination = temporary_path("checkpoint.tm2");
+  std::ostringstream report;
+  convert::convert(options, report, false);
+
+  std::vector<u8> prompt = read_bytes(data_path("checkpoints/" + name + "/prompt.txt").string());
+  std::vector<u8> expected = read_bytes(data_path("checkpoints/" + name + "/expected-logits.f32").string());
+  EngineOptions engine;
+  engine.threads = 1;
+  engine.text_bytes = 64;
+  OpenEngine open(engine, options.destination);
+  CHECK(open.engine.has_tokenizer);
+  const size_t vocab = static_cast<size_t>(open.engine.model.vocab);
+  CHECK_EQ(expected.size(), vocab * sizeof(f32));
+  for (bool whole : {true, false}) {
+    open.engine.sessions[0].position = 0;
+    std::vector<i32> ids(prompt.begin(), prompt.end());
+    if (whole) {
+      open.run(0, ids);
+    } else {
+      for (i32 id : ids)
+        open.run(0, {id});
+    }
+    f32 worst = 0;
+    for (size_t i = 0; i < vocab; i++) {
+      f32 wanted;
+      std::memcpy(&wanted, &expected[i * sizeof(f32)], sizeof wanted);
+      worst = std::max(worst, std::fabs(logits_row(open.engine, 0)[i] - wanted));
+    }
+    std::printf("%s: largest difference of a logit %g\n", name.c_str(), static_cast<double>(worst));
+    CHECK(worst <= 1e-4f);
+  }
+}
+
+// --- The same bits ---------------------------------------------------------------------------------------------------------
+
+convert::Family rwkv7(convert::Rwkv shape) {
+  shape.version = 7;
+  return convert::rwkv_family(shape);
+}
+
+convert::Family rwkv4(convert::Rwkv shape) {
+  shape.version = 4;
+  return convert::rwkv_family(shape);
+}
+
+const convert::Rwkv SMALL7 = {.layers = 3,
+                              .dim = 48,
+                              .ffn_dim = 112,
+                              .vocab = 67,
+                              .head_dim = 16,
+                              .rank_w = 8,
+                              .rank_a = 6,
+                              .rank_v = 5,
+                              .rank_g = 20};
+const convert::Rwkv ODD7 = {.layers = 2,
+                            .dim = 35,
+                            .ffn_dim = 61,
+                            .vocab = 33,
+                            .head_dim = 7,
+                            .rank_w = 3,
+                            .rank_a = 1,
+                            .rank_v = 40,
+                            .rank_g = 9,
+                            .tied = true};
+const convert::Rwkv SMALL4 = {.layers = 3, .dim = 48, .ffn_dim = 112, .vocab = 67, .att_dim = 48};
+const convert::Rwkv ODD4 = {.layers = 2, .dim = 35, .ffn_dim = 61, .vocab = 33, .att_dim = 301};
+
+struct Variant {
+  const char* name;
+  convert::Family family;
+  convert::Formats formats;
+  bool token;  // int8 activations of one scale a token
+  bool f32_activations;
+  u64 hash;  // of the logits after `timeline`, the same on every machine
+};
+
+const std::vector<Variant>& variants() {
+  static const std::vector<Variant> list = {
+#include "recurrent_variants.def"
+  };
+  return list;
+}
+
+void write_random(const Variant& variant, const std::string& path) {
+  convert::Model model = convert::random_model(variant.family);
+  model.bitnet = variant.token;
+  convert::Metadata metadata = model.metadata;
+  std::vector<convert::Target> targets = convert::plan(std::move(model), variant.formats);
+  std::vector<convert::TensorSpec> specs;
+  for (const convert::Target& target : targets)
+    specs.push_back(target.spec);
+  convert::FileWriter writer(path);
+  writer.begin(MAGIC_TM2, metadata, specs, {});
+  for (const convert::Target& target : targets)
+    convert::encode(*target.tensor, target.spec, writer, [](u64) {});
+  writer.finish();
+  writer.publish();
+}
+
+constexpr size_t TOKENS = 45;
+
+std::vector<i32> timeline(i32 vocab) {
+  std::vector<i32> ids;
+  for (i32 i = 0; i < static_cast<i32>(TOKENS); i++)
+    ids.push_back((i * i * 31 + 7 * i + 1) % vocab);
+  return ids;
+}
+
+EngineOptions options_for(const Variant& variant) {
+  EngineOptions options;
+  options.threads = 1;
+  options.f32_activations = variant.f32_activations;
+  options.columns = 16;
+  return options;
+}
+
+u64 run(OpenEngine& open, size_t step) {
+  std::vector<i32> ids = timeline(open.engine.model.vocab);
+  open.engine.sessions[0].position = 0;
+  for (size_t at = 0; at < ids.size(); at += step) {
+    std::vector<i32> part(ids.begin() + static_cast<i64>(at),
+                          ids.begin() + static_cast<i64>(std::min(at + step, ids.size())));
+    if (!open.run(0, part)) return 0;
+  }
+  return logits_hash(open.engine, 0);
+}
+
+template <class Body>
+void for_each_variant(Body body) {
+  for (const Variant& variant : variants()) {
+    std::string path = temporary_path("recurrent.tm2");
+    write_random(variant, path);
+    body(variant, path);
+  }
+}
+
+}  // namespace
+
+TEST(rwkv7_checkpoint) {
+  check_checkpoint("rwkv7-834K");
+}
+
+TEST(rwkv4_checkpoint) {
+  check_checkpoint("rwkv4-660K");
+}
+
+TEST(committed_hashes_hold) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    OpenEngine open(options_for(variant), path);
+    u64 hash = run(open, TOKENS);
+    if (hash != variant.hash) std::fprintf(stderr, "%s: 0x%016llx\n", variant.name, static_cast<unsigned long long>(hash));
+    CHECK_EQ(hash, variant.hash);
+  });
+}
+
+TEST(every_kernel_set_and_step) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    for (i32 isa = 0; isa_name(isa); isa++) {
+      if (isa_features(isa) & ~cpu_features()) continue;
+      EngineOptions options = options_for(variant);
+      options.isa = isa_name(isa);
+      OpenEngine open(options, path);
+      for (size_t step : {TOKENS, size_t{7}, size_t{1}})
+        CHECK_EQ(run(open, step), variant.hash);
+    }
+  });
+}
+
+TEST(every_thread_count) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    for (i32 threads : {2, 3, 8}) {
+      EngineOptions options = options_for(variant);
+      options.threads = threads;
+      OpenEngine open(options, path);
+      for (size_t step : {TOKENS, size_t{1}})
+        CHECK_EQ(run(open, step), variant.hash);
+    }
+  });
+}
+
+// Five sessions at different places of different texts, in one batch: each as if it were alone.
+TEST(a_batch_is_each_alone) {
+  constexpr i32 SESSIONS = 5;
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    EngineOptions options = options_for(variant);
+    options.sessions = SESSIONS;
+    OpenEngine open(options, path);
+    Engine& engine = open.engine;
+    std::vector<i32> texts[SESSIONS];
+    Step steps[SESSIONS];
+    for (i32 s = 0; s < SESSIONS; s++) {
+      for (i32 i = 0; i < 9 + 6 * s; i++)
+        texts[s].push_back((i * (s + 3) + s) % engine.model.vocab);
+      steps[s] = {&engine.sessions[s], {texts[s].data(), static_cast<i64>(texts[s].size())}, Wanted::last};
+    }
+    CHECK(forward(engine, {steps, SESSIONS}).ok());
+    u64 together[SESSIONS];
+    for (i32 s = 0; s < SESSIONS; s++)
+      together[s] = logits_hash(engine, s);
+    for (i32 s = 0; s < SESSIONS; s++) {
+      engine.sessions[0].position = 0;
+      open.run(0, texts[s]);
+      CHECK_EQ(logits_hash(engine, 0), together[s]);
+    }
+  });
+}
+
+TEST(all_rows_are_the_rows_of_single_steps) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    EngineOptions options = options_for(variant);
+    options.logits = options.columns = static_cast<i32>(TOKENS);
+    OpenEngine open(options, path);
+    std::vector<i32> ids = timeline(open.engine.model.vocab);
+    open.run(0, ids, Wanted::all);
+    u64 rows[TOKENS];
+    for (size_t i = 0; i < TOKENS; i++)
+      rows[i] = logits_hash(open.engine, static_cast<i32>(i));
+    open.engine.sessions[0].position = 0;
+    for (size_t i = 0; i < TOKENS; i++) {
+      open.run(0, {ids[i]});
+      CHECK_EQ(logits_hash(open.engine, 0), rows[i]);
+    }
+  });
+}
+
+// A state is flat bytes: copied into another session, the timeline goes on there with the same bits.
+TEST(a_copied_state_goes_on) {
+  for_each_variant([](const Variant& variant, const std::string& path) {
+    EngineOptions options = options_for(variant);
+    options.sessions = 2;
+    OpenEngine open(options, path);
+    std::vector<i32> ids = timeline(open.engine.model.vocab);
+    Session *a = &open.engine.sessions[0], *b = &open.engine.sessions[1];
+    open.run(0, {ids.begin(), ids.begin() + 20});
+    std::memcpy(b->state, a->state, static_cast<size_t>(open.engine.model.state_bytes));
+    b->position = a->position;
+    open.run(1, {ids.begin() + 20, ids.end()});
+    CHECK_EQ(logits_hash(open.engine, 0), variant.hash);
+  });
+}
+
+// The state has one size, however long the text is, and the context is no bound.
+TEST(texts_may_be_longer_than_the_context) {
+  const Variant& variant = variants().front();
+  std::string path = temporary_path("long.tm2");
+  write_random(variant, path);
+  EngineOptions small = options_for(variant), large = small;
+  small.context = 64;
+  large.context = 1 << 20;
+  OpenEngine a(small, path), b(large, path);
+  CHECK_EQ(a.engine.arena_bytes, b.engine.arena_bytes);
+  std::vector<i32> ids;
+  for (i32 i = 0; i < 1000; i++)
+    ids.push_back((i * 7 + i / 67) % a.engine.model.vocab);
+  a.run(0, ids);
+  b.run(0, ids);
+  CHECK_EQ(logits_hash(a.engine, 0), logits_hash(b.engine, 0));
+}
