@@ -30,7 +30,7 @@ class Arena {
 
  private:
   u8* block_ = nullptr;
-  i64 capacity_ = 0;
+  [[maybe_unused]] i64 capacity_ = 0;  // asserts alone look at it
   i64 used_ = 0;
 };
 
