@@ -189,6 +189,7 @@ void write_model(const ModelRecipe& recipe, const std::string& path, u64 seed) {
     if (!tensor.scales.empty()) writer.scales(tensor.scales.data(), tensor.scales.size());
   }
   writer.finish();
+  writer.publish();
 }
 
 namespace {
