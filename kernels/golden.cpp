@@ -417,6 +417,16 @@ void golden_sigmoid(Run& run) {
   }
 }
 
+void golden_softplus(Run& run) {
+  for (Fill fill : FILLS) {
+    f32 *x = run.floats(N, fill), *bias = run.floats(N), *y = run.zeros(N);
+    run.k.softplus(x, nullptr, N, y);
+    run.add(y, N);
+    run.k.softplus(x, bias, N, y);
+    run.add(y, N);
+  }
+}
+
 void run_elementwise(Run& run, void (*slot)(const f32*, i32, f32*)) {
   for (Fill fill : FILLS) {
     f32 *x = run.floats(N, fill), *y = run.zeros(N);
@@ -464,6 +474,46 @@ void golden_wkv7(Run& run) {
     }
     run.add(state, n * n);
   }
+}
+
+void golden_conv_silu(Run& run) {
+  for (i32 taps = 1; taps <= 4; taps++) {
+    const f32 *weight = run.floats(taps * STRIDE), *bias = run.floats(N);
+    f32 *state = run.floats(3 * N), *y = run.zeros(N);
+    for (i32 step = 0; step < 5; step++) {
+      run.k.conv_silu({N, taps, STRIDE, weight, step < 4 ? bias : nullptr}, run.floats(N), state, y);
+      run.add(y, N);
+    }
+    run.add(state, 3 * N);
+  }
+}
+
+void golden_scan(Run& run) {
+  constexpr i32 STATES = 5;
+  f32 *rate = run.floats(STATES * STRIDE), *dt = run.zeros(N);
+  for (i32 i = 0; i < STATES * STRIDE; i++)
+    rate[i] = -abs32(rate[i]);
+  const f32* skip = run.floats(N);
+  f32 *state = run.floats(STATES * N), *y = run.zeros(N);
+  for (i32 step = 0; step < 3; step++) {
+    for (i32 i = 0; i < N; i++)
+      dt[i] = abs32(run.ordinary()) * 0x1p-3f;
+    const f32 *x = run.floats(N), *b = run.floats(STATES), *c = run.floats(STATES);
+    run.k.scan({N, STATES, STRIDE, rate, skip, x, dt, b, c}, state, y);
+    run.add(y, N);
+  }
+  run.add(state, STATES * N);
+}
+
+void golden_retain(Run& run) {
+  constexpr i32 KEYS = 7;
+  f32 *state = run.floats(KEYS * N), *y = run.zeros(N);
+  for (i32 step = 0; step < 3; step++) {
+    const f32 *k = run.floats(KEYS), *q = run.floats(KEYS), *v = run.floats(N);
+    run.k.retain({KEYS, N, k, q, v, 0.9f, 0.3f}, state, y);
+    run.add(y, N);
+  }
+  run.add(state, KEYS * N);
 }
 
 // --- The list --------------------------------------------------------------------------------------------------------------

@@ -82,6 +82,32 @@ struct Wkv7 {
   const f32 *k_k, *k_a, *r_k;    // weights: of the removal key, of the rate in the key, of the bonus
 };
 
+// Causal convolution of each channel with its own weights, oldest tap first.
+struct Convolution {
+  i32 n, taps;        // channels; at least 1
+  i64 stride;         // from one tap's weights to the next's
+  const f32* weight;  // (taps, stride)
+  const f32* bias;    // (n) or null
+};
+
+// Mamba's selective scan: n channels with `states` numbers each, one token.
+struct Scan {
+  i32 n, states;
+  i64 stride;            // from one state's rates to the next's
+  const f32* rate;       // (states, stride) negative
+  const f32* skip;       // (n)
+  const f32 *x, *dt;     // (n) input, step size
+  const f32 *b, *c;      // (states)
+};
+
+// One head of RetNet or Mamba-2 and one token.
+struct Retention {
+  i32 keys, values;
+  const f32 *k, *q;   // (keys)
+  const f32* v;       // (values)
+  f32 decay, scale;   // of what was; of the key
+};
+
 // quantize_token:    m = max over i of |x_i| by `|x_i| > m ? |x_i| : m`, starting at floor = 1e-5 (a NaN never wins);
 //                    inverse = 127 / m; t = x_i * inverse; q_i = t is NaN ? 0 : clamp(round half even(t), -127, 127),
 //                    clamped before the conversion to integer; *scale = m / 127; *sum = sum of q. (m may be infinity: then
@@ -118,7 +144,7 @@ struct Wkv7 {
 //                    x = e * (1 / lane_sum(acc + e)).
 // values:            for slots in order: i8: out = fma(p * v_scale[slot], f32(v), out); f16: out = fma(p, v, out); in place,
 //                    so that segments of a ring add up; dims up to `padded` are written.
-// mix:               fma(other - x, share, x). add_scaled: x = fma(y, scale, x). sigmoid: of x + bias. relu2: g as in
+// mix:               fma(other - x, share, x). add_scaled: x = fma(y, scale, x). sigmoid, softplus: of x + bias. relu2: g as in
 //                    relu2_gate, g * g.
 // wkv4:              a, b, m = the rows of state (3, n); u = k + bonus; t = max(u, m) by `u > m ? u : m`; p = exp(m - t);
 //                    e = exp(u - t); y = fma(e, v, p * a) / fma(p, b, e); then l = m + rate; t = `k > l ? k : l`;
@@ -128,6 +154,12 @@ struct Wkv7 {
 //                    removal_j, c_i) over j in order, from +0; S_ji = fma(v_i, key_j, fma(c_i, -(removal_j * a_j), S_ji *
 //                    decay_j)); y_i = fma(S_ji, r_j, y_i) over j in order, from +0. Returns the bonus, lane_sum(fma(r * key,
 //                    r_k, acc)).
+// conv_silu:         s = bias or +0; s = fma(w_t, past_t, s) over the rows of state (taps - 1, n), oldest first, then fma(w, x, s);
+//                    y = s / (1 + exp(-s)); the rows move up, x becomes the last.
+// scan:              state h is (states j, n channels i): h_ji = fma(dt_i * x_i, b_j, h_ji * exp(dt_i * rate_ji)); y_i =
+//                    fma(skip_i, x_i, sum), sum = fma(h_ji, c_j, sum) over j in order, from +0.
+// retain:            state S is (keys j, values i): S_ji = fma(k_j * scale, v_i, S_ji * decay); y_i = fma(S_ji, q_j, y_i) over j
+//                    in order, from +0.
 // exp, and 1 / (1 + exp(-x)): base/math.h, the same polynomial in every lane.
 struct Kernels {
 #define KERNEL(result, name, arguments) result(*name) arguments;

@@ -144,6 +144,64 @@ void check_wkv7(Checker& c) {
   }
 }
 
+void check_conv_silu(Checker& c) {
+  using Step = void (*)(const Convolution&, const f32*, f32*, f32*);
+  if (!c.wanted("conv_silu")) return;
+  for (i32 n : sizes(c)) {
+    for (i32 taps = 1; taps <= 5; taps++) {
+      Fill fill = FILLS[c.random.bits() % 3];
+      c.begin("conv_silu", describe(n, taps));
+      i32 stride = n + c.random.between(0, 3);
+      const f32 *weight = c.floats(i64{taps - 1} * stride + n, fill), *bias = c.floats(n, fill);
+      Convolution w = {n, taps, stride, weight, c.random.one_in(2) ? bias : nullptr};
+      f32* x = c.floats(n, fill);
+      f32* state = c.floats(max(1, (taps - 1) * n), fill);
+      c.output(state, max(1, (taps - 1) * n));
+      f32* y = place_output(c, taps % 2, x, n);
+      c.run<Step>(&Kernels::conv_silu, [&](Step step) { step(w, x, state, y); });
+    }
+  }
+}
+
+void check_scan(Checker& c) {
+  using Step = void (*)(const Scan&, f32*, f32*);
+  if (!c.wanted("scan")) return;
+  for (i32 n : sizes(c)) {
+    Fill fill = FILLS[c.random.bits() % 3];
+    i32 states = c.random.between(1, 20), stride = n + c.random.between(0, 3);
+    c.begin("scan", describe(n, states));
+    Scan s = {.n = n,
+              .states = states,
+              .stride = stride,
+              .rate = c.floats(i64{states - 1} * stride + n, fill),
+              .skip = c.floats(n, fill),
+              .x = c.floats(n, fill),
+              .dt = c.floats(n, fill),
+              .b = c.floats(states, fill),
+              .c = c.floats(states, fill)};
+    f32* state = c.floats(i64{states} * n, fill);
+    c.output(state, i64{states} * n);
+    f32* y = c.new_output<f32>(n);
+    c.run<Step>(&Kernels::scan, [&](Step step) { step(s, state, y); });
+  }
+}
+
+void check_retain(Checker& c) {
+  using Step = void (*)(const Retention&, f32*, f32*);
+  if (!c.wanted("retain")) return;
+  for (i32 n : sizes(c)) {
+    Fill fill = FILLS[c.random.bits() % 3];
+    i32 keys = c.random.between(1, 40);
+    c.begin("retain", describe(n, keys));
+    const f32 *k = c.floats(keys, fill), *q = c.floats(keys, fill), *v = c.floats(n, fill);
+    Retention r = {keys, n, k, q, v, c.random.ordinary(), c.random.ordinary()};
+    f32* state = c.floats(i64{keys} * n, fill);
+    c.output(state, i64{keys} * n);
+    f32* y = c.new_output<f32>(n);
+    c.run<Step>(&Kernels::retain, [&](Step step) { step(r, state, y); });
+  }
+}
+
 }  // namespace
 
 void check_recurrent(Checker& c) {
@@ -151,10 +209,14 @@ void check_recurrent(Checker& c) {
   check_multiply(c);
   check_add_scaled(c);
   check_biased(c, "sigmoid", &Kernels::sigmoid);
+  check_biased(c, "softplus", &Kernels::softplus);
   check_plain(c, "tanh", &Kernels::tanh);
   check_plain(c, "relu2", &Kernels::relu2);
   check_wkv4(c);
   check_wkv7(c);
+  check_conv_silu(c);
+  check_scan(c);
+  check_retain(c);
 }
 
 }  // namespace checker

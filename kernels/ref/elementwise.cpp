@@ -24,6 +24,11 @@ static void sigmoid(const f32* x, const f32* bias, i32 n, f32* y) {
     y[i] = sigmoid32(bias ? x[i] + bias[i] : x[i]);
 }
 
+static void softplus(const f32* x, const f32* bias, i32 n, f32* y) {
+  for (i32 i = 0; i < n; i++)
+    y[i] = softplus32(bias ? x[i] + bias[i] : x[i]);
+}
+
 static void hyperbolic_tangent(const f32* x, i32 n, f32* y) {
   for (i32 i = 0; i < n; i++)
     y[i] = tanh32(x[i]);
@@ -41,6 +46,7 @@ void ref_elementwise(Kernels& k) {
   k.multiply = multiply;
   k.add_scaled = add_scaled;
   k.sigmoid = sigmoid;
+  k.softplus = softplus;
   k.tanh = hyperbolic_tangent;
   k.relu2 = relu2;
 }

@@ -19,6 +19,7 @@ void ref_softmax(Kernels& k);
 void ref_reduce(Kernels& k);
 void ref_elementwise(Kernels& k);
 void ref_wkv(Kernels& k);
+void ref_scan(Kernels& k);
 
 void install_ref(Kernels& k) {
   ref_f32(k);
@@ -37,6 +38,7 @@ void install_ref(Kernels& k) {
   ref_reduce(k);
   ref_elementwise(k);
   ref_wkv(k);
+  ref_scan(k);
 }
 
 }  // namespace edgellm
