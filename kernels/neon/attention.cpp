@@ -80,15 +80,6 @@ inline void for_heads(i32 heads, Body&& body) {
   if (h < heads) body.template operator()<1>(h);
 }
 
-// The 16 scores of a block whose first slot is `first + i`; those before `first` are dropped.
-inline void save_scores(f32* scores, i32 i, const Lanes& block) {
-  if (i >= 0) return store16(scores + i, block);
-  f32 lanes[PANEL];
-  store16(lanes, block);
-  for (i32 l = -i; l < PANEL; l++)
-    scores[i + l] = lanes[l];
-}
-
 // Exact sums of 16 slots by T heads. Two products of a lane fit in int16: 2 * 128 * 127.
 template <i32 T>
 [[gnu::always_inline]] inline void add_block(const u8* lines, i32 padded, const i8* q, i64 stride,

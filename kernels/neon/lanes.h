@@ -12,7 +12,7 @@ constexpr i32 AHEAD = 1024;  // bytes from a load of streamed weights to its pre
 
 template <i32 I>
 struct Constant {
-  constexpr operator i32() const { return I; }
+  [[gnu::always_inline]] constexpr operator i32() const { return I; }
 };
 
 // body(0) to body(N - 1) with constants, so that arrays of accumulators become registers whatever a compiler makes of loops.
@@ -117,6 +117,15 @@ struct Broadcast {
 static inline float32x4_t row_scales(const Matrix& w, i32 panel, i32 i) {
   if (w.scale == Scale::tensor) return vdupq_n_f32(w.scales[0]);
   return vld1q_f32(w.scales + panel * PANEL + 4 * i);
+}
+
+// The 16 scores of a block whose first slot is `first + i`; those before `first` are dropped.
+static inline void save_scores(f32* scores, i32 i, const Lanes& block) {
+  if (i >= 0) return store16(scores + i, block);
+  f32 lanes[PANEL];
+  store16(lanes, block);
+  for (i32 l = -i; l < PANEL; l++)
+    scores[i + l] = lanes[l];
 }
 
 }  // namespace edgellm

@@ -1,8 +1,18 @@
-// ARMv8.2 with sdot (Cortex-A76, Apple M1 and later). Overrides nothing yet: these CPUs run the NEON kernels.
+// What SDOT (ARMv8.2, Cortex-A55, A75 and later) makes faster than the plain NEON set.
 #include "kernels.h"
 
 namespace edgellm {
 
-void install_neon_dotprod(Kernels&) {}
+void neon_dotprod_i8(Kernels& k);
+void neon_dotprod_i4(Kernels& k);
+void neon_dotprod_t2(Kernels& k);
+void neon_dotprod_attention(Kernels& k);
+
+void install_neon_dotprod(Kernels& k) {
+  neon_dotprod_i8(k);
+  neon_dotprod_i4(k);
+  neon_dotprod_t2(k);
+  neon_dotprod_attention(k);
+}
 
 }  // namespace edgellm
