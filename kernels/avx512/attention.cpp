@@ -34,21 +34,22 @@ template <i32 T>
 inline void dot_keys(const u8* keys, i32 lines, const i8* q, i64 stride, const i32* q_sums, __m512i (&sums)[T]) {
   constexpr i32 CHAINS = T >= 4 ? 1 : 4 / T;
   const __m512i flip = _mm512_set1_epi8(-128);
-  __m512i parts[CHAINS][T];
+  Ints parts[CHAINS][T];
   UNROLL for (i32 t = 0; t < T; t++) {
-    UNROLL for (i32 c = 0; c < CHAINS; c++) parts[c][t] = _mm512_set1_epi32(c == 0 ? -128 * q_sums[t] : 0);
+    UNROLL for (i32 c = 0; c < CHAINS; c++) parts[c][t] = Ints(_mm512_set1_epi32(c == 0 ? -128 * q_sums[t] : 0));
   }
   for (i32 i = 0; i < lines; i += CHAINS) {
     UNROLL for (i32 c = 0; c < CHAINS; c++) {
       __m512i codes = _mm512_xor_si512(load(keys + (i + c) * LINE), flip);
       UNROLL for (i32 t = 0; t < T; t++) {
-        parts[c][t] = _mm512_dpbusd_epi32(parts[c][t], codes, broadcast4(q + t * stride + 4 * (i + c)));
+        __m512i x = broadcast4(q + t * stride + 4 * (i + c));
+        parts[c][t] = Ints(_mm512_dpbusd_epi32(__m512i(parts[c][t]), codes, x));
       }
     }
   }
   UNROLL for (i32 t = 0; t < T; t++) {
-    sums[t] = parts[0][t];
-    UNROLL for (i32 c = 1; c < CHAINS; c++) sums[t] = _mm512_add_epi32(sums[t], parts[c][t]);
+    sums[t] = __m512i(parts[0][t]);
+    UNROLL for (i32 c = 1; c < CHAINS; c++) sums[t] = _mm512_add_epi32(sums[t], __m512i(parts[c][t]));
   }
 }
 

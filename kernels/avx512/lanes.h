@@ -22,8 +22,8 @@ constexpr i32 AHEAD = 8192;  // bytes from a load of streamed weights to its pre
 // Loops over register tiles must disappear, at any optimisation level.
 #define UNROLL _Pragma("GCC unroll 16")
 
-// Accumulators, which may wrap, in their own type: where a loop carries them as __m512i, g++ copies registers about.
-using Ints = u32 __attribute__((vector_size(64)));
+// Accumulators of vpdpbusd in its own type: where a loop carries them as __m512i, g++ copies registers about.
+using Ints = i32 __attribute__((vector_size(64)));
 
 inline __m512i load(const void* p) {
   return _mm512_loadu_si512(p);

@@ -46,8 +46,8 @@ inline void dot(const u8* lines, i32 count, const i8* q, i64 stride, __m512i (&s
     }
   }
   UNROLL for (i32 t = 0; t < T; t++) {
-    UNROLL for (i32 c = 1; c < CHAINS; c++) parts[0][t] += parts[c][t];
     sums[t] = __m512i(parts[0][t]);
+    UNROLL for (i32 c = 1; c < CHAINS; c++) sums[t] = _mm512_add_epi32(sums[t], __m512i(parts[c][t]));
   }
 }
 
