@@ -66,11 +66,11 @@ struct KvHead {
 // The query heads that share one kv head, for one token, already rotated.
 struct Queries {
   i32 heads;
-  i32 stride;           // values from one head to the next in x and q: `padded` of the KvHead
-  const f32* x;         // (heads, padded) multiplied by the attention scale, zeros past head_dim: for f16 caches
-  const i8* q;          // (heads, padded) quantised, zeros past head_dim: for i8 caches
-  const f32* scales;    // (heads) scale of q times the attention scale
-  const i32* sums;      // (heads) sum of q
+  i32 stride;         // values from one head to the next in x and q: `padded` of the KvHead
+  const f32* x;       // (heads, padded) multiplied by the attention scale, zeros past head_dim: for f16 caches
+  const i8* q;        // (heads, padded) quantised, zeros past head_dim: for i8 caches
+  const f32* scales;  // (heads) scale of q times the attention scale
+  const i32* sums;    // (heads) sum of q
 };
 
 // One head of RWKV-7 and one token; all vectors are (n), n <= MAX_WKV7.
@@ -93,19 +93,19 @@ struct Convolution {
 // Mamba's selective scan: n channels with `states` numbers each, one token.
 struct Scan {
   i32 n, states;
-  i64 stride;            // from one state's rates to the next's
-  const f32* rate;       // (states, stride) negative
-  const f32* skip;       // (n)
-  const f32 *x, *dt;     // (n) input, step size
-  const f32 *b, *c;      // (states)
+  i64 stride;         // from one state's rates to the next's
+  const f32* rate;    // (states, stride) negative
+  const f32* skip;    // (n)
+  const f32 *x, *dt;  // (n) input, step size
+  const f32 *b, *c;   // (states)
 };
 
 // One head of RetNet or Mamba-2 and one token.
 struct Retention {
   i32 keys, values;
-  const f32 *k, *q;   // (keys)
-  const f32* v;       // (values)
-  f32 decay, scale;   // of what was; of the key
+  const f32 *k, *q;  // (keys)
+  const f32* v;      // (values)
+  f32 decay, scale;  // of what was; of the key
 };
 
 // quantize_token:    m = max over i of |x_i| by `|x_i| > m ? |x_i| : m`, starting at floor = 1e-5 (a NaN never wins);

@@ -43,12 +43,12 @@ struct Model {
   void* family = nullptr;  // the family's own structure, in the arena
   i32 vocab = 0;
   i32 layers = 0;
-  i32 context = 0;        // positions the model was trained for
-  bool unbounded = false; // a session may go on past Limits::context: its state does not grow
-  i64 state_bytes = 0;    // of one session, a multiple of 64
-  i64 weight_bytes = 0;   // read for one token
-  f32* logits = nullptr;  // (Limits::logits, logits_stride)
-  i64 logits_stride = 0;  // vocab padded to a panel
+  i32 context = 0;         // positions the model was trained for
+  bool unbounded = false;  // a session may go on past Limits::context: its state does not grow
+  i64 state_bytes = 0;     // of one session, a multiple of 64
+  i64 weight_bytes = 0;    // read for one token
+  f32* logits = nullptr;   // (Limits::logits, logits_stride)
+  i64 logits_stride = 0;   // vocab padded to a panel
 };
 
 struct Arch {

@@ -17,18 +17,18 @@ struct Stretch {
 struct Stream {
   i32 dim, vocab;
   f32 norm_eps;
-  bool layer_norm;  // else RMS
-  Matrix embed, head;  // (vocab, dim)
+  bool layer_norm;              // else RMS
+  Matrix embed, head;           // (vocab, dim)
   const f32 *norm, *norm_bias;  // (dim) before the head; the bias may be null
 
   // Work buffers, one row a column; row strides are the widths padded to a panel.
   i32 max_columns, max_logits;
   f32 *x, *branch;  // residual stream; what is to be added to it (dim)
-  Input input;  // as wide as the widest of the family
-  i32* ids;  // of the columns
+  Input input;      // as wide as the widest of the family
+  i32* ids;         // of the columns
   i32* positions;
-  i32* bad_layers;  // the first layer after which the column is not finite, or -1
-  i32* owners;  // index of its stretch
+  i32* bad_layers;     // the first layer after which the column is not finite, or -1
+  i32* owners;         // index of its stretch
   i32* logit_columns;  // (max_logits) column of each logits row
   Stretch* stretches;  // at most one a column
 

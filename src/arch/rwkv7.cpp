@@ -45,13 +45,13 @@ enum Use : i32 { R, K, V, W, A, G, RESIDUAL, USES };
 
 struct Layer {
   const f32 *att_norm, *att_norm_bias, *ffn_norm, *ffn_norm_bias;  // (dim)
-  const f32* mix[USES];  // (dim)
-  Matrix r, k, v, o;  // (dim, dim)
+  const f32* mix[USES];                                            // (dim)
+  Matrix r, k, v, o;                                               // (dim, dim)
   LowRank w, a, g, residual;
-  const f32 *k_k, *k_a, *r_k;  // (dim)
+  const f32 *k_k, *k_a, *r_k;             // (dim)
   const f32 *head_norm, *head_norm_bias;  // (dim)
-  const f32* ffn_mix;  // (dim)
-  Matrix ffn_k, ffn_v;  // (ffn_dim, dim), (dim, ffn_dim)
+  const f32* ffn_mix;                     // (dim)
+  Matrix ffn_k, ffn_v;                    // (ffn_dim, dim), (dim, ffn_dim)
 };
 
 struct Rwkv7 {
@@ -61,11 +61,11 @@ struct Rwkv7 {
   Layer* layers;
 
   Input inputs[USES];  // of one shifted vector each, or of one low-rank middle
-  Shift shifted;  // the normalised vectors (dim)
-  f32* made[USES];  // what the matrices made of them (dim)
-  f32* middle[USES];  // between the matrices of a low-rank pair (rank)
-  f32* first_v;  // v of layer 0 (dim)
-  f32* hidden;  // (ffn_dim)
+  Shift shifted;       // the normalised vectors (dim)
+  f32* made[USES];     // what the matrices made of them (dim)
+  f32* middle[USES];   // between the matrices of a low-rank pair (rank)
+  f32* first_v;        // v of layer 0 (dim)
+  f32* hidden;         // (ffn_dim)
 
   i64 stride() const { return stream.stride(); }
   i64 rank_stride() const { return align_up(shape.widest_rank, PANEL); }

@@ -19,8 +19,8 @@ Status take_memory(i64 bytes, MemoryOptions options, Span<u8>* block);
 void release_memory(Span<const u8> memory);
 
 struct MapOptions {
-  bool prefault = false;  // read every page now
-  bool lock = false;  // pin in RAM (mlock); reads every page too
+  bool prefault = false;         // read every page now
+  bool lock = false;             // pin in RAM (mlock); reads every page too
   Code error = Code::bad_model;  // the code of a failure to open or map
 };
 

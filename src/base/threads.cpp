@@ -18,18 +18,18 @@
 
 namespace edgellm {
 
-constexpr i64 SPIN_NS = 50000;  // longer than the serial pieces between two matmuls, far below a scheduler tick
-constexpr i32 SPINS_PER_LOOK = 32;  // pauses between two looks at the clock
+constexpr i64 SPIN_NS = 50000;             // longer than the serial pieces between two matmuls, far below a scheduler tick
+constexpr i32 SPINS_PER_LOOK = 32;         // pauses between two looks at the clock
 constexpr size_t STACK_BYTES = 512 << 10;  // kernels keep less than 64 KiB on the stack
 
 struct Threads::Shared {
   // Each on a cache line of its own: written at different times by different threads.
-  alignas(64) std::atomic<u64> claims;  // job number << 32 | chunks not taken yet
-  alignas(64) std::atomic<u32> pending;  // chunks of the job not finished yet; parked on by thread 0
-  alignas(64) std::atomic<u32> job;  // number of the newest job; parked on by workers
+  alignas(64) std::atomic<u64> claims;    // job number << 32 | chunks not taken yet
+  alignas(64) std::atomic<u32> pending;   // chunks of the job not finished yet; parked on by thread 0
+  alignas(64) std::atomic<u32> job;       // number of the newest job; parked on by workers
   alignas(64) std::atomic<u32> sleepers;  // workers parked or about to
-  std::atomic<u32> owner_sleeps;  // thread 0 is parked or about to
-  std::atomic<u32> ready;  // workers that have begun; parked on by `start`
+  std::atomic<u32> owner_sleeps;          // thread 0 is parked or about to
+  std::atomic<u32> ready;                 // workers that have begun; parked on by `start`
   std::atomic<bool> stopping;
 
   // The current job. Written by thread 0 while no chunk is pending, read by whoever holds a chunk.
