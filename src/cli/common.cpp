@@ -44,8 +44,8 @@ static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
   EDGELLM_TRY(map_model(path, {}, &map));
   ModelFile file;
   if (Status status = file.open(map); !status.ok()) {
-    return bad_model("--tokenizer ", path, ": ", status.text(), " (`edgellm-convert ", path,
-                     " NAME.tm2` makes a file that can be used here)");
+    return bad_model("--tokenizer ", path, ": ", status.text(), " (it must be a model file; `edgellm-convert ",
+                     "MODEL NEW.tm2 --tokenizer ", path, "` puts a tokenizer into one)");
   }
   *section = file.tokenizer();
   return section->count ? Status() : bad_model("--tokenizer ", path, ": the file has no tokenizer");
