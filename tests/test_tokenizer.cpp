@@ -280,3 +280,29 @@ TEST(word_splits_are_inferred) {
   CHECK_EQ(static_cast<int>(h.splits[0]), static_cast<int>(WordSplit::digits));
   CHECK_EQ(static_cast<int>(h.splits[1]), static_cast<int>(WordSplit::gpt2));
 }
+
+static std::string json_error(const std::string& text) {
+  try {
+    (void)convert::parse_json(text, "x");
+  } catch (const convert::Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(json) {
+  Json json = convert::parse_json(
+      R"( {"a": [1, -2.5e1, true, null, "\u00e9\ud83d\udc4d\ud800\n"], "a": {"b": ""}, "c": null} )", "x");
+  CHECK(json.find("a")->object() != nullptr);  // of equal names the last
+  CHECK(json.find("c") == nullptr);
+  const Json& first = (*json.object())[0].second;
+  CHECK_EQ(*(*first.array())[1].number(), -25.0);
+  CHECK_EQ(*(*first.array())[4].string(), std::string("\xc3\xa9\xf0\x9f\x91\x8d\xef\xbf\xbd\n"));
+  CHECK_EQ(json_error("{\n \"a\": tru}"), std::string("x: not JSON: line 2, column 7: expected a value"));
+  CHECK_EQ(json_error("[1,]"), std::string("x: not JSON: line 1, column 4: expected a value"));
+  for (const char* bad : {"", "{", "[01]", "[-]", "[+1]", "[.5]", "[1] 2", "[\"\t\"]", "[\"\\x\"]", "[\"\\u12g4\"]", "{a:1}",
+                          "[nul]", "\"a"}) {
+    CHECK(!json_error(bad).empty());
+  }
+  CHECK_EQ(json_error(std::string(100000, '[')), std::string("x: not JSON: line 1, column 130: nested too deeply"));
+}

@@ -25,6 +25,10 @@ static Status check_header(const TokenizerHeader& h, i32 vocab) {
     return bad_model("tokenizer: kind ", h.kind, " is unknown, expected 1 or 2");
   }
   if (h.flags & ~static_cast<u32>(TOKENIZER_FLAGS)) return bad_model("tokenizer: unknown flags ", Hex{h.flags, 8});
+  bool spaces = h.flags & (TOKENIZER_SPACE_MARK | TOKENIZER_TRIM_SPACES);
+  bool prefix = (h.flags & TOKENIZER_PREFIX) && !(h.flags & TOKENIZER_PREFIX_MISSING);
+  if ((h.flags & TOKENIZER_NFC) && (spaces || prefix))
+    return bad_model("tokenizer: flags ", Hex{h.flags, 8}, " exclude each other");
   bool ended = false;
   for (i32 i = 0; i < 8; i++) {
     if (h.splits[i] >= WORD_SPLITS || (h.splits[i] && (ended || i >= TOKENIZER_MAX_STEPS))) {

@@ -22,7 +22,7 @@ class Tokenizer {
   // only. Fails (bad_model) when the header is wrong, a table leaves the section, or the section has more ids than `vocab`.
   Status open(Span<const u8> section, i32 vocab);
 
-  // Bytes of workspace that `encode` needs for a text of `text_bytes` bytes, whatever they are: about 36 a byte, 108 where
+  // Bytes of workspace that `encode` needs for a text of `text_bytes` bytes, whatever they are: about 33 a byte, 99 where
   // the tokenizer normalises Unicode. A multiple of 64.
   i64 workspace_bytes(i64 text_bytes) const;
 

@@ -25,9 +25,10 @@ class Parser {
 
  private:
   [[noreturn]] void fail(const char* what) const {
-    auto line =
-        1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(std::min(at_, text_.size())), '\n');
-    unusable(source_, ": not JSON: line ", line, ", byte ", at_, ": ", what);
+    std::string_view before = text_.substr(0, at_);
+    auto line = 1 + std::count(before.begin(), before.end(), '\n');
+    size_t column = before.size() - (before.rfind('\n') + 1) + 1;
+    unusable(source_, ": not JSON: line ", line, ", column ", column, ": ", what);
   }
 
   char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
@@ -109,6 +110,9 @@ class Parser {
     const char* last = text_.data() + text_.size();
     bool plausible = first < last && (*first == '-' || (*first >= '0' && *first <= '9'));  // from_chars also reads "inf"
     if (!plausible) fail("expected a value");
+    const char* digits = first + (*first == '-');
+    bool leading_zero = last - digits > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9';
+    if (leading_zero || digits == last || *digits < '0' || *digits > '9') fail("a number that cannot be read");
     auto [end, problem] = std::from_chars(first, last, value);
     if (problem != std::errc()) fail("a number that cannot be read");
     at_ += static_cast<size_t>(end - first);
@@ -186,10 +190,9 @@ class Parser {
 const Json* Json::find(std::string_view key) const {
   const Object* members = object();
   if (!members) return nullptr;
-  for (const auto& [name, value] : *members) {
-    if (name == key) return value.is_null() ? nullptr : &value;
-  }
-  return nullptr;
+  auto named = [&](const auto& member) { return member.first == key; };
+  auto last = std::find_if(members->rbegin(), members->rend(), named);
+  return last == members->rend() || last->second.is_null() ? nullptr : &last->second;
 }
 
 Json parse_json(std::string_view text, const std::string& source) {

@@ -30,14 +30,14 @@ class Json {
   const Object* object() const { return std::get_if<Object>(&value_); }
   bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
 
-  // The member of an object; null when this is no object, there is no such member, or the member is null.
+  // The member of an object, of equal ones the last; null when this is no object, there is no such member, or the member is null.
   const Json* find(std::string_view key) const;
 
  private:
   std::variant<std::monostate, bool, f64, std::string, Array, Object> value_;
 };
 
-// Throws an Error (bad_model) that names `source`, the line and what is wrong there. Nesting is limited to 128.
+// Throws an Error (bad_model) that names `source`, line and column (in bytes) and what is wrong there. Nesting is limited to 128.
 Json parse_json(std::string_view text, const std::string& source);
 
 }  // namespace edgellm::convert

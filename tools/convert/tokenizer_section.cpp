@@ -169,7 +169,7 @@ void split_words_if_safe(Vocabulary* v) {
 
 void add_special(Vocabulary* v, const std::string& text, i64 id, u16 flags, bool normalized, const std::string& source) {
   if (text.empty() || text.size() > 0xffff) unusable(source, ": added token ", id, " has ", text.size(), " bytes");
-  if (id < 0 || id > 0x7ffffff) unusable(source, ": added token ", text, " has the id ", id);
+  if (id < 0 || id >= MAX_IDS) unusable(source, ": added token ", text, " has the id ", id);
   u32 at = static_cast<u32>(id);
   if (at >= v->ids) v->resize(at + 1);
   if (v->pieces[at].empty()) v->pieces[at] = bytes_of_printable(text).value_or(text);

@@ -93,7 +93,7 @@ Vocabulary read_ranks(const std::string& data, const std::string& source) {
     std::string_view line = take_line(&text);
     if (line.empty()) continue;
     auto rank = read_rank(line);
-    if (!rank || rank->second > 0x7ffffff) unusable(source, ": line ", line_number, " is not \"base64 rank\"");
+    if (!rank || rank->second >= MAX_IDS) unusable(source, ": line ", line_number, " is not \"base64 rank\"");
     if (!symbols.try_emplace(rank->first, rank->second).second)
       unusable(source, ": line ", line_number, ": the token is there twice");
     if (rank->second >= v.ids) v.resize(rank->second + 1);
@@ -122,7 +122,7 @@ Vocabulary read_vocab_and_merges(const Json& vocab, const std::string& merges, c
   std::unordered_map<std::string, u32> ids;
   for (const auto& [token, value] : *vocab.object()) {
     const f64* id = value.number();
-    if (!id || *id < 0 || *id > 0x7ffffff || *id != static_cast<f64>(static_cast<u32>(*id)))
+    if (!id || *id < 0 || *id >= MAX_IDS || *id != static_cast<f64>(static_cast<u32>(*id)))
       unusable(source, ": the id of ", token);
     u32 at = static_cast<u32>(*id);
     if (at >= v.ids) v.resize(at + 1);

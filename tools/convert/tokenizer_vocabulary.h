@@ -13,6 +13,8 @@
 
 namespace edgellm::convert {
 
+constexpr u32 MAX_IDS = 1 << 21;  // more than anyone's vocabulary: a wrong id must not take the memory
+
 struct Vocabulary {
   struct Merge {
     u32 rank;
