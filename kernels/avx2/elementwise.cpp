@@ -30,6 +30,30 @@ void sigmoid(const f32* x, const f32* bias, i32 n, f32* y) {
   });
 }
 
+// base/math.h's softplus32 in eight lanes.
+__m256 softplus_lanes(__m256 x) {
+  using namespace log1p_constants;
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  __m256 u = exp_lanes(_mm256_or_ps(sign, x));
+  __m256 s = _mm256_div_ps(u, _mm256_add_ps(_mm256_set1_ps(2.0f), u)), t = _mm256_mul_ps(s, s);
+  __m256 p = _mm256_fmadd_ps(_mm256_set1_ps(C4), t, _mm256_set1_ps(C3));
+  p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(C2));
+  p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(C1));
+  p = _mm256_fmadd_ps(p, t, _mm256_set1_ps(C0));
+  __m256 twice = _mm256_add_ps(s, s);
+  __m256 rest = _mm256_fmadd_ps(_mm256_mul_ps(twice, t), p, twice);
+  __m256 y = _mm256_add_ps(_mm256_max_ps(x, _mm256_setzero_ps()), rest);
+  return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+void softplus(const f32* x, const f32* bias, i32 n, f32* y) {
+  for_halves(n, [&](i32 i, i32, auto lanes) {
+    __m256 v = lanes.load(x + i);
+    if (bias) v = _mm256_add_ps(v, lanes.load(bias + i));
+    lanes.store(y + i, softplus_lanes(v));
+  });
+}
+
 // base/math.h's tanh32 in eight lanes.
 __m256 tanh_lanes(__m256 x) {
   using namespace tanh_constants;
@@ -65,6 +89,7 @@ void avx2_elementwise(Kernels& k) {
   k.multiply = multiply;
   k.add_scaled = add_scaled;
   k.sigmoid = sigmoid;
+  k.softplus = softplus;
   k.tanh = hyperbolic_tangent;
   k.relu2 = relu2;
 }

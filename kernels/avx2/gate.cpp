@@ -5,11 +5,8 @@ namespace edgellm {
 namespace {
 
 void silu_gate(const f32* gate, const f32* up, i32 n, f32* y) {
-  const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f);
   for_halves(n, [&](i32 i, i32, auto lanes) {
-    __m256 g = lanes.load(gate + i);
-    __m256 act = _mm256_div_ps(g, _mm256_add_ps(one, exp_lanes(_mm256_xor_ps(g, sign))));
-    lanes.store(y + i, _mm256_mul_ps(act, lanes.load(up + i)));
+    lanes.store(y + i, _mm256_mul_ps(silu_lanes(lanes.load(gate + i)), lanes.load(up + i)));
   });
 }
 

@@ -18,6 +18,7 @@ void avx2_gate(Kernels& k);
 void avx2_softmax(Kernels& k);
 void avx2_elementwise(Kernels& k);
 void avx2_wkv(Kernels& k);
+void avx2_scan(Kernels& k);
 void avx2_reduce(Kernels& k);
 
 void install_avx2(Kernels& k) {
@@ -36,6 +37,7 @@ void install_avx2(Kernels& k) {
   avx2_softmax(k);
   avx2_elementwise(k);
   avx2_wkv(k);
+  avx2_scan(k);
   avx2_reduce(k);
 }
 

@@ -91,5 +91,11 @@ inline __m256 exp_lanes(__m256 x) {
   return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 }
 
+// x / (1 + exp(-x)).
+inline __m256 silu_lanes(__m256 x) {
+  __m256 e = exp_lanes(_mm256_xor_ps(x, _mm256_set1_ps(-0.0f)));
+  return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
+}
+
 }  // namespace
 }  // namespace edgellm
