@@ -9,6 +9,7 @@
 #include "check.h"
 #include "convert/convert.h"
 #include "convert/encode.h"
+#include "convert/mamba.h"
 #include "convert/plan.h"
 #include "convert/rwkv.h"
 #include "data_path.h"
@@ -40,23 +41,28 @@ struct OpenEngine {
   }
 };
 
+std::string convert_f32(const std::string& source) {
+  convert::Options options;
+  options.formats = {Format::F32, Format::F32, Format::F32};
+  options.source = source;
+  options.destination = temporary_path("converted.tm2");
+  options.tokenizer = std::filesystem::exists(source + "/prompt.txt") ? "" : "none";
+  std::ostringstream report;
+  convert::convert(options, report, false);
+  return options.destination;
+}
+
 // --- Checkpoints -----------------------------------------------------------------------------------------------------------
 
 void check_checkpoint(const std::string& name) {
   if (!std::filesystem::exists(data_path("checkpoints/" + name))) SKIP("no checkpoint " + name);
-  convert::Options options;
-  options.formats = {Format::F32, Format::F32, Format::F32};
-  options.source = data_path("checkpoints/" + name).string();
-  options.destination = temporary_path("checkpoint.tm2");
-  std::ostringstream report;
-  convert::convert(options, report, false);
-
+  std::string path = convert_f32(data_path("checkpoints/" + name).string());
   std::vector<u8> prompt = read_bytes(data_path("checkpoints/" + name + "/prompt.txt").string());
   std::vector<u8> expected = read_bytes(data_path("checkpoints/" + name + "/expected-logits.f32").string());
   EngineOptions engine;
   engine.threads = 1;
   engine.text_bytes = 64;
-  OpenEngine open(engine, options.destination);
+  OpenEngine open(engine, path);
   CHECK(open.engine.has_tokenizer);
   const size_t vocab = static_cast<size_t>(open.engine.model.vocab);
   CHECK_EQ(expected.size(), vocab * sizeof(f32));
@@ -78,6 +84,35 @@ void check_checkpoint(const std::string& name) {
     std::printf("%s: largest difference of a logit %g\n", name.c_str(), static_cast<double>(worst));
     CHECK(worst <= 1e-4f);
   }
+}
+
+// Models of transformers with odd shapes and random weights (tools/golden/recurrent_golden.py).
+void check_golden(const std::string& name) {
+  constexpr i32 POSITIONS = 64;
+  std::string path = convert_f32("tests/golden/recurrent/" + name);
+  std::vector<u8> bytes = read_bytes("tests/golden/recurrent/" + name + "/logits.f32");
+  EngineOptions options;
+  options.threads = 1;
+  options.f32_activations = true;
+  options.columns = options.logits = POSITIONS;
+  OpenEngine open(options, path);
+  const i32 vocab = open.engine.model.vocab;
+  std::vector<f32> expected(bytes.size() / sizeof(f32));
+  std::memcpy(expected.data(), bytes.data(), bytes.size());
+  CHECK_EQ(expected.size(), static_cast<size_t>(POSITIONS * vocab));
+  std::vector<i32> ids;
+  for (i32 i = 0; i < POSITIONS; i++)
+    ids.push_back((i * i * 31 + 7 * i + 1) % vocab);
+  if (!open.run(0, ids, Wanted::all)) return;
+  f32 worst = 0;
+  for (i32 i = 0; i < POSITIONS; i++) {
+    for (i32 v = 0; v < vocab; v++)
+      worst = std::max(worst, std::fabs(logits_row(open.engine, i)[v] - expected[static_cast<size_t>(i * vocab + v)]));
+  }
+  auto [least, most] = std::minmax_element(expected.begin(), expected.end());
+  std::printf("%s: largest difference of a logit %g of the range\n", name.c_str(),
+              static_cast<double>(worst / (*most - *least)));
+  CHECK(worst <= 2e-4f * (*most - *least));
 }
 
 // --- The same bits ---------------------------------------------------------------------------------------------------------
@@ -113,6 +148,30 @@ const convert::Rwkv ODD7 = {.layers = 2,
                             .tied = true};
 const convert::Rwkv SMALL4 = {.layers = 3, .dim = 48, .ffn_dim = 112, .vocab = 67, .att_dim = 48};
 const convert::Rwkv ODD4 = {.layers = 2, .dim = 35, .ffn_dim = 61, .vocab = 33, .att_dim = 301};
+
+convert::Family mamba(convert::Mamba shape) {
+  shape.version = 1;
+  return convert::mamba_family(shape);
+}
+
+convert::Family mamba2(convert::Mamba shape) {
+  shape.version = 2;
+  return convert::mamba_family(shape);
+}
+
+const convert::Mamba SMALL1 = {.layers = 3, .dim = 48, .vocab = 67, .inner = 96, .rank = 3};
+const convert::Mamba ODD1 = {
+    .layers = 2, .dim = 35, .states = 5, .taps = 3, .vocab = 33, .inner = 301, .rank = 7, .conv_bias = false, .tied = false};
+const convert::Mamba SMALL2 = {.layers = 3, .dim = 48, .states = 16, .vocab = 67, .heads = 6, .head_dim = 16, .groups = 2};
+const convert::Mamba ODD2 = {.layers = 2,
+                             .dim = 35,
+                             .states = 7,
+                             .taps = 2,
+                             .vocab = 33,
+                             .heads = 3,
+                             .head_dim = 11,
+                             .conv_bias = false,
+                             .tied = false};
 
 struct Variant {
   const char* name;
@@ -191,6 +250,19 @@ TEST(rwkv7_checkpoint) {
 
 TEST(rwkv4_checkpoint) {
   check_checkpoint("rwkv4-660K");
+}
+
+TEST(rwkv4_of_transformers) {
+  check_golden("rwkv4");
+}
+
+TEST(mamba_of_transformers) {
+  check_golden("mamba");
+  check_golden("mamba_untied");
+}
+
+TEST(mamba2_of_transformers) {
+  check_golden("mamba2");
 }
 
 TEST(committed_hashes_hold) {

@@ -8,11 +8,23 @@
 namespace edgellm::convert {
 namespace {
 
+bool transposed(const Part& part) {
+  return part.change == Change::transposed || part.change == Change::transposed_rate;
+}
+
+// A vector is one row, also where its values lie as (rows, cols).
+i64 rows_of(const Part& part) {
+  return part.role == Role::vector ? 1 : part.rows;
+}
+i64 cols_of(const Part& part) {
+  return part.role == Role::vector ? part.rows * part.cols : part.cols;
+}
+
 // A changed tensor, kept in memory: vectors and matrices of low rank.
 class Changed : public Tensor {
  public:
   Changed(const Part& part, std::vector<f32> changed)
-      : Tensor(part.ours, part.role, part.rows, part.cols), values_(std::move(changed)) {}
+      : Tensor(part.ours, part.role, rows_of(part), cols_of(part)), values_(std::move(changed)) {}
   void values(i64 row, i64 count, f32* out) const override { std::copy_n(values_.begin() + row * cols, count * cols, out); }
 
  private:
@@ -29,7 +41,7 @@ std::vector<u64> without_ones(const std::vector<u64>& shape) {
 bool shape_fits(const Part& part, const StoredTensor& tensor) {
   u64 rows = static_cast<u64>(part.rows), cols = static_cast<u64>(part.cols);
   if (part.role == Role::vector) return tensor.count() == rows * cols;
-  if (part.change == Change::transposed) std::swap(rows, cols);
+  if (transposed(part)) std::swap(rows, cols);
   return without_ones(tensor.shape) == without_ones({rows, cols});
 }
 
@@ -44,7 +56,7 @@ std::unique_ptr<Tensor> changed(const Part& part, const StoredTensor& stored) {
   std::vector<f32> values(stored.count());
   FloatTensor(part.ours, part.role, 1, static_cast<i64>(values.size()), stored.file, stored.data, stored.dtype)
       .values(0, 1, values.data());
-  if (part.change == Change::transposed) {
+  if (transposed(part)) {
     std::vector<f32> from = values;
     for (i64 r = 0; r < part.rows; r++) {
       for (i64 c = 0; c < part.cols; c++)
@@ -53,7 +65,8 @@ std::unique_ptr<Tensor> changed(const Part& part, const StoredTensor& stored) {
   }
   for (f32& value : values) {
     if (part.change == Change::complement) value = 1 - value;
-    if (part.change == Change::rate) value = static_cast<f32>(-std::exp(static_cast<f64>(value)));
+    if (part.change == Change::rate || part.change == Change::transposed_rate)
+      value = static_cast<f32>(-std::exp(static_cast<f64>(value)));
   }
   return std::make_unique<Changed>(part, std::move(values));
 }
@@ -61,13 +74,29 @@ std::unique_ptr<Tensor> changed(const Part& part, const StoredTensor& stored) {
 std::unique_ptr<Tensor> take(const Part& part, const StoredTensor& stored) {
   if (!shape_fits(part, stored)) {
     unusable(stored.file->path, ": tensor ", part.theirs, " has the shape ", shape_text(stored.shape), ", expected ",
-             part.rows, " x ", part.cols, part.change == Change::transposed ? ", transposed" : "");
+             part.rows, " x ", part.cols, transposed(part) ? ", transposed" : "");
   }
   if (part.change != Change::none) return changed(part, stored);
-  return std::make_unique<FloatTensor>(part.ours, part.role, part.rows, part.cols, stored.file, stored.data, stored.dtype);
+  return std::make_unique<FloatTensor>(part.ours, part.role, rows_of(part), cols_of(part), stored.file, stored.data,
+                                       stored.dtype);
 }
 
 }  // namespace
+
+Part& Parts::add(const std::string& ours, const std::string& theirs, Role role, i64 rows, i64 cols) {
+  list_->push_back({ours_ + ours, theirs_ + theirs, role, rows, cols});
+  return list_->back();
+}
+
+Part& Parts::vector(const std::string& ours, const std::string& theirs, i64 n, f32 mean, f32 deviation, Change change) {
+  Part& part = add(ours, theirs, Role::vector, 1, n);
+  part.mean = mean, part.deviation = deviation, part.change = change;
+  return part;
+}
+
+Part& Parts::matrix(const std::string& ours, const std::string& theirs, i64 rows, i64 cols) {
+  return add(ours, theirs, Role::matrix, rows, cols);
+}
 
 Model take_parts(const Family& family, StoredTensors stored, const std::string& source,
                  const std::vector<std::string>& unused) {
@@ -99,7 +128,7 @@ Model random_model(const Family& family) {
   model.vocab = family.vocab;
   for (const Part& part : family.parts) {
     f32 deviation = part.deviation > 0 ? part.deviation : 1 / std::sqrt(static_cast<f32>(part.cols));
-    model.tensors.push_back(random_tensor(part.ours, part.role, part.rows, part.cols, part.mean, deviation));
+    model.tensors.push_back(random_tensor(part.ours, part.role, rows_of(part), cols_of(part), part.mean, deviation));
   }
   return model;
 }

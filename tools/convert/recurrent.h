@@ -12,17 +12,33 @@ enum class Change {
   transposed,  // stored as (cols, rows); for small matrices
   complement,  // 1 - x
   rate,        // -exp(x)
+  transposed_rate,
 };
 
 struct Part {
   std::string ours;    // docs/FILE.md
   std::string theirs;  // in the source
   Role role;
-  i64 rows, cols;  // a vector is one row
+  i64 rows, cols;  // as stored, once changed; a vector of ours is one row of them all
   Change change = Change::none;
   f32 mean = 0,
       deviation = 0;  // of our values in a model of random weights; 0, 0: as large as what they are given, matrices only
   bool optional = false;
+};
+
+// Lists the parts of a model, with a prefix for those of a layer.
+class Parts {
+ public:
+  explicit Parts(std::vector<Part>* list) : list_(list) {}
+  void prefix(std::string ours, std::string theirs) { ours_ = std::move(ours), theirs_ = std::move(theirs); }
+  Part& add(const std::string& ours, const std::string& theirs, Role role, i64 rows, i64 cols);
+  Part& vector(const std::string& ours, const std::string& theirs, i64 n, f32 mean, f32 deviation,
+               Change change = Change::none);
+  Part& matrix(const std::string& ours, const std::string& theirs, i64 rows, i64 cols);
+
+ private:
+  std::vector<Part>* list_;
+  std::string ours_, theirs_;
 };
 
 struct Family {

@@ -29,63 +29,42 @@ const std::vector<NamedRwkv> SYNTHETIC_RWKV = {
 
 namespace {
 
-// Parts of one layer.
-class Parts {
- public:
-  explicit Parts(std::vector<Part>* list) : list_(list) {}
-  void prefix(std::string ours, std::string theirs) { ours_ = std::move(ours), theirs_ = std::move(theirs); }
-  Part& add(const std::string& ours, const std::string& theirs, Role role, i64 rows, i64 cols) {
-    list_->push_back({ours_ + ours, theirs_ + theirs, role, rows, cols});
-    return list_->back();
-  }
-  void vector(const std::string& ours, const std::string& theirs, i64 n, f32 mean, f32 deviation,
-              Change change = Change::none) {
-    Part& part = add(ours, theirs, Role::vector, 1, n);
-    part.mean = mean, part.deviation = deviation, part.change = change;
-  }
-  void matrix(const std::string& ours, const std::string& theirs, i64 rows, i64 cols) {
-    add(ours, theirs, Role::matrix, rows, cols);
-  }
-  void norm(const std::string& ours, const std::string& theirs, i64 n) {
-    vector(ours, theirs + ".weight", n, 1, 0.1f);
-    vector(ours + "_bias", theirs + ".bias", n, 0, 0.1f);
-  }
-  // (dim, rank) times (rank, dim), with or without a bias.
-  void low_rank(const std::string& letter, i64 dim, i64 rank, bool biased, f32 mean) {
-    if (biased) vector(letter + "0", "att." + letter + "0", dim, mean, 0.5f);
-    add(letter + "1", "att." + letter + "1", Role::narrow, rank, dim).change = Change::transposed;
-    add(letter + "2", "att." + letter + "2", Role::narrow, dim, rank).change = Change::transposed;
-  }
+void add_norm(Parts& parts, const std::string& ours, const std::string& theirs, i64 n) {
+  parts.vector(ours, theirs + ".weight", n, 1, 0.1f);
+  parts.vector(ours + "_bias", theirs + ".bias", n, 0, 0.1f);
+}
 
- private:
-  std::vector<Part>* list_;
-  std::string ours_, theirs_;
-};
+// (dim, rank) times (rank, dim), with or without a bias.
+void add_low_rank(Parts& parts, const std::string& letter, i64 dim, i64 rank, bool biased, f32 mean) {
+  if (biased) parts.vector(letter + "0", "att." + letter + "0", dim, mean, 0.5f);
+  parts.add(letter + "1", "att." + letter + "1", Role::narrow, rank, dim).change = Change::transposed;
+  parts.add(letter + "2", "att." + letter + "2", Role::narrow, dim, rank).change = Change::transposed;
+}
 
 void add_rwkv7_layer(const Rwkv& s, i64 layer, Parts& parts) {
-  parts.norm("att_norm", "ln1", s.dim);
+  add_norm(parts, "att_norm", "ln1", s.dim);
   for (const char* use : {"r", "w", "k", "v", "a", "g"})
     parts.vector(text("mix_", use), text("att.x_", use), s.dim, 0.5f, 0.2f);
   parts.matrix("r", "att.receptance.weight", s.dim, s.dim);
   parts.matrix("k", "att.key.weight", s.dim, s.dim);
   parts.matrix("v", "att.value.weight", s.dim, s.dim);
-  parts.low_rank("w", s.dim, s.rank_w, true, -2);
-  parts.low_rank("a", s.dim, s.rank_a, true, 0);
-  parts.low_rank("g", s.dim, s.rank_g, false, 0);
-  if (layer > 0) parts.low_rank("v", s.dim, s.rank_v, true, 1);
+  add_low_rank(parts, "w", s.dim, s.rank_w, true, -2);
+  add_low_rank(parts, "a", s.dim, s.rank_a, true, 0);
+  add_low_rank(parts, "g", s.dim, s.rank_g, false, 0);
+  if (layer > 0) add_low_rank(parts, "v", s.dim, s.rank_v, true, 1);
   parts.vector("k_k", "att.k_k", s.dim, 0.85f, 0.1f);
   parts.vector("k_a", "att.k_a", s.dim, 1, 0.1f);
   parts.vector("r_k", "att.r_k", s.dim, 0, 0.1f);
-  parts.norm("head_norm", "att.ln_x", s.dim);
+  add_norm(parts, "head_norm", "att.ln_x", s.dim);
   parts.matrix("o", "att.output.weight", s.dim, s.dim);
-  parts.norm("ffn_norm", "ln2", s.dim);
+  add_norm(parts, "ffn_norm", "ln2", s.dim);
   parts.vector("ffn_mix", "ffn.x_k", s.dim, 0.5f, 0.2f);
   parts.matrix("ffn_k", "ffn.key.weight", s.ffn_dim, s.dim);
   parts.matrix("ffn_v", "ffn.value.weight", s.dim, s.ffn_dim);
 }
 
 void add_rwkv4_layer(const Rwkv& s, Parts& parts) {
-  parts.norm("att_norm", "ln1", s.dim);
+  add_norm(parts, "att_norm", "ln1", s.dim);
   for (const char* use : {"k", "v", "r"})
     parts.vector(text("mix_", use), text("att.time_mix_", use), s.dim, 0.5f, 0.2f, Change::complement);
   parts.matrix("r", "att.receptance.weight", s.att_dim, s.dim);
@@ -94,7 +73,7 @@ void add_rwkv4_layer(const Rwkv& s, Parts& parts) {
   parts.vector("bonus", "att.time_first", s.att_dim, 0, 0.5f);
   parts.vector("rate", "att.time_decay", s.att_dim, -0.5f, 0.1f, Change::rate);
   parts.matrix("o", "att.output.weight", s.dim, s.att_dim);
-  parts.norm("ffn_norm", "ln2", s.dim);
+  add_norm(parts, "ffn_norm", "ln2", s.dim);
   for (const char* use : {"k", "r"})
     parts.vector(text("ffn_mix_", use), text("ffn.time_mix_", use), s.dim, 0.5f, 0.2f, Change::complement);
   parts.matrix("ffn_r", "ffn.receptance.weight", s.dim, s.dim);
@@ -192,7 +171,7 @@ Family rwkv_family(const Rwkv& s) {
   }
   Parts parts(&family.parts);
   parts.add("embed", "emb.weight", Role::embedding, s.vocab, s.dim);
-  parts.norm("embed_norm", "blocks.0.ln0", s.dim);
+  add_norm(parts, "embed_norm", "blocks.0.ln0", s.dim);
   for (i64 layer = 0; layer < s.layers; layer++) {
     parts.prefix(text("layers.", layer, "."), text("blocks.", layer, "."));
     if (s.version == 7) {
@@ -202,7 +181,7 @@ Family rwkv_family(const Rwkv& s) {
     }
   }
   parts.prefix("", "");
-  parts.norm("norm", "ln_out", s.dim);
+  add_norm(parts, "norm", "ln_out", s.dim);
   if (!s.tied)
     parts.add("head", "head.weight", Role::head, s.vocab, s.dim).deviation = 3 / std::sqrt(static_cast<f32>(s.dim));
   return family;

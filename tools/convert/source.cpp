@@ -12,6 +12,7 @@ struct Kind {
 // Files without a signature come last.
 constexpr Kind KINDS[] = {
     {"RWKV", is_rwkv, open_rwkv},
+    {"Mamba", is_mamba, open_mamba},
     {"Hugging Face folder", is_hf, open_hf},
     {"TM2 version 1", is_tm2, open_tm2},
     {"TMAC version 2", is_tmac, open_tmac},

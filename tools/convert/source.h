@@ -10,6 +10,8 @@ Model open_source(const std::string& source);
 // One pair of functions a kind. The first says whether `path`, which begins with `head` (nothing for a folder), is its own.
 bool is_rwkv(const std::string& path, Bytes head);
 Model open_rwkv(const std::string& path);
+bool is_mamba(const std::string& path, Bytes head);
+Model open_mamba(const std::string& path);
 bool is_hf(const std::string& path, Bytes head);
 Model open_hf(const std::string& path);
 bool is_tm2(const std::string& path, Bytes head);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/checksum.h"
+#include "mamba.h"
 #include "rwkv.h"
 #include "source.h"
 #include "synthetic.h"
@@ -114,6 +115,8 @@ const Shape& find_shape(const std::string& name) {
   }
   for (const NamedRwkv& rwkv : SYNTHETIC_RWKV)
     known += text(", ", rwkv.name);
+  for (const NamedMamba& mamba : SYNTHETIC_MAMBA)
+    known += text(", ", mamba.name);
   wrong_usage(PREFIX, name, ": expected one of ", known);
 }
 
@@ -131,6 +134,9 @@ Model open_synthetic(const std::string& source) {
   const std::string wanted = source.substr(std::string(PREFIX).size());
   for (const NamedRwkv& rwkv : SYNTHETIC_RWKV) {
     if (wanted == rwkv.name) return random_model(rwkv_family(rwkv.shape));
+  }
+  for (const NamedMamba& mamba : SYNTHETIC_MAMBA) {
+    if (wanted == mamba.name) return random_model(mamba_family(mamba.shape));
   }
   const Shape& shape = find_shape(wanted);
   Transformer t;
