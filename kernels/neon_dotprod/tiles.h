@@ -70,21 +70,47 @@ static inline void for_chunks(const u8* panel, i32 columns, Body&& body) {
   }
 }
 
-// y of one panel for vectors [v0, v0 + vectors): f32(s) * (a.scale * w.scale[row]).
+// Group g's exact sum s of four rows, from `row` on, by a vector with that scale: into `total`, in t2_group by way of `part`,
+// the sum of the weight group so far.
 template <class F>
-[[gnu::flatten]] static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
-                                        i32 vectors) {
-  const i32 columns = align_up(w.cols, F::UNIT);
-  alignas(64) i32 sums[VECTORS][PANEL] = {};
-  for_chunks<F>(
-      w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES}), columns, [&](const Chunk& chunk, i32 first, i32 n) {
-        for_tiles(vectors, [&]<i32 T>(i32 v) {
-          int32x4_t acc[T][QUADS];
-          unrolled<T * QUADS>([&](auto i) { acc[i / QUADS][i % QUADS] = vld1q_s32(&sums[v + i / QUADS][4 * (i % QUADS)]); });
-          add_lines<T, QUADS>(chunk.lines, n / STEP, a.q + (v0 + v) * static_cast<i64>(a.stride) + first, a.stride, acc);
-          unrolled<T * QUADS>([&](auto i) { vst1q_s32(&sums[v + i / QUADS][4 * (i % QUADS)], acc[i / QUADS][i % QUADS]); });
-        });
-      });
+[[gnu::always_inline]] static inline void fold_group(const Chunk& chunk, i32 g, i32 row, f32 scale, int32x4_t exact,
+                                                     float32x4_t& total, float32x4_t& part) {
+  constexpr i32 GROUPS = WEIGHT_GROUP / GROUP;
+  const float32x4_t s = vcvtq_f32_s32(exact);
+  if constexpr (F::SCALES == Inside::none) total = vfmaq_n_f32(total, s, scale);
+  if constexpr (F::SCALES == Inside::per_group) {
+    total = vfmaq_f32(total, s, vmulq_n_f32(vld1q_f32(&chunk.scales[g][row]), scale));
+  }
+  if constexpr (F::SCALES == Inside::per_weight_group) {
+    part = vfmaq_n_f32(part, s, scale);
+    if (g % GROUPS == GROUPS - 1) {
+      total = vfmaq_f32(total, part, vld1q_f32(&chunk.scales[g + 1 - GROUPS][row]));
+      part = vdupq_n_f32(0);
+    }
+  }
+}
+
+// The groups of a chunk, in order, into the f32 sums of eight rows from `row` on. `scales` are those of the activations for
+// the first group, `stride` apart from one vector to the next.
+template <class F, i32 T>
+[[gnu::always_inline]] static inline void fold(const Chunk& chunk, i32 row, i32 groups, const i8* q, i64 q_stride,
+                                               const f32* scales, i64 stride, f32 (*acc)[PANEL]) {
+  float32x4_t sum[T][2], part[T][2] = {};
+  unrolled<2 * T>([&](auto i) { sum[i / 2][i % 2] = vld1q_f32(&acc[i / 2][row + 4 * (i % 2)]); });
+  for (i32 g = 0; g < groups; g++) {
+    int32x4_t exact[T][2] = {};
+    add_group<T, 2>(chunk.lines + g * (GROUP / 4 * LINE) + row * 4, q + g * GROUP, q_stride, exact);
+    unrolled<2 * T>([&](auto i) {
+      constexpr i32 t = i / 2, h = i % 2;
+      fold_group<F>(chunk, g, row + 4 * h, scales[t * stride + g], exact[t][h], sum[t][h], part[t][h]);
+    });
+  }
+  unrolled<2 * T>([&](auto i) { vst1q_f32(&acc[i / 2][row + 4 * (i % 2)], sum[i / 2][i % 2]); });
+}
+
+// y = f32(s) * (a.scale * w.scale[row]) of one panel for vectors [v0, v0 + vectors).
+static inline void finish_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0, i32 vectors,
+                                const i32 (*sums)[PANEL]) {
   for (i32 v = 0; v < vectors; v++) {
     unrolled<QUADS>([&](auto i) {
       float32x4_t scale = vmulq_n_f32(row_scales(w, panel, i), a.scales[v0 + v]);
@@ -94,51 +120,10 @@ template <class F>
   }
 }
 
-// The groups of a chunk, in order, into the f32 sums of eight rows from `row` on. `scales` are those of the activations for
-// the first group, `stride` apart from one vector to the next.
-template <class F, i32 T>
-[[gnu::always_inline]] static inline void fold(const Chunk& chunk, i32 row, i32 groups, const i8* q, i64 q_stride,
-                                               const f32* scales, i64 stride, f32 (*acc)[PANEL]) {
-  constexpr i32 GROUPS = WEIGHT_GROUP / GROUP;
-  float32x4_t sum[T][2], inner[T][2] = {};
-  unrolled<2 * T>([&](auto i) { sum[i / 2][i % 2] = vld1q_f32(&acc[i / 2][row + 4 * (i % 2)]); });
-  for (i32 g = 0; g < groups; g++) {
-    int32x4_t exact[T][2] = {};
-    add_group<T, 2>(chunk.lines + g * (GROUP / 4 * LINE) + row * 4, q + g * GROUP, q_stride, exact);
-    unrolled<2 * T>([&](auto i) {
-      float32x4_t s = vcvtq_f32_s32(exact[i / 2][i % 2]), &total = sum[i / 2][i % 2], &part = inner[i / 2][i % 2];
-      const f32 scale = scales[i / 2 * stride + g];
-      if constexpr (F::SCALES == Inside::none) total = vfmaq_n_f32(total, s, scale);
-      if constexpr (F::SCALES == Inside::per_group) {
-        total = vfmaq_f32(total, s, vmulq_n_f32(vld1q_f32(&chunk.scales[g][row + 4 * (i % 2)]), scale));
-      }
-      if constexpr (F::SCALES == Inside::per_weight_group) {
-        part = vfmaq_n_f32(part, s, scale);
-        if (g % GROUPS == GROUPS - 1) {
-          total = vfmaq_f32(total, part, vld1q_f32(&chunk.scales[g + 1 - GROUPS][row + 4 * (i % 2)]));
-          part = vdupq_n_f32(0);
-        }
-      }
-    });
-  }
-  unrolled<2 * T>([&](auto i) { vst1q_f32(&acc[i / 2][row + 4 * (i % 2)], sum[i / 2][i % 2]); });
-}
-
+// y = acc, times w.scale[row] where the scales are not inside the units.
 template <class F>
-[[gnu::flatten]] static void many_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
-                                          i32 vectors) {
-  const i32 columns = align_up(w.cols, F::UNIT);
-  const i64 groups = a.stride / GROUP;
-  alignas(64) f32 acc[VECTORS][PANEL] = {};
-  for_chunks<F>(
-      w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES}), columns, [&](const Chunk& chunk, i32 first, i32 n) {
-        for (i32 row = 0; row < PANEL; row += 8) {
-          for_tiles(vectors, [&]<i32 T>(i32 v) {
-            const i8* q = a.q + (v0 + v) * static_cast<i64>(a.stride) + first;
-            fold<F, T>(chunk, row, n / GROUP, q, a.stride, a.scales + (v0 + v) * groups + first / GROUP, groups, acc + v);
-          });
-        }
-      });
+static inline void finish_group32(const Matrix& w, f32* y, i64 y_stride, i32 panel, i32 v0, i32 vectors,
+                                  const f32 (*acc)[PANEL]) {
   for (i32 v = 0; v < vectors; v++) {
     unrolled<QUADS>([&](auto i) {
       float32x4_t sum = vld1q_f32(&acc[v][4 * i]);
@@ -148,8 +133,50 @@ template <class F>
   }
 }
 
+namespace {
+
+// The many-vector matmuls of this set: y of one panel for vectors [v0, v0 + vectors).
+struct Sdot {
+  template <class F>
+  [[gnu::flatten]] static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
+                                          i32 vectors) {
+    const i32 columns = align_up(w.cols, F::UNIT);
+    alignas(64) i32 sums[VECTORS][PANEL] = {};
+    const u8* data = w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES});
+    for_chunks<F>(data, columns, [&](const Chunk& chunk, i32 first, i32 n) {
+      for_tiles(vectors, [&]<i32 T>(i32 v) {
+        int32x4_t acc[T][QUADS];
+        unrolled<T * QUADS>([&](auto i) { acc[i / QUADS][i % QUADS] = vld1q_s32(&sums[v + i / QUADS][4 * (i % QUADS)]); });
+        add_lines<T, QUADS>(chunk.lines, n / STEP, a.q + (v0 + v) * static_cast<i64>(a.stride) + first, a.stride, acc);
+        unrolled<T * QUADS>([&](auto i) { vst1q_s32(&sums[v + i / QUADS][4 * (i % QUADS)], acc[i / QUADS][i % QUADS]); });
+      });
+    });
+    finish_token(w, a, y, y_stride, panel, v0, vectors, sums);
+  }
+
+  template <class F>
+  [[gnu::flatten]] static void many_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
+                                            i32 vectors) {
+    const i32 columns = align_up(w.cols, F::UNIT);
+    const i64 groups = a.stride / GROUP;
+    alignas(64) f32 acc[VECTORS][PANEL] = {};
+    const u8* data = w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES});
+    for_chunks<F>(data, columns, [&](const Chunk& chunk, i32 first, i32 n) {
+      for (i32 row = 0; row < PANEL; row += 8) {
+        for_tiles(vectors, [&]<i32 T>(i32 v) {
+          const i8* q = a.q + (v0 + v) * static_cast<i64>(a.stride) + first;
+          fold<F, T>(chunk, row, n / GROUP, q, a.stride, a.scales + (v0 + v) * groups + first / GROUP, groups, acc + v);
+        });
+      }
+    });
+    finish_group32<F>(w, y, y_stride, panel, v0, vectors, acc);
+  }
+};
+
+}  // namespace
+
 // y for the panels of [row0, row1): one(panel, data, units, vector) streams the weights for a single vector,
-// many(panel, first vector, vectors) is one of the two above.
+// many(panel, first vector, vectors) is for up to VECTORS of them.
 template <class F, class One, class Many>
 static inline void for_panels(const Matrix& w, const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
   i32 units = div_up(w.cols, F::UNIT);
