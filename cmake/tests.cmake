@@ -1,7 +1,7 @@
 # One program per tests/test_*.cpp, the kernel checker from tests/kernel_checker*.cpp, scripts tests/test_*.sh, the house
 # rules, and with MODE=fuzz one libFuzzer program per tests/fuzz/*.cpp.
 #
-# Every test runs in the source folder with EDGELLM and EDGELLM_CONVERT set to the commands that start the two programs
+# Every test runs in the source folder with EDGELLM_MODE set to MODE, and EDGELLM and EDGELLM_CONVERT set to the commands that start the two programs
 # (under the emulator, where there is one). Exit code 77 means skipped. Labels: unit, kernels, script, house, fuzz.
 enable_testing()
 
@@ -13,7 +13,7 @@ if(CMAKE_CROSSCOMPILING AND NOT EMULATOR)
   message(STATUS "no emulator for ${CMAKE_SYSTEM_PROCESSOR}: tests are built, not run (Debian: apt-get install qemu-user-static)")
 endif()
 
-set(TEST_ENVIRONMENT "")
+set(TEST_ENVIRONMENT "EDGELLM_MODE=${MODE}")
 if(TARGET edgellm)
   string(REPLACE ";" " " words "${EMULATOR}")
   string(STRIP "${words} $<TARGET_FILE:edgellm>" command)
