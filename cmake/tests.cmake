@@ -1,8 +1,8 @@
 # One program per tests/test_*.cpp, the kernel checker from tests/kernel_checker*.cpp, scripts tests/test_*.sh, the house
 # rules, and with MODE=fuzz one libFuzzer program per tests/fuzz/*.cpp.
 #
-# Every test runs in the source folder with EDGELLM_MODE set to MODE, and EDGELLM and EDGELLM_CONVERT set to the commands that start the two programs
-# (under the emulator, where there is one). Exit code 77 means skipped. Labels: unit, kernels, script, house, fuzz.
+# Every test runs in the source folder with EDGELLM_MODE set to MODE, and EDGELLM and EDGELLM_CONVERT to the commands that
+# start the two programs (under the emulator, where there is one). Exit code 77 means skipped. Labels: unit, kernels, script, house, fuzz.
 enable_testing()
 
 set(EMULATOR "${CMAKE_CROSSCOMPILING_EMULATOR}" CACHE STRING "Command, as a list, that runs the tests' programs")
