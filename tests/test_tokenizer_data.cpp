@@ -20,6 +20,7 @@ static const Published PUBLISHED[] = {
     {"tokenizers/qwen2", 151936, 299078, 0xa8e457172fdc8b92u},
     {"tokenizers/llama2/tokenizer.model", 32000, 335687, 0xec46edd748ac3153u},
     {"tokenizers/llama2/tokenizer.bin", 32000, 335687, 0xec46edd748ac3153u},
+    {"tokenizers/rwkv-world", 65536, 288177, 0x630dfe3b4c210fd5u},
     {"tokenizers/mistral-v0.1", 32000, 328879, 0x1637ead7f27cd54cu},
     {"tokenizers/llama3/tokenizer.model", 128256, 289076, 0xa420f69c749332f9u},
     {"checkpoints/bitllama-3M/tokenizer.model", 512, 809284, 0xf0b0b69c153e27d9u},

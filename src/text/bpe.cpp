@@ -4,9 +4,7 @@
 
 namespace edgellm {
 
-constexpr u32 NO_SLOT = 0xffffffff;
-
-static u32 find_pair(const PairTable& pairs, u32 left, u32 right) {
+u32 find_pair(const PairTable& pairs, u32 left, u32 right) {
   if (pairs.count == 0 || left == NO_TOKEN || right == NO_TOKEN) return NO_SLOT;
   u32 at = first_slot(pair_hash(left, right), pairs.count);
   for (u32 i = 0; i < pairs.probes; i++) {

@@ -25,6 +25,11 @@ struct PairTable {
   u32 probes;
 };
 
+constexpr u32 NO_SLOT = 0xffffffff;
+
+// The slot of a pair, NO_SLOT if the table has none.
+u32 find_pair(const PairTable& pairs, u32 left, u32 right);
+
 // Merges symbols [0, n), n >= 1, of which the ids are given. What is left are the ids at 0, symbols[0].next, ... until n.
 void merge(const PairTable& pairs, const MergeSpace& space, u32 n);
 

@@ -59,6 +59,7 @@ class Encoder {
   void encode_stretch(char* text, i64 size, bool at_start);
   i64 normalize(Text text, bool at_start);
   void encode_word(Text word);
+  void encode_greedily(Text word);
   u32 byte_symbols(Text word);
   u32 character_symbols(Text word);
   void emit_unknown(Text text, i64 characters);
@@ -174,6 +175,7 @@ void Encoder::encode_word(Text word) {
   if (has(TOKENIZER_WHOLE_WORDS)) {
     if (u32 id = t_.find_word(word); id != NO_TOKEN) return emit(id);
   }
+  if (h_.kind == static_cast<u32>(TokenizerKind::trie)) return encode_greedily(word);
   bool bytes = h_.kind == static_cast<u32>(TokenizerKind::bytes);
   u32 n = bytes ? byte_symbols(word) : character_symbols(word);
   if (n == 0) return;
@@ -192,6 +194,24 @@ void Encoder::encode_word(Text word) {
       character(word, &length);
       word = word.from(length);
     }
+  }
+}
+
+// The longest piece each time. A byte that starts none becomes the unknown id, or nothing at all.
+void Encoder::encode_greedily(Text word) {
+  while (word.size > 0) {
+    i64 id = h_.unknown, bytes = 1;
+    u32 node = 0;
+    for (i64 i = 0; i < word.size && i < h_.max_word; i++) {
+      u32 at = find_pair(pairs_, node, static_cast<u8>(word[i]));
+      if (at == NO_SLOT) break;
+      node = pairs_.slots[at].merged;
+      if (pairs_.slots[at].rank == NO_TOKEN) continue;
+      id = pairs_.slots[at].rank;
+      bytes = i + 1;
+    }
+    if (id >= 0) emit(id);
+    word = word.from(bytes);
   }
 }
 

@@ -11,12 +11,13 @@ constexpr u32 TOKENIZER_MAGIC = 0x014b4f54;  // "TOK\1"
 constexpr u32 TOKENIZER_ALIGNMENT = 8;       // of the section in memory and of every table in it
 constexpr u32 TOKENIZER_MAX_PROBES = 64;     // of either hash table
 constexpr i32 TOKENIZER_MAX_STEPS = 4;
+constexpr u32 TOKENIZER_MAX_PATH = 1024;  // of a trie
 
 // What the first symbols of a word are.
 enum class TokenizerKind : u32 {
   bytes = 1,       // every byte: byte-level BPE, and with no pairs the plain byte vocabulary
   characters = 2,  // every UTF-8 character: SentencePiece BPE
-  // 3 is kept for the greedy trie of RWKV's world vocabulary, which has no merges.
+  trie = 3,        // none: a word is cut in pieces, each the longest that fits (RWKV's world vocabulary)
 };
 
 // How text is cut in words before merging; steps are applied one after the other, each to the words of the one before.
@@ -63,7 +64,7 @@ struct TokenizerHeader {
   i32 unknown;       // id of what cannot be expressed, -1: it is left out
   u32 pair_probes;   // longest run of slots that a lookup may need, at most TOKENIZER_MAX_PROBES
   u32 word_probes;
-  u32 max_word;                  // bytes of the longest piece in the word table
+  u32 max_word;                  // bytes of the longest piece in the word table, or in the trie
   u32 added_raw;                 // so many of the added tokens are matched before normalisation, the others after
   TokenizerTable piece_offsets;  // u32: piece i is the bytes [offset[i], offset[i + 1]) of piece_bytes
   TokenizerTable piece_bytes;    // u8: what a piece prints
@@ -86,6 +87,8 @@ constexpr i32 WORD_SPLITS = 7;  // of enum WordSplit
 constexpr u32 NO_TOKEN = 0xffffffff;
 
 // Neighbours `left` and `right` may become `merged`; of all candidates the lowest rank goes first, then the leftmost.
+// In a trie: from the node `left` the byte `right` leads to the node `merged`; `rank` is the id of the piece that ends there or
+// NO_TOKEN. The root is node 0, no path is longer than `max_word`.
 struct PairSlot {
   u32 left;
   u32 right;

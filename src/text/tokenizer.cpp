@@ -21,8 +21,11 @@ static Status check_header(const TokenizerHeader& h, i32 vocab) {
     return bad_model("tokenizer: magic ", Hex{h.magic, 8}, " with a header of ", h.header_bytes, " bytes, expected ",
                      Hex{TOKENIZER_MAGIC, 8}, " with ", static_cast<u64>(sizeof(TokenizerHeader)));
   }
-  if (h.kind != static_cast<u32>(TokenizerKind::bytes) && h.kind != static_cast<u32>(TokenizerKind::characters)) {
-    return bad_model("tokenizer: kind ", h.kind, " is unknown, expected 1 or 2");
+  if (h.kind < static_cast<u32>(TokenizerKind::bytes) || h.kind > static_cast<u32>(TokenizerKind::trie)) {
+    return bad_model("tokenizer: kind ", h.kind, " is unknown, expected 1 to 3");
+  }
+  if (h.kind == static_cast<u32>(TokenizerKind::trie) && h.max_word > TOKENIZER_MAX_PATH) {
+    return bad_model("tokenizer: pieces of up to ", h.max_word, " bytes, at most ", TOKENIZER_MAX_PATH);
   }
   if (h.flags & ~static_cast<u32>(TOKENIZER_FLAGS)) return bad_model("tokenizer: unknown flags ", Hex{h.flags, 8});
   bool spaces = h.flags & (TOKENIZER_SPACE_MARK | TOKENIZER_TRIM_SPACES);

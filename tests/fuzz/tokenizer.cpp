@@ -1,5 +1,5 @@
-// The first bytes say how the rest is used: a text for a good section (0, 1), or damage to a good section and a text (2, 3), or a
-// section as it is and a text (4 and more).
+// The first bytes say how the rest is used: a text for a good section (0 to 2), damage to a good section and a text (3 to 5), or a
+// section as it is and a text (6 and more).
 #include <stdlib.h>
 
 #include <algorithm>
@@ -12,12 +12,14 @@
 
 using namespace edgellm;
 
-static const std::vector<u8>& good_section(bool sentencepiece) {
+static const std::vector<u8>& good_section(u8 which) {
   convert::TokenizerInfo info;
   static const std::vector<u8> sections[] = {
       convert::build_tokenizer_section("tests/golden/tokenizer/llama3", 1000, &info),
-      convert::build_tokenizer_section("tests/golden/tokenizer/sentencepiece", 1000, &info)};
-  return sections[sentencepiece];
+      convert::build_tokenizer_section("tests/golden/tokenizer/sentencepiece", 1000, &info),
+      convert::build_tokenizer_section("tests/golden/tokenizer/world", 1000, &info),
+  };
+  return sections[which];
 }
 
 static void decode_all(const Tokenizer& tokenizer, const std::vector<i32>& ids, DecodeOptions options) {
@@ -75,14 +77,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   length = length < size ? length : size;
   std::string text(reinterpret_cast<const char*>(data + length), size - length);
   std::vector<u8> section(data, data + length);
-  if (how < 4) {
-    section = good_section(how & 1);
+  if (how < 6) {
+    section = good_section(how % 3);
     // Triples of position and change.
-    for (size_t i = 0; how >= 2 && i + 3 <= length; i += 3) {
+    for (size_t i = 0; how >= 3 && i + 3 <= length; i += 3) {
       size_t at = static_cast<size_t>(data[i] | data[i + 1] << 8);
       section[at % section.size()] ^= data[i + 2];
     }
-    if (how < 2) text.assign(reinterpret_cast<const char*>(data), size);
+    if (how < 3) text.assign(reinterpret_cast<const char*>(data), size);
   }
   use(std::move(section), text, special);
   return 0;

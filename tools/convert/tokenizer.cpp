@@ -23,7 +23,11 @@ fs::path find_in(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin"}) {
     if (fs::is_regular_file(folder / name)) return folder / name;
   }
-  unusable(folder.string(), ": neither tokenizer.json, tokenizer.model, vocab.json nor tokenizer.bin is there");
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename().string().starts_with("rwkv_vocab")) return entry.path();
+  }
+  unusable(folder.string(),
+           ": neither tokenizer.json, tokenizer.model, vocab.json, tokenizer.bin nor rwkv_vocab_*.txt is there");
 }
 
 Vocabulary read_vocabulary(const fs::path& path) {
@@ -39,9 +43,11 @@ Vocabulary read_vocabulary(const fs::path& path) {
     return read_vocab_and_merges(json, read_file(merges), source);
   }
   if (is_ranks(data)) return read_ranks(data, source);
+  if (is_rwkv_vocabulary(data)) return read_rwkv_vocabulary(data, source);
   if (is_sentencepiece(data)) return read_sentencepiece(data, source);
   if (is_llama2c_tokenizer(data)) return read_llama2c_tokenizer(data, source);
-  unusable(source, ": no tokenizer known: expected tokenizer.json, vocab.json, tokenizer.model or tokenizer.bin");
+  unusable(source,
+           ": no tokenizer known: expected tokenizer.json, vocab.json, tokenizer.model, tokenizer.bin or rwkv_vocab_*.txt");
 }
 
 // The JSON files beside the tokenizer; null when missing.

@@ -125,6 +125,7 @@ std::vector<u8> write_section(const Vocabulary& v, const std::string& source) {
   h.magic = TOKENIZER_MAGIC;
   h.header_bytes = sizeof h;
   h.kind = static_cast<u32>(v.kind);
+  h.max_word = v.max_word;
   h.flags = v.flags;
   if (v.splits.size() > TOKENIZER_MAX_STEPS) {
     unusable(source, ": cuts words in ", v.splits.size(), " steps, at most ", TOKENIZER_MAX_STEPS, " are supported");
@@ -182,6 +183,14 @@ void add_special(Vocabulary* v, const std::string& text, i64 id, u16 flags, bool
     }
   }
   v->added.push_back({text, at, flags, normalized});
+}
+
+std::string_view take_line(std::string_view* text) {
+  size_t end = text->find('\n');
+  std::string_view line = text->substr(0, end);
+  *text = end == std::string_view::npos ? std::string_view() : text->substr(end + 1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
 }
 
 i32 byte_of_printable(u32 character) {

@@ -44,14 +44,6 @@ std::optional<std::pair<std::string, u32>> read_rank(std::string_view line) {
   return std::pair(*token, rank);
 }
 
-std::string_view take_line(std::string_view* text) {
-  size_t end = text->find('\n');
-  std::string_view line = text->substr(0, end);
-  *text = end == std::string_view::npos ? std::string_view() : text->substr(end + 1);
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  return line;
-}
-
 // A vocabulary shows how its words were cut when it was trained: only with Llama 3's rules does a piece join a mark and letters
 // (".com"), and no piece joins digits that were kept apart.
 std::vector<WordSplit> infer_splits(const Vocabulary& v) {

@@ -37,6 +37,7 @@ struct Vocabulary {
   std::vector<u32> words;  // pieces that are looked up by their bytes
   std::vector<Added> added;
   std::vector<i32> byte_ids = std::vector<i32>(256, -1);
+  u32 max_word = 0;  // of a trie: bytes of its longest piece
   i64 unknown = -1;
   i64 bos = -1, eos = -1;  // as the vocabulary itself says
   bool adds_bos = false;   // the source starts every text with bos
@@ -74,6 +75,9 @@ i32 byte_of_name(const std::string& piece);
 // Spaces for every U+2581.
 std::string unmark_spaces(std::string text);
 
+// The first line of `text` without its end, and `text` moves on to the next.
+std::string_view take_line(std::string_view* text);
+
 // The length of the UTF-8 character at `at`, 1 for a stray byte.
 size_t character_bytes(const std::string& text, size_t at);
 
@@ -83,9 +87,11 @@ Vocabulary read_sentencepiece(const std::string& data, const std::string& source
 Vocabulary read_ranks(const std::string& data, const std::string& source);
 Vocabulary read_vocab_and_merges(const Json& vocab, const std::string& merges, const std::string& source);
 Vocabulary read_llama2c_tokenizer(const std::string& data, const std::string& source);
+Vocabulary read_rwkv_vocabulary(const std::string& data, const std::string& source);
 
 bool is_ranks(const std::string& data);
 bool is_sentencepiece(const std::string& data);
 bool is_llama2c_tokenizer(const std::string& data);
+bool is_rwkv_vocabulary(const std::string& data);
 
 }  // namespace edgellm::convert

@@ -142,6 +142,35 @@ class Llama2c:
             out[where:where + 2] = [which]
 
 
+class World:
+    """RWKV's world vocabulary: the longest piece each time."""
+    takes_bytes = True
+    decodes = True
+
+    def __init__(self, path):
+        import ast
+        self.pieces, self.ids = {}, {}
+        for line in open(path, encoding="utf-8"):
+            piece = ast.literal_eval(line[line.index(" "):line.rindex(" ")].strip())
+            piece = piece.encode() if isinstance(piece, str) else piece
+            assert len(piece) == int(line[line.rindex(" "):])
+            self.pieces[int(line[:line.index(" ")])] = piece
+        self.ids = {piece: i for i, piece in self.pieces.items()}
+        self.longest = max(map(len, self.ids))
+
+    def encode(self, text, special):
+        data = text if isinstance(text, bytes) else text.encode()
+        out, at = [], 0
+        while at < len(data):
+            size = next(n for n in range(min(self.longest, len(data) - at), 0, -1) if data[at:at + n] in self.ids)
+            out.append(self.ids[data[at:at + size]])
+            at += size
+        return out
+
+    def decode(self, ids, specials):
+        return b"".join(self.pieces.get(i, b"") for i in ids).decode("utf-8", errors="replace")
+
+
 def from_tables(folder, splits, nfc, specials):
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
     t = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
@@ -176,6 +205,8 @@ def references(data, scratch):
     shutil.copy(config, llama3 / "tokenizer_config.json")
     specials = {t["content"]: int(i) for i, t in json.load(open(config))["added_tokens_decoder"].items()}
     yield "llama3", llama3, 128256, Tiktoken(llama3 / "tokenizer.model", specials)
+    world = folder / "rwkv-world/rwkv_vocab_v20230424.txt"
+    yield "rwkv-world", world, 65536, World(world)
     for name, path, ids in (("llama2.bin", folder / "llama2/tokenizer.bin", 32000),
                             ("bitllama.bin", bitllama / "tokenizer.bin", 512),
                             ("stories260K", data / "checkpoints/stories260K/tok512.bin", 512)):
@@ -314,7 +345,7 @@ def compare(name, driver, reference, arguments, lines):
 
 
 KNOWN = {"gpt-neox-20b": 50277, "olmo": 50280, "tinyllama": 32000, "smollm": 49152, "qwen2": 151643, "llama2": 32000, "mistral": 32000,
-         "bitllama": 512, "llama3": 128256}
+         "bitllama": 512, "llama3": 128256, "rwkv-world": 65530}
 
 
 def main():

@@ -6,6 +6,7 @@ the ids that those libraries give for a set of strings:
 
 texts.json is a list of strings; NAME/ holds the tokenizer and expected.json: "ids", for each text, "special", the ids with special
 tokens parsed where they differ, and "decoded", the text of the ids where it is not the string itself, both by number of the text."""
+import io
 import json
 import pathlib
 import random
@@ -15,7 +16,7 @@ import tempfile
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from tokenizer_cases import LLAMA3, QWEN2, WORDS, HuggingFace, Llama2c, SentencePiece, cases
+from tokenizer_cases import LLAMA3, QWEN2, WORDS, HuggingFace, Llama2c, SentencePiece, World, cases
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/tokenizer"
 VOCAB = 600
@@ -103,12 +104,10 @@ def llama(lines):
 
 
 def sentencepiece_model(lines, path, **options):
-    with tempfile.TemporaryDirectory() as scratch:
-        text = pathlib.Path(scratch) / "text"
-        text.write_text("\n".join(lines))
-        sentencepiece.SentencePieceTrainer.train(input=str(text), model_prefix=scratch + "/m", model_type="bpe", vocab_size=VOCAB, minloglevel=2,
-                                                 normalization_rule_name="identity", character_coverage=0.98, num_threads=1, **options)
-        path.write_bytes(pathlib.Path(scratch + "/m.model").read_bytes())
+    model = io.BytesIO()  # a file's name would become part of the model
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, model_type="bpe", vocab_size=VOCAB, minloglevel=2,
+                                             normalization_rule_name="identity", character_coverage=0.98, num_threads=1, **options)
+    path.write_bytes(model.getvalue())
 
 
 def write_llama2c(model, path):
@@ -117,6 +116,21 @@ def write_llama2c(model, path):
     pieces[1:3] = [(0, b"\n<s>\n"), (0, b"\n</s>\n")]
     data = struct.pack("<I", max(len(t) for _, t in pieces))
     path.write_bytes(data + b"".join(struct.pack("<fi", s, len(t)) + t for s, t in pieces))
+
+
+def write_world(lines, path):
+    """Every byte, and whatever starts with letters of a few words."""
+    pieces = {bytes([b]): None for b in range(256)}
+    for word in sorted(set(" ".join(lines).split()))[:400:2] + WORDS + ["  ", "\n\n", "'\"\\"]:
+        pieces[word.encode()] = pieces[(" " + word).encode()[:7]] = None
+    pieces.pop(b"", None)
+    with open(path, "w", encoding="utf-8") as out:
+        for i, piece in enumerate(pieces, 1):
+            try:
+                literal = repr(piece.decode())
+            except UnicodeDecodeError:
+                literal = repr(piece)
+            out.write(f"{i} {literal} {len(piece)}\n")
 
 
 def write_expected(folder, reference, texts):
@@ -137,7 +151,7 @@ def main():
     lines = list(corpus(random.Random(1)))
     specials = ["<|bos|>", "<|eos|>", "<|a|>", "<|a|>b", "<|end|>", "<|im_end|>", "<s>", "</s>", "<pad>", "<unk>", "<sep>", "::", "cafe\u0301", "    "]
     texts = [t for t in cases(random.Random(2), 200, lines, specials) if len(t) < 80]
-    texts = texts[:25] + sorted(texts[25:], key=len)[40:130]
+    texts = texts[:25] + sorted(texts[25:], key=len)[40:110]
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "texts.json").write_text(json.dumps(texts, separators=(",\n", ":")) + "\n")
 
@@ -165,6 +179,10 @@ def main():
         where = folder(name)
         sentencepiece_model(lines, where / "tokenizer.model", **options)
         write_expected(where, SentencePiece(where / "tokenizer.model"), texts)
+
+    where = folder("world")
+    write_world(lines, where / "rwkv_vocab.txt")
+    write_expected(where, World(where / "rwkv_vocab.txt"), texts)
 
     where = folder("llama2c")
     with tempfile.TemporaryDirectory() as scratch:
