@@ -19,104 +19,93 @@ inline void dequantize_line(const u8* line, i32 flip, i32 offset, const __m256 (
   }
 }
 
-struct Converted {
-  using Elements = Singles;
-  static constexpr i32 PANELS = 2;
-};
-
-inline const u8* converted(const FloatLanes* buffer) {
-  return reinterpret_cast<const u8*>(buffer);
+// The columns of a panel from `first` on, `count` of them. Whole lines are converted: up to 15 columns more are written,
+// within the buffer.
+void convert_i8(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+  const u8* data = unit_at(w, panel, first, 32, 512);
+  const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
+  for (i32 c = 0; c < count; c += 4, data += LINE)
+    dequantize_line<8>(data, 0x80, 128, scale, buffer + c);
 }
 
-// In all below whole lines are converted: up to 15 columns past `count` are written, within the buffer.
-struct I8 : Converted {
-  static const u8* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
-    const u8* data = unit_at(w, panel, first, 32, 512);
-    const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
-    for (i32 c = 0; c < count; c += 4, data += LINE)
-      dequantize_line<8>(data, 0x80, 128, scale, buffer + c);
-    return converted(buffer);
+void convert_i4(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+  const u8* data = unit_at(w, panel, first, 64, 576);
+  for (i32 c = 0; c < count; c += GROUP) {
+    const u8* unit = data + c / 64 * 576;
+    i32 group = c / GROUP % 2;
+    const __m256 scale[2] = {load_f16(unit + 32 * group), load_f16(unit + 32 * group + 16)};
+    for (i32 j = 0; j < 4; j++)
+      dequantize_line<4>(unit + 64 + (4 * group + j) * LINE, 0, 8, scale, buffer + c + 8 * j);
   }
-};
+}
 
-struct I4 : Converted {
-  static const u8* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
-    const u8* data = unit_at(w, panel, first, 64, 576);
-    for (i32 c = 0; c < count; c += GROUP) {
-      const u8* unit = data + c / 64 * 576;
-      i32 group = c / GROUP % 2;
-      const __m256 scale[2] = {load_f16(unit + 32 * group), load_f16(unit + 32 * group + 16)};
-      for (i32 j = 0; j < 4; j++)
-        dequantize_line<4>(unit + 64 + (4 * group + j) * LINE, 0, 8, scale, buffer + c + 8 * j);
-    }
-    return converted(buffer);
-  }
-};
+void convert_t2(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+  const u8* data = unit_at(w, panel, first, 32, 128);
+  const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
+  for (i32 c = 0; c < count; c += 16, data += LINE)
+    dequantize_line<2>(data, 0, 1, scale, buffer + c);
+}
 
-struct T2 : Converted {
-  static const u8* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
-    const u8* data = unit_at(w, panel, first, 32, 128);
-    const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
-    for (i32 c = 0; c < count; c += 16, data += LINE)
-      dequantize_line<2>(data, 0, 1, scale, buffer + c);
-    return converted(buffer);
+void convert_t2_group(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+  const u8* unit = unit_at(w, panel, first, 256, 1088);
+  for (i32 c = 0; c < count; c += 16) {
+    i32 group = c / WEIGHT_GROUP;
+    const __m256 scale[2] = {load_f16(unit + 32 * group), load_f16(unit + 32 * group + 16)};
+    dequantize_line<2>(unit + 64 + c / 16 * LINE, 0, 1, scale, buffer + c);
   }
-};
-
-struct T2Group : Converted {
-  static const u8* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
-    const u8* unit = unit_at(w, panel, first, 256, 1088);
-    for (i32 c = 0; c < count; c += 16) {
-      i32 group = c / WEIGHT_GROUP;
-      const __m256 scale[2] = {load_f16(unit + 32 * group), load_f16(unit + 32 * group + 16)};
-      dequantize_line<2>(unit + 64 + c / 16 * LINE, 0, 1, scale, buffer + c);
-    }
-    return converted(buffer);
-  }
-};
+}
 static_assert(FLOAT_CHUNK == 256);  // one unit of t2_group
 
-// Calls body.operator()<F>() for the format of w.
-template <class Body>
-void with_format(Format format, Body&& body) {
-  switch (format) {
-    case Format::F32:
-      return body.template operator()<F32>();
-    case Format::F16:
-      return body.template operator()<F16>();
-    case Format::I8:
-      return body.template operator()<I8>();
-    case Format::I4:
-      return body.template operator()<I4>();
-    case Format::T2:
-      return body.template operator()<T2>();
-    case Format::T2_GROUP:
-      return body.template operator()<T2Group>();
+void convert_f16(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+  const u8* column = unit_at(w, panel, first, 4, 128);
+  for (i32 c = 0; c < count; c++, column += Halves::BYTES) {
+    for (i32 h = 0; h < 2; h++)
+      _mm256_store_ps(buffer[c] + h * HALF, Halves::load(column, h));
   }
 }
 
+// One instance of the tiles serves all formats: what is converted is f32, and the format is looked at once a chunk.
+struct Any {
+  using Elements = Singles;
+  static constexpr i32 PANELS = 2;
+
+  static const u8* columns(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+    switch (w.format) {
+      case Format::F32:
+        return unit_at(w, panel, first, 4, 256);
+      case Format::F16:
+        convert_f16(w, panel, first, count, buffer);
+        break;
+      case Format::I8:
+        convert_i8(w, panel, first, count, buffer);
+        break;
+      case Format::I4:
+        convert_i4(w, panel, first, count, buffer);
+        break;
+      case Format::T2:
+        convert_t2(w, panel, first, count, buffer);
+        break;
+      case Format::T2_GROUP:
+        convert_t2_group(w, panel, first, count, buffer);
+        break;
+    }
+    return reinterpret_cast<const u8*>(buffer);
+  }
+};
+
 void matmul_dequantized(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
-  with_format(w.format, [&]<class F>() { matmul_floats<F>(w, a, y, y_stride, row0, row1); });
+  matmul_floats<Any>(w, a, y, y_stride, row0, row1);
 }
 
 // All 16 rows of the panel share their cache lines, so converting them all costs little.
-template <class F>
-void extract_row(const Matrix& w, i32 index, f32* out) {
-  using E = typename F::Elements;
+void row(const Matrix& w, i32 index, f32* out) {
   alignas(64) FloatLanes buffer[FLOAT_CHUNK];
   for (i32 first = 0; first < w.cols; first += FLOAT_CHUNK) {
     i32 count = min(FLOAT_CHUNK, w.cols - first);
-    const u8* columns = F::columns(w, index / PANEL, first, count, buffer);
-    for (i32 c = 0; c < count; c++) {
-      f32 lanes[HALF];
-      _mm256_storeu_ps(lanes, E::load(columns + c * E::BYTES, index % PANEL / HALF));
-      out[first + c] = lanes[index % HALF];
-    }
+    const u8* columns = Any::columns(w, index / PANEL, first, count, buffer);
+    for (i32 c = 0; c < count; c++)
+      __builtin_memcpy(out + first + c, columns + c * Singles::BYTES + index % PANEL * 4, sizeof(f32));
   }
-}
-
-void row(const Matrix& w, i32 index, f32* out) {
-  with_format(w.format, [&]<class F>() { extract_row<F>(w, index, out); });
 }
 
 }  // namespace

@@ -9,7 +9,6 @@ void avx512_i8(Kernels& k);
 void avx512_i4(Kernels& k);
 void avx512_t2(Kernels& k);
 void avx512_t2_group(Kernels& k);
-void avx512_dequantized(Kernels& k);
 void avx512_quantize(Kernels& k);
 void avx512_gate(Kernels& k);
 void avx512_attention(Kernels& k);
@@ -22,7 +21,6 @@ void install_avx512(Kernels& k) {
   avx512_i4(k);
   avx512_t2(k);
   avx512_t2_group(k);
-  avx512_dequantized(k);
   avx512_quantize(k);
   avx512_gate(k);
   avx512_attention(k);
