@@ -1,24 +1,14 @@
 // Elementwise: gated units and the residual sum.
-#include "exp.h"
+#include "functions.h"
 
 namespace edgellm {
 namespace {
 
-// y[i] = body(a[i], b[i]) four at a time; the last ones through a buffer.
+// y[i] = body(a[i], b[i]), four at a time.
 template <class Body>
 inline void for_fours(const f32* a, const f32* b, i32 n, f32* y, Body&& body) {
-  i32 i = 0;
-  for (; n - i >= 4; i += 4)
-    vst1q_f32(y + i, body(vld1q_f32(a + i), vld1q_f32(b + i)));
-  if (i == n) return;
-  f32 x[2][4] = {};
-  for (i32 k = 0; k < n - i; k++) {
-    x[0][k] = a[i + k];
-    x[1][k] = b[i + k];
-  }
-  vst1q_f32(x[0], body(vld1q_f32(x[0]), vld1q_f32(x[1])));
-  for (i32 k = 0; k < n - i; k++)
-    y[i + k] = x[0][k];
+  for (i32 i = 0; i < n; i += 4)
+    store4(y + i, body(load4(a + i, n - i), load4(b + i, n - i)), n - i);
 }
 
 void silu_gate(const f32* gate, const f32* up, i32 n, f32* y) {

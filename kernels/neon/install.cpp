@@ -16,6 +16,9 @@ void neon_gate(Kernels& k);
 void neon_attention(Kernels& k);
 void neon_softmax(Kernels& k);
 void neon_reduce(Kernels& k);
+void neon_elementwise(Kernels& k);
+void neon_wkv(Kernels& k);
+void neon_scan(Kernels& k);
 
 void install_neon(Kernels& k) {
   neon_f32(k);
@@ -31,6 +34,9 @@ void install_neon(Kernels& k) {
   neon_attention(k);
   neon_softmax(k);
   neon_reduce(k);
+  neon_elementwise(k);
+  neon_wkv(k);
+  neon_scan(k);
 }
 
 }  // namespace edgellm

@@ -1,5 +1,5 @@
 // Softmax in place: maximum, then exp and its sum in 16 lanes, then one multiplication each.
-#include "exp.h"
+#include "functions.h"
 
 namespace edgellm {
 namespace {
