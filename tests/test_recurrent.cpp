@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <sstream>
 
 #include "base/cpu.h"
@@ -11,6 +12,7 @@
 #include "convert/encode.h"
 #include "convert/mamba.h"
 #include "convert/plan.h"
+#include "convert/retnet.h"
 #include "convert/rwkv.h"
 #include "data_path.h"
 #include "engine/engine.h"
@@ -117,14 +119,25 @@ void check_golden(const std::string& name) {
 
 // --- The same bits ---------------------------------------------------------------------------------------------------------
 
-convert::Family rwkv7(convert::Rwkv shape) {
+struct Source {
+  convert::Family family;
+  std::optional<convert::RetNet> retnet;  // has tensors beside the family's
+
+  convert::Model model() const {
+    convert::Model made = convert::random_model(family);
+    if (retnet) convert::add_computed(*retnet, &made);
+    return made;
+  }
+};
+
+Source rwkv7(convert::Rwkv shape) {
   shape.version = 7;
-  return convert::rwkv_family(shape);
+  return {convert::rwkv_family(shape), std::nullopt};
 }
 
-convert::Family rwkv4(convert::Rwkv shape) {
+Source rwkv4(convert::Rwkv shape) {
   shape.version = 4;
-  return convert::rwkv_family(shape);
+  return {convert::rwkv_family(shape), std::nullopt};
 }
 
 const convert::Rwkv SMALL7 = {.layers = 3,
@@ -149,14 +162,14 @@ const convert::Rwkv ODD7 = {.layers = 2,
 const convert::Rwkv SMALL4 = {.layers = 3, .dim = 48, .ffn_dim = 112, .vocab = 67, .att_dim = 48};
 const convert::Rwkv ODD4 = {.layers = 2, .dim = 35, .ffn_dim = 61, .vocab = 33, .att_dim = 301};
 
-convert::Family mamba(convert::Mamba shape) {
+Source mamba(convert::Mamba shape) {
   shape.version = 1;
-  return convert::mamba_family(shape);
+  return {convert::mamba_family(shape), std::nullopt};
 }
 
-convert::Family mamba2(convert::Mamba shape) {
+Source mamba2(convert::Mamba shape) {
   shape.version = 2;
-  return convert::mamba_family(shape);
+  return {convert::mamba_family(shape), std::nullopt};
 }
 
 const convert::Mamba SMALL1 = {.layers = 3, .dim = 48, .vocab = 67, .inner = 96, .rank = 3};
@@ -173,9 +186,24 @@ const convert::Mamba ODD2 = {.layers = 2,
                              .conv_bias = false,
                              .tied = false};
 
+const convert::RetNet SMALL_RETNET = {.layers = 3, .dim = 48, .value_dim = 96, .ffn_dim = 80, .heads = 3, .vocab = 67};
+const convert::RetNet ODD_RETNET = {.layers = 2,
+                                    .dim = 30,
+                                    .value_dim = 85,
+                                    .ffn_dim = 33,
+                                    .heads = 5,
+                                    .vocab = 33,
+                                    .embed_norm = false,
+                                    .lm_decay = true,
+                                    .tied = true};
+
+Source retnet(const convert::RetNet& shape) {
+  return {convert::retnet_family(shape), shape};
+}
+
 struct Variant {
   const char* name;
-  convert::Family family;
+  Source source;
   convert::Formats formats;
   bool token;  // int8 activations of one scale a token
   bool f32_activations;
@@ -190,7 +218,7 @@ const std::vector<Variant>& variants() {
 }
 
 void write_random(const Variant& variant, const std::string& path) {
-  convert::Model model = convert::random_model(variant.family);
+  convert::Model model = variant.source.model();
   model.bitnet = variant.token;
   convert::Metadata metadata = model.metadata;
   std::vector<convert::Target> targets = convert::plan(std::move(model), variant.formats);
@@ -263,6 +291,12 @@ TEST(mamba_of_transformers) {
 
 TEST(mamba2_of_transformers) {
   check_golden("mamba2");
+}
+
+// Its parallel form, against our recurrent one.
+TEST(retnet) {
+  check_golden("retnet");
+  check_golden("retnet_tied");
 }
 
 TEST(committed_hashes_hold) {

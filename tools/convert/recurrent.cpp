@@ -78,7 +78,7 @@ std::unique_ptr<Tensor> take(const Part& part, const StoredTensor& stored) {
   }
   if (part.change != Change::none) return changed(part, stored);
   return std::make_unique<FloatTensor>(part.ours, part.role, rows_of(part), cols_of(part), stored.file, stored.data,
-                                       stored.dtype);
+                                       stored.dtype, part.factor);
 }
 
 }  // namespace
@@ -105,10 +105,7 @@ Model take_parts(const Family& family, StoredTensors stored, const std::string& 
   model.vocab = family.vocab;
   for (const Part& part : family.parts) {
     auto found = stored.find(part.theirs);
-    if (found == stored.end()) {
-      if (part.optional) continue;
-      unusable(source, ": there is no tensor ", part.theirs);
-    }
+    if (found == stored.end()) unusable(source, ": there is no tensor ", part.theirs);
     model.tensors.push_back(take(part, found->second));
     stored.erase(found);
   }

@@ -21,9 +21,9 @@ struct Part {
   Role role;
   i64 rows, cols;  // as stored, once changed; a vector of ours is one row of them all
   Change change = Change::none;
+  f32 factor = 1;  // of values that do not change otherwise
   f32 mean = 0,
       deviation = 0;  // of our values in a model of random weights; 0, 0: as large as what they are given, matrices only
-  bool optional = false;
 };
 
 // Lists the parts of a model, with a prefix for those of a layer.

@@ -13,6 +13,7 @@ struct Kind {
 constexpr Kind KINDS[] = {
     {"RWKV", is_rwkv, open_rwkv},
     {"Mamba", is_mamba, open_mamba},
+    {"RetNet", is_retnet, open_retnet},
     {"Hugging Face folder", is_hf, open_hf},
     {"TM2 version 1", is_tm2, open_tm2},
     {"TMAC version 2", is_tmac, open_tmac},

@@ -12,6 +12,8 @@ bool is_rwkv(const std::string& path, Bytes head);
 Model open_rwkv(const std::string& path);
 bool is_mamba(const std::string& path, Bytes head);
 Model open_mamba(const std::string& path);
+bool is_retnet(const std::string& path, Bytes head);
+Model open_retnet(const std::string& path);
 bool is_hf(const std::string& path, Bytes head);
 Model open_hf(const std::string& path);
 bool is_tm2(const std::string& path, Bytes head);

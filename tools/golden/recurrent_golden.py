@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""Small models of random weights with odd shapes, and the logits that `transformers` computes from them in float32:
+"""Small models of random weights with odd shapes, and the logits that `transformers` computes from them in float32, or for RetNet
+its parallel form as written down here, in float64:
 
   python3 tools/golden/recurrent_golden.py        -> tests/golden/recurrent/
 
 NAME/ is the folder that transformers saves, with logits.f32: (64, vocabulary) little endian, after each of the ids
 (31 i^2 + 7 i + 1) mod vocabulary, i = 0 to 63."""
+import json
+import math
 import pathlib
 
 import torch
+from safetensors.torch import save_file
 from transformers import (Mamba2Config, Mamba2ForCausalLM, MambaConfig, MambaForCausalLM, RwkvConfig, RwkvForCausalLM)
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/recurrent"
@@ -30,7 +34,100 @@ MODELS = {
 }
 
 
+RETNETS = {
+    "retnet": dict(vocab_size=61, decoder_embed_dim=24, decoder_value_embed_dim=42, decoder_layers=3,
+                   decoder_retention_heads=3, decoder_ffn_embed_dim=35, layernorm_eps=1e-6, layernorm_embedding=True,
+                   no_scale_embedding=False, use_lm_decay=False, tie_word_embeddings=False),
+    "retnet_tied": dict(vocab_size=45, decoder_embed_dim=20, decoder_value_embed_dim=26, decoder_layers=2,
+                        decoder_retention_heads=2, decoder_ffn_embed_dim=31, layernorm_eps=1e-5,
+                        layernorm_embedding=False, no_scale_embedding=False, use_lm_decay=True,
+                        tie_word_embeddings=True),
+}
+
+
+def retnet_weights(config):
+    dim, value_dim, ffn = (config[f"decoder_{key}embed_dim"] for key in ("", "value_", "ffn_"))
+    weights = {"model.embed_tokens.weight": torch.randn(config["vocab_size"], dim) * 0.5,
+               "model.layer_norm.weight": 1 + torch.randn(dim) * 0.1}
+    if config["layernorm_embedding"]:
+        weights["model.layernorm_embedding.weight"] = 1 + torch.randn(dim) * 0.1
+    if not config["tie_word_embeddings"]:
+        weights["lm_head.weight"] = torch.randn(config["vocab_size"], dim) * 0.3
+    for layer in range(config["decoder_layers"]):
+        at = f"model.layers.{layer}."
+        for norm in ("retention_layer_norm", "final_layer_norm"):
+            weights[f"{at}{norm}.weight"] = 1 + torch.randn(dim) * 0.1
+        for name, rows, cols in (("retention.q_proj", dim, dim), ("retention.k_proj", dim, dim),
+                                 ("retention.v_proj", value_dim, dim), ("retention.g_proj", value_dim, dim),
+                                 ("retention.out_proj", dim, value_dim), ("ffn.fc1", ffn, dim), ("ffn.gate", ffn, dim),
+                                 ("ffn.fc2", dim, ffn)):
+            weights[f"{at}{name}.weight"] = torch.randn(rows, cols) / math.sqrt(cols)
+    return weights
+
+
+def retnet_parallel(config, weights, ids):
+    """All positions at once (arXiv:2307.08621, equations 5 to 8): the decay matrix divided by the root of its rows' sums, the
+    norm of each head's output without a weight. Logits (positions, vocabulary)."""
+    weights = {name: value.double() for name, value in weights.items()}
+    heads, eps, n = config["decoder_retention_heads"], config["layernorm_eps"], len(ids)
+
+    def rms(x, name=None):
+        x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps)
+        return x * weights[name + ".weight"] if name else x
+
+    def rotate(x, angles):  # (heads, positions, key dim)
+        even, odd = x[..., ::2], x[..., 1::2]
+        turned = torch.stack((even * angles.cos() - odd * angles.sin(), even * angles.sin() + odd * angles.cos()), -1)
+        return turned.flatten(-2)
+
+    if config["use_lm_decay"]:
+        gamma = 1 - torch.linspace(math.log(1 / 32), math.log(1 / 512), heads, dtype=torch.float64).exp()
+    else:
+        gamma = 1 - 2.0 ** (-5 - torch.arange(heads, dtype=torch.float64))
+    distance = torch.arange(n)[:, None] - torch.arange(n)[None, :]
+    decay = torch.where(distance >= 0, gamma[:, None, None] ** distance.clamp(min=0), 0.0)
+    decay = decay / decay.sum(-1, keepdim=True).sqrt()
+    pairs = config["decoder_embed_dim"] // heads // 2
+    frequencies = 10000.0 ** -torch.linspace(0, 1, pairs, dtype=torch.float64)
+    angles = torch.arange(n)[:, None] * frequencies[None, :]
+
+    x = weights["model.embed_tokens.weight"][ids]
+    if not config["no_scale_embedding"]:
+        x = x * math.sqrt(config["decoder_embed_dim"])
+    if config["layernorm_embedding"]:
+        x = rms(x, "model.layernorm_embedding")
+    for layer in range(config["decoder_layers"]):
+        at = f"model.layers.{layer}."
+        h = rms(x, at + "retention_layer_norm")
+        q, k, v = ((h @ weights[f"{at}retention.{name}_proj.weight"].T).view(n, heads, -1).transpose(0, 1) for name in "qkv")
+        g = h @ weights[at + "retention.g_proj.weight"].T
+        scores = rotate(q, angles) @ rotate(k, angles).transpose(1, 2) / math.sqrt(2 * pairs) * decay
+        y = rms(scores @ v).transpose(0, 1).reshape(n, -1)
+        x = x + (torch.nn.functional.silu(g) * y) @ weights[at + "retention.out_proj.weight"].T
+        f = rms(x, at + "final_layer_norm")
+        gated = torch.nn.functional.silu(f @ weights[at + "ffn.fc1.weight"].T) * (f @ weights[at + "ffn.gate.weight"].T)
+        x = x + gated @ weights[at + "ffn.fc2.weight"].T
+    head = weights["model.embed_tokens.weight" if config["tie_word_embeddings"] else "lm_head.weight"]
+    return rms(x, "model.layer_norm") @ head.T
+
+
+def make_retnets():
+    for name, config in RETNETS.items():
+        torch.manual_seed(len(name))
+        weights = retnet_weights(config)
+        vocabulary = config["vocab_size"]
+        ids = [(i * i * 31 + 7 * i + 1) % vocabulary for i in range(POSITIONS)]
+        logits = retnet_parallel(config, weights, ids)
+        folder = OUT / name
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(weights, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps({"model_type": "retnet", **config}, indent=1) + "\n")
+        (folder / "logits.f32").write_bytes(logits.float().contiguous().numpy().astype("<f4").tobytes())
+        print(f"{name}: logits {logits.min():.3f} to {logits.max():.3f}")
+
+
 def main():
+    make_retnets()
     for name, make in MODELS.items():
         torch.manual_seed(len(name))
         model = make().float().eval()
