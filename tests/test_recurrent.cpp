@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <optional>
 #include <sstream>
 
@@ -12,6 +13,7 @@
 #include "convert/encode.h"
 #include "convert/mamba.h"
 #include "convert/plan.h"
+#include "convert/pth.h"
 #include "convert/retnet.h"
 #include "convert/rwkv.h"
 #include "data_path.h"
@@ -89,9 +91,9 @@ void check_checkpoint(const std::string& name) {
 }
 
 // Models of transformers with odd shapes and random weights (tools/golden/recurrent_golden.py).
-void check_golden(const std::string& name) {
+void check_golden(const std::string& name, const std::string& file = "") {
   constexpr i32 POSITIONS = 64;
-  std::string path = convert_f32("tests/golden/recurrent/" + name);
+  std::string path = convert_f32("tests/golden/recurrent/" + name + file);
   std::vector<u8> bytes = read_bytes("tests/golden/recurrent/" + name + "/logits.f32");
   EngineOptions options;
   options.threads = 1;
@@ -282,6 +284,7 @@ TEST(rwkv4_checkpoint) {
 
 TEST(rwkv4_of_transformers) {
   check_golden("rwkv4");
+  check_golden("rwkv4", "/rwkv4.pth");
 }
 
 TEST(mamba_of_transformers) {
@@ -291,6 +294,31 @@ TEST(mamba_of_transformers) {
 
 TEST(mamba2_of_transformers) {
   check_golden("mamba2");
+}
+
+// A checkpoint cut short or with a byte changed is refused or read; the archive's own records and the pickle are at both ends.
+TEST(damaged_pth) {
+  const std::vector<u8> whole = read_bytes("tests/golden/recurrent/rwkv4/rwkv4.pth");
+  const std::string path = temporary_path("damaged.pth");
+  i32 refused = 0;
+  auto attempt = [&](const std::vector<u8>& bytes) {
+    std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<i64>(bytes.size()));
+    try {
+      convert::read_pth(path);
+    } catch (const convert::Error&) {
+      refused++;
+    }
+  };
+  constexpr size_t PARTS = 60;
+  for (size_t i = 0; i < PARTS; i++)
+    attempt({whole.begin(), whole.begin() + static_cast<i64>(whole.size() * i / PARTS)});
+  CHECK_EQ(refused, static_cast<i32>(PARTS));
+  for (size_t i = 0; i < 1500; i++) {
+    std::vector<u8> bytes = whole;
+    bytes[i % 3 ? i * 4 : whole.size() - 1 - i * 4] ^= static_cast<u8>(1u << (i % 8));
+    attempt(bytes);
+  }
+  CHECK(refused > static_cast<i32>(PARTS));
 }
 
 // Its parallel form, against our recurrent one.

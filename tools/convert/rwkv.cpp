@@ -1,12 +1,14 @@
-// RWKV-4 and RWKV-7 in safetensors: a file or folder with the author's names (BlinkDL/RWKV-LM), or a Hugging Face folder of
+// RWKV-4 and RWKV-7: a .pth or safetensors file or a folder with the author's names (BlinkDL/RWKV-LM), or a Hugging Face folder of
 // model type `rwkv` (transformers, convert_rwkv_checkpoint_to_hf.py). The author's low-rank matrices multiply from the right,
 // and so are transposed here; RWKV-4's mixing weights are shares of the token at hand, ours of the one before.
 #include "rwkv.h"
 
 #include <cmath>
+#include <filesystem>
 #include <utility>
 
 #include "json.h"
+#include "pth.h"
 #include "source.h"
 
 namespace edgellm::convert {
@@ -151,6 +153,20 @@ void read_config(const std::string& path, Rwkv* shape) {
 
 constexpr const char* SAFETENSORS = ".safetensors";
 
+StoredTensors read_file(const std::string& path) {
+  return path.ends_with(SAFETENSORS) ? read_safetensors(path) : read_pth(path);
+}
+
+// The folder, when it holds a tokenizer.
+std::string find_tokenizer(const std::string& folder) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name == "tokenizer.json" || name.starts_with("rwkv_vocab")) return folder;
+  }
+  return "";
+}
+
 }  // namespace
 
 Family rwkv_family(const Rwkv& s) {
@@ -187,8 +203,10 @@ Family rwkv_family(const Rwkv& s) {
   return family;
 }
 
-bool is_rwkv(const std::string& path, Bytes) {
-  if (!is_folder(path)) return path.ends_with(SAFETENSORS) && read_safetensors(path).contains("blocks.0.ln0.weight");
+bool is_rwkv(const std::string& path, Bytes head) {
+  if (!is_folder(path)) {
+    return (path.ends_with(SAFETENSORS) || is_zip(head)) && read_file(path).contains("blocks.0.ln0.weight");
+  }
   if (file_exists(path + "/config.json")) return is_rwkv_config(path + "/config.json");
   return file_exists(path + "/model.safetensors") &&
          read_safetensors(path + "/model.safetensors").contains("blocks.0.ln0.weight");
@@ -196,7 +214,7 @@ bool is_rwkv(const std::string& path, Bytes) {
 
 Model open_rwkv(const std::string& path) {
   StoredTensors stored;
-  for (auto& [name, tensor] : is_folder(path) ? read_safetensors_folder(path) : read_safetensors(path))
+  for (auto& [name, tensor] : is_folder(path) ? read_safetensors_folder(path) : read_file(path))
     stored.emplace(original_name(name), std::move(tensor));
   Rwkv shape = measure(stored, path);
   std::string config = path + "/config.json";
@@ -204,7 +222,7 @@ Model open_rwkv(const std::string& path) {
   Model model =
       take_parts(rwkv_family(shape), std::move(stored), path, {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"});
   model.byte_tokenizer = shape.vocab == 256;
-  if (is_folder(path) && file_exists(path + "/tokenizer.json")) model.tokenizer = path;
+  if (!model.byte_tokenizer) model.tokenizer = find_tokenizer(is_folder(path) ? path : folder_of(path));
   return model;
 }
 

@@ -4,7 +4,7 @@ its parallel form as written down here, in float64:
 
   python3 tools/golden/recurrent_golden.py        -> tests/golden/recurrent/
 
-NAME/ is the folder that transformers saves, with logits.f32: (64, vocabulary) little endian, after each of the ids
+NAME/ is the folder that transformers saves (rwkv4/ has the same model as the author saves his: rwkv4.pth), with logits.f32: (64, vocabulary) little endian, after each of the ids
 (31 i^2 + 7 i + 1) mod vocabulary, i = 0 to 63."""
 import json
 import math
@@ -111,6 +111,14 @@ def retnet_parallel(config, weights, ids):
     return rms(x, "model.layer_norm") @ head.T
 
 
+def author_name(name):
+    for theirs, author in (("rwkv.", ""), ("embeddings.", "emb."), (".pre_ln.", ".ln0."), (".attention.", ".att."),
+                           (".feed_forward.", ".ffn."), ("time_mix_key", "time_mix_k"), ("time_mix_value", "time_mix_v"),
+                           ("time_mix_receptance", "time_mix_r")):
+        name = name.replace(theirs, author)
+    return name
+
+
 def make_retnets():
     for name, config in RETNETS.items():
         torch.manual_seed(len(name))
@@ -137,6 +145,9 @@ def main():
             folder = OUT / name
             folder.mkdir(parents=True, exist_ok=True)
             model.save_pretrained(folder)  # before the first pass: RWKV-4 rescales its weights in place
+            if name == "rwkv4":
+                torch.save({author_name(key): value.clone() for key, value in model.state_dict().items()},
+                           folder / "rwkv4.pth")
             vocabulary = model.config.vocab_size
             ids = torch.tensor([[(i * i * 31 + 7 * i + 1) % vocabulary for i in range(POSITIONS)]])
             logits = model(ids).logits[0].float()

@@ -1,0 +1,392 @@
+// Zip: PKWARE's APPNOTE.TXT, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16. Pickle: Python's Lib/pickletools.py. What torch.save writes:
+// torch/serialization.py (persistent ids) and torch/_utils.py (_rebuild_tensor_v2).
+#include "pth.h"
+
+#include <algorithm>
+#include <deque>
+
+namespace edgellm::convert {
+namespace {
+
+constexpr u32 LOCAL = 0x04034b50, CENTRAL = 0x02014b50, END = 0x06054b50, END64 = 0x06064b50, LOCATOR64 = 0x07064b50;
+constexpr u64 END_BYTES = 22, LOCATOR64_BYTES = 20;
+
+class Archive {
+ public:
+  explicit Archive(const std::string& path) : file_(MappedFile::open(path)) {
+    u64 end = find_end();
+    u64 count = at<u16>(end + 10), directory = at<u32>(end + 16);
+    if (end >= LOCATOR64_BYTES && at<u32>(end - LOCATOR64_BYTES) == LOCATOR64) {
+      u64 end64 = at<u64>(end - LOCATOR64_BYTES + 8);
+      if (at<u32>(end64) != END64) damaged("zip64 end record");
+      count = at<u64>(end64 + 32), directory = at<u64>(end64 + 48);
+    }
+    for (u64 i = 0; i < count; i++)
+      directory = add_member(directory);
+  }
+
+  const File& file() const { return file_; }
+  const std::map<std::string, Bytes>& members() const { return members_; }
+
+ private:
+  template <class T>
+  T at(u64 offset) const {
+    T value;
+    std::memcpy(&value, slice(offset, sizeof value).data, sizeof value);
+    return value;
+  }
+  Bytes slice(u64 offset, u64 size) const {
+    Bytes all = file_->bytes();
+    if (offset > all.size || size > all.size - offset) damaged("offset outside the file");
+    return {all.data + offset, size};
+  }
+  [[noreturn]] void damaged(const char* what) const { unusable(file_->path, ": damaged zip archive: ", what); }
+
+  u64 find_end() const {
+    const u64 size = file_->bytes().size;
+    for (u64 back = END_BYTES; back <= size && back <= END_BYTES + 0xffff; back++) {
+      if (at<u32>(size - back) == END) return size - back;
+    }
+    damaged("no end record");
+  }
+
+  // Returns where the next entry of the directory begins.
+  u64 add_member(u64 entry) {
+    if (at<u32>(entry) != CENTRAL) damaged("directory entry");
+    const u64 name_bytes = at<u16>(entry + 28), extra_bytes = at<u16>(entry + 30), comment_bytes = at<u16>(entry + 32);
+    Bytes name = slice(entry + 46, name_bytes);
+    u64 size = at<u32>(entry + 24), packed = at<u32>(entry + 20), local = at<u32>(entry + 42);
+    u64 extra = entry + 46 + name_bytes, extra_end = extra + extra_bytes;
+    while (extra + 4 <= extra_end) {
+      u64 field = extra + 4;
+      if (at<u16>(extra) == 1) {  // zip64: what did not fit, in this order
+        for (u64* value : {&size, &packed, &local}) {
+          if (*value == 0xffffffff) *value = at<u64>(field), field += 8;
+        }
+      }
+      extra += 4 + u64{at<u16>(extra + 2)};
+    }
+    std::string member(reinterpret_cast<const char*>(name.data), name.size);
+    if (at<u16>(entry + 10) != 0 || size != packed) unusable(file_->path, ": member ", member, " is compressed");
+    if (at<u32>(local) != LOCAL) damaged("local header");
+    u64 data = local + 30 + at<u16>(local + 26) + at<u16>(local + 28);
+    members_[member] = slice(data, size);
+    return extra_end + comment_bytes;
+  }
+
+  File file_;
+  std::map<std::string, Bytes> members_;
+};
+
+// A value on the stack of the pickle.
+struct Value {
+  enum class Kind { none, mark, number, text, list, global, storage, tensor };
+  Kind kind = Kind::none;
+  i64 number = 0;              // also a storage's number of values
+  std::string text;            // of a global: "module name"; of a storage: its member
+  Dtype dtype = Dtype::other;  // of a storage
+  std::vector<Value*> list;    // also a dictionary: keys and values in turn
+};
+using Pointer = Value*;  // owned by the Pickle, so that no nesting is too deep to destroy
+
+class Pickle {
+ public:
+  Pickle(const std::string& path, Bytes bytes) : path_(path), bytes_(bytes) {}
+
+  // The value that is left when the program stops.
+  Pointer run() {
+    for (;;) {
+      u8 code = read<u8>();
+      if (code == '.') return pop();
+      step(code);
+    }
+  }
+
+ private:
+  [[noreturn]] void damaged() const {
+    unusable(path_, ": its pickle is damaged, or holds more than named tensors, at byte ", position_);
+  }
+  template <class T>
+  T read() {
+    T value;
+    std::memcpy(&value, take(sizeof value), sizeof value);
+    return value;
+  }
+  const u8* take(u64 size) {
+    if (size > bytes_.size - position_) damaged();
+    position_ += size;
+    return bytes_.data + position_ - size;
+  }
+  std::string read_text(u64 size) {
+    const u8* data = take(size);
+    return std::string(reinterpret_cast<const char*>(data), size);
+  }
+  std::string read_line() {
+    std::string line;
+    for (char c; (c = static_cast<char>(read<u8>())) != '\n';)
+      line += c;
+    return line;
+  }
+
+  Pointer make(Value::Kind kind) {
+    values_.emplace_back();
+    values_.back().kind = kind;
+    return &values_.back();
+  }
+  void push(Pointer value) { stack_.push_back(value); }
+  void push_number(i64 number) {
+    push(make(Value::Kind::number));
+    stack_.back()->number = number;
+  }
+  void push_text(std::string characters) {
+    push(make(Value::Kind::text));
+    stack_.back()->text = std::move(characters);
+  }
+  Pointer pop() {
+    if (stack_.empty()) damaged();
+    Pointer top = stack_.back();
+    stack_.pop_back();
+    return top;
+  }
+  // What lies above the last mark, which is taken too.
+  std::vector<Pointer> pop_to_mark() {
+    auto mark = std::find_if(stack_.rbegin(), stack_.rend(), [](Pointer v) { return v->kind == Value::Kind::mark; });
+    if (mark == stack_.rend()) damaged();
+    std::vector<Pointer> values(mark.base(), stack_.end());
+    stack_.erase(mark.base() - 1, stack_.end());
+    return values;
+  }
+  std::vector<Pointer> pop_last(size_t count) {
+    if (stack_.size() < count) damaged();
+    std::vector<Pointer> values(stack_.end() - static_cast<i64>(count), stack_.end());
+    stack_.resize(stack_.size() - count);
+    return values;
+  }
+  void push_list(std::vector<Pointer> values) {
+    push(make(Value::Kind::list));
+    stack_.back()->list = std::move(values);
+  }
+  void extend_top(const std::vector<Pointer>& values) {
+    if (stack_.empty() || stack_.back()->kind != Value::Kind::list) damaged();
+    stack_.back()->list.insert(stack_.back()->list.end(), values.begin(), values.end());
+  }
+  void recall(u64 index) {
+    if (index >= memo_.size() || !memo_[index]) damaged();
+    push(memo_[index]);
+  }
+  void remember(u64 index) {
+    if (stack_.empty() || index > bytes_.size) damaged();
+    if (index >= memo_.size()) memo_.resize(index + 1);
+    memo_[index] = stack_.back();
+  }
+
+  // ("storage", class, member, device, number of values)
+  void persistent() {
+    Pointer id = pop();
+    static constexpr struct {
+      const char* name;
+      Dtype dtype;
+    } CLASSES[] = {
+        {"torch FloatStorage", Dtype::F32}, {"torch HalfStorage", Dtype::F16}, {"torch BFloat16Storage", Dtype::BF16}};
+    if (id->kind != Value::Kind::list || id->list.size() != 5) damaged();
+    Pointer storage = make(Value::Kind::storage);
+    for (const auto& known : CLASSES) {
+      if (id->list[1]->text == known.name) storage->dtype = known.dtype;
+    }
+    storage->text = id->list[2]->text;
+    storage->number = id->list[4]->number;
+    push(storage);
+  }
+
+  // Calls: of the function that makes a tensor, and of OrderedDict.
+  void reduce() {
+    Pointer arguments = pop(), function = pop();
+    if (function->kind != Value::Kind::global || arguments->kind != Value::Kind::list) damaged();
+    if (function->text == "collections OrderedDict") {
+      push(make(Value::Kind::list));
+    } else if (function->text == "torch._utils _rebuild_tensor_v2" && arguments->list.size() >= 4) {
+      push(make(Value::Kind::tensor));
+      stack_.back()->list = arguments->list;
+    } else if (function->text == "torch._utils _rebuild_parameter" && !arguments->list.empty()) {
+      push(arguments->list[0]);
+    } else {
+      damaged();
+    }
+  }
+
+  void step(u8 code) {
+    switch (code) {
+      case 0x80:  // PROTO
+        take(1);
+        break;
+      case 0x95:  // FRAME
+        take(8);
+        break;
+      case '(':
+        push(make(Value::Kind::mark));
+        break;
+      case '}':
+      case ']':
+      case ')':
+        push(make(Value::Kind::list));
+        break;
+      case 'N':
+        push(make(Value::Kind::none));
+        break;
+      case 0x88:  // NEWTRUE, NEWFALSE
+      case 0x89:
+        push_number(code == 0x88);
+        break;
+      case 'K':
+        push_number(read<u8>());
+        break;
+      case 'M':
+        push_number(read<u16>());
+        break;
+      case 'J':
+        push_number(read<i32>());
+        break;
+      case 0x8a: {  // LONG1
+        u8 size = read<u8>();
+        i64 number = 0;
+        if (size > 8) damaged();
+        std::memcpy(&number, take(size), size);
+        push_number(number);
+        break;
+      }
+      case 'G':
+        take(8);
+        push(make(Value::Kind::none));
+        break;
+      case 'X':
+        push_text(read_text(read<u32>()));
+        break;
+      case 0x8c:  // SHORT_BINUNICODE
+        push_text(read_text(read<u8>()));
+        break;
+      case 'c': {
+        std::string module = read_line(), name = read_line();
+        push_text(module + " " + name);
+        stack_.back()->kind = Value::Kind::global;
+        break;
+      }
+      case 0x93: {  // STACK_GLOBAL
+        std::vector<Pointer> parts = pop_last(2);
+        push_text(parts[0]->text + " " + parts[1]->text);
+        stack_.back()->kind = Value::Kind::global;
+        break;
+      }
+      case 'q':
+        remember(read<u8>());
+        break;
+      case 'r':
+        remember(read<u32>());
+        break;
+      case 0x94:  // MEMOIZE
+        remember(memo_.size());
+        break;
+      case 'h':
+        recall(read<u8>());
+        break;
+      case 'j':
+        recall(read<u32>());
+        break;
+      case 't':
+        push_list(pop_to_mark());
+        break;
+      case 0x85:  // TUPLE1 to TUPLE3
+      case 0x86:
+      case 0x87:
+        push_list(pop_last(static_cast<size_t>(code - 0x84)));
+        break;
+      case 'Q':
+        persistent();
+        break;
+      case 'R':
+        reduce();
+        break;
+      case 's':
+        extend_top(pop_last(2));
+        break;
+      case 'a':
+        extend_top(pop_last(1));
+        break;
+      case 'u':
+      case 'e':
+        extend_top(pop_to_mark());
+        break;
+      case 'b':  // attributes of a dictionary: of no use
+        pop();
+        break;
+      default:
+        damaged();
+    }
+  }
+
+  const std::string& path_;
+  Bytes bytes_;
+  u64 position_ = 0;
+  std::deque<Value> values_;
+  std::vector<Pointer> stack_, memo_;
+};
+
+const char* dtype_name(Dtype dtype) {
+  return dtype == Dtype::F32 ? "F32" : dtype == Dtype::F16 ? "F16" : dtype == Dtype::BF16 ? "BF16" : "unknown";
+}
+
+// storage, offset, sizes, strides
+StoredTensor stored(const Archive& archive, const std::string& folder, const std::string& name, const Value& tensor) {
+  const std::string where = text(archive.file()->path, ": tensor ", name);
+  const Value &storage = *tensor.list[0], &sizes = *tensor.list[2], &strides = *tensor.list[3];
+  auto member = archive.members().find(folder + "data/" + storage.text);
+  if (storage.kind != Value::Kind::storage || member == archive.members().end()) unusable(where, " has no storage");
+  StoredTensor out{storage.dtype, dtype_name(storage.dtype), {}, archive.file(), {}};
+  const u64 width = static_cast<u64>(dtype_bytes(out.dtype));
+  if (width == 0) unusable(where, " is not f32, f16 or bf16");
+  if (sizes.list.size() != strides.list.size()) unusable(where, " has ", sizes.list.size(), " sizes and other strides");
+  u64 count = 1;
+  for (size_t i = sizes.list.size(); i-- > 0;) {
+    i64 size = sizes.list[i]->number, stride = strides.list[i]->number;
+    if (size < 1) unusable(where, " has a dimension of ", size);
+    if (size > 1 && static_cast<u64>(stride) != count) unusable(where, " is not in row-major order");
+    if (__builtin_mul_overflow(count, static_cast<u64>(size), &count)) unusable(where, ": its shape overflows");
+    out.shape.insert(out.shape.begin(), static_cast<u64>(size));
+  }
+  const u64 values = member->second.size / width, offset = static_cast<u64>(tensor.list[1]->number);
+  if (offset > values || count > values - offset) unusable(where, " reaches past the ", values, " values of its storage");
+  out.data = {member->second.data + offset * width, count * width};
+  return out;
+}
+
+}  // namespace
+
+bool is_zip(Bytes head) {
+  u32 magic = 0;
+  if (head.size >= sizeof magic) std::memcpy(&magic, head.data, sizeof magic);
+  return magic == LOCAL;
+}
+
+StoredTensors read_pth(const std::string& path) {
+  const Archive archive(path);
+  const std::string pickle = "data.pkl";
+  auto found = std::find_if(archive.members().begin(), archive.members().end(),
+                            [&](const auto& member) { return member.first.ends_with(pickle); });
+  if (found == archive.members().end()) unusable(path, ": there is no data.pkl in this archive");
+  const std::string folder = found->first.substr(0, found->first.size() - pickle.size());
+  Pickle program(path, found->second);
+  Pointer root = program.run();
+  if (root->kind != Value::Kind::list || root->list.size() % 2 != 0) unusable(path, ": its pickle is no dictionary");
+  StoredTensors tensors;
+  for (size_t i = 0; i < root->list.size(); i += 2) {
+    const Value &key = *root->list[i], &value = *root->list[i + 1];
+    if (key.kind != Value::Kind::text || value.kind != Value::Kind::tensor) {
+      unusable(path, ": entry ", i / 2, " of its dictionary is no named tensor");
+    }
+    if (!tensors.emplace(key.text, stored(archive, folder, key.text, value)).second) {
+      unusable(path, ": tensor ", key.text, " is there twice");
+    }
+  }
+  return tensors;
+}
+
+}  // namespace edgellm::convert
