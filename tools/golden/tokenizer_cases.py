@@ -156,13 +156,17 @@ class World:
             assert len(piece) == int(line[line.rindex(" "):])
             self.pieces[int(line[:line.index(" ")])] = piece
         self.ids = {piece: i for i, piece in self.pieces.items()}
-        self.longest = max(map(len, self.ids))
+        self.lengths = {}  # of pieces, longest first, by their first two bytes
+        for piece in sorted(self.ids, key=len, reverse=True):
+            lengths = self.lengths.setdefault(piece[:2], [])
+            if lengths[-1:] != [len(piece)]:
+                lengths.append(len(piece))
 
     def encode(self, text, special):
         data = text if isinstance(text, bytes) else text.encode()
         out, at = [], 0
         while at < len(data):
-            size = next(n for n in range(min(self.longest, len(data) - at), 0, -1) if data[at:at + n] in self.ids)
+            size = next((n for n in self.lengths.get(data[at:at + 2], ()) if data[at:at + n] in self.ids), 1)
             out.append(self.ids[data[at:at + size]])
             at += size
         return out
