@@ -24,8 +24,8 @@ static inline float32x4_t exp4(float32x4_t x) {
   p = vfmaq_f32(vdupq_n_f32(C0), p, r);
   p = vfmaq_f32(one, p, r);
   p = vfmaq_f32(one, p, r);
-  float32x4_t y =
-      vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(vreinterpretq_s32_f32(shifted), 23)));
+  const uint32x4_t exponent = vshlq_n_u32(vreinterpretq_u32_f32(shifted), 23);  // wraps where the result is not used
+  float32x4_t y = vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p), exponent));
   y = vbslq_f32(vcltq_f32(x, vdupq_n_f32(LOW)), vdupq_n_f32(0.0f), y);
   y = vbslq_f32(vcgtq_f32(x, vdupq_n_f32(HIGH)), vdupq_n_f32(INFINITY_F32), y);
   return keep_nan(x, y);

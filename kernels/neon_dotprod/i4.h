@@ -15,11 +15,12 @@ constexpr i32 OFFSET = 8;
   int32x4_t sum[QUADS] = {start, start, start, start};
   const int8x16_t x[2] = {vld1q_s8(q), vld1q_s8(q + STEP)};
   unrolled<GROUP_LINES>([&](auto j) {
+    constexpr i32 lane = j % 2 * 2;
     prefetch<j * LINE>(lines);
     unrolled<QUADS>([&](auto i) {
       uint8x16_t bytes = vld1q_u8(lines + j * LINE + 16 * i);
-      sum[i] = vdotq_laneq_s32(sum[i], vreinterpretq_s8_u8(vandq_u8(bytes, mask)), x[j / 2], j % 2 * 2);
-      sum[i] = vdotq_laneq_s32(sum[i], vreinterpretq_s8_u8(vshrq_n_u8(bytes, 4)), x[j / 2], j % 2 * 2 + 1);
+      sum[i] = vdotq_laneq_s32(sum[i], vreinterpretq_s8_u8(vandq_u8(bytes, mask)), x[j / 2], lane);
+      sum[i] = vdotq_laneq_s32(sum[i], vreinterpretq_s8_u8(vshrq_n_u8(bytes, 4)), x[j / 2], lane + 1);
     });
   });
   Lanes result;
