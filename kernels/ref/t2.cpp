@@ -2,7 +2,7 @@
 // and + 12 of row r in bits 0-1, 2-3, 4-5 and 6-7. Value (code - 1) * scale: codes 0, 1, 2 are -1, 0, +1; code 3, which no
 // converter writes, is +2. One f32 scale for the tensor or one a row lies beside the panels.
 // |sum| <= 2 * 127 * 131072 < 2^31.
-#include "weights.h"
+#include "integer.h"
 
 namespace edgellm {
 
@@ -23,56 +23,11 @@ void pack_t2(const i8* codes, i64 rows, i64 cols, u8* out) {
   }
 }
 
-// sums[r] += the unit's weights times q[0..32).
-static void add_unit(const u8* unit, const i8* q, i32 sums[PANEL]) {
-  for (i32 r = 0; r < PANEL; r++) {
-    i32 sum = 0;
-    for (i32 c = 0; c < UNIT_COLUMNS; c++)
-      sum += t2_weight(unit, r, c) * q[c];
-    sums[r] += sum;
-  }
-}
-
-static void matmul_t2_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
-  i64 units = units_of(w.cols, UNIT_COLUMNS);
-  for (i32 row = row0; row < row1; row += PANEL) {
-    const u8* panel = w.data + row / PANEL * units * UNIT_BYTES;
-    for (i32 v = 0; v < a.count; v++) {
-      const i8* q = a.q + i64{v} * a.stride;
-      f32* out = y + v * y_stride + row;
-      i32 sums[PANEL] = {};
-      for (i64 u = 0; u < units; u++)
-        add_unit(panel + u * UNIT_BYTES, q + u * UNIT_COLUMNS, sums);
-      for (i32 r = 0; r < PANEL; r++)
-        out[r] = static_cast<f32>(sums[r]) * (a.scales[v] * row_scale(w, row + r));
-    }
-  }
-}
-
-static void matmul_t2_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
-  i64 units = units_of(w.cols, UNIT_COLUMNS);
-  for (i32 row = row0; row < row1; row += PANEL) {
-    const u8* panel = w.data + row / PANEL * units * UNIT_BYTES;
-    for (i32 v = 0; v < a.count; v++) {
-      const i8* q = a.q + i64{v} * a.stride;
-      const f32* scales = a.scales + i64{v} * (a.stride / GROUP);
-      f32* out = y + v * y_stride + row;
-      f32 acc[PANEL] = {};
-      for (i64 u = 0; u < units; u++) {
-        i32 sums[PANEL] = {};
-        add_unit(panel + u * UNIT_BYTES, q + u * UNIT_COLUMNS, sums);
-        for (i32 r = 0; r < PANEL; r++)
-          acc[r] = fma32(static_cast<f32>(sums[r]), scales[u], acc[r]);
-      }
-      for (i32 r = 0; r < PANEL; r++)
-        out[r] = acc[r] * row_scale(w, row + r);
-    }
-  }
-}
+using T2 = IntegerMatrix<t2_weight, UNIT_BYTES>;
 
 void ref_t2(Kernels& k) {
-  k.matmul_t2_token = matmul_t2_token;
-  k.matmul_t2_group32 = matmul_t2_group32;
+  k.matmul_t2_token = T2::matmul_token;
+  k.matmul_t2_group32 = T2::matmul_group32;
 }
 
 }  // namespace edgellm

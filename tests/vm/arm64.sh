@@ -7,10 +7,10 @@ kernel=$1
 shift
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-mkdir -p "$folder/root/"{proc,sys,dev,tmp,tests}
-aarch64-linux-gnu-gcc -O2 -static -o "$folder/root/init" "$(dirname "$0")/init.c"
-cp "$@" "$folder/root/tests/"
-(cd "$folder/root" && find . | cpio -o -H newc 2>/dev/null | gzip >"$folder/initrd")
+mkdir -p "$folder/files/"{proc,sys,dev,tmp,tests}
+aarch64-linux-gnu-gcc -O2 -static -o "$folder/files/init" "$(dirname "$0")/init.c"
+cp "$@" "$folder/files/tests/"
+(cd "$folder/files" && find . | cpio -o -H newc 2>/dev/null | gzip >"$folder/initrd")
 for cpu in cortex-a53 cortex-a76; do
   echo "=== $cpu"
   timeout 300 qemu-system-aarch64 -M virt -cpu $cpu -smp 2 -m 512 -nic none -nographic -no-reboot -kernel "$kernel" \
