@@ -70,7 +70,7 @@ includes_go_down() {
 rule "includes go down" includes_go_down
 
 no_os_headers() {
-  local free='stddef\.h|stdint\.h|string\.h|math\.h|assert\.h|limits\.h|float\.h|immintrin\.h|arm_neon\.h|atomic'
+  local free='stdarg\.h|stddef\.h|stdint\.h|string\.h|math\.h|assert\.h|limits\.h|float\.h|immintrin\.h|arm_neon\.h|atomic'
   grep -nE '^ *# *include <' /dev/null $(list '^(kernels/.*|src/(arch|file|text)/.*|src/base/.*\.h|src/edgellm\.h)$') |
     grep -vE "<($free)>"
 }

@@ -63,4 +63,14 @@ bool Output::flush() {
   return ok_;
 }
 
+bool output_parts(i32 fd, u64 types, ...) {
+  Output out(fd);
+  Parts parts(types);
+  va_start(parts.arguments, types);
+  for (Text text; parts.next(&text);)
+    out.add(text);
+  va_end(parts.arguments);
+  return out.flush();
+}
+
 }  // namespace edgellm

@@ -47,22 +47,22 @@ class Output {
   Writer writer_;
 };
 
+bool output_parts(i32 fd, u64 types, ...);
+
 template <class... Args>
-bool output(i32 fd, const Args&... args) {
-  Output out(fd);
-  (out.add(args), ...);
-  return out.flush();
+[[gnu::always_inline]] inline bool output(i32 fd, const Args&... args) {
+  return output_parts(fd, part_types<decltype(part(args))...>(), part(args)...);
 }
 
 // To stdout. False when nobody reads it any more: a reason to stop.
 template <class... Args>
-bool print(const Args&... args) {
+[[gnu::always_inline]] inline bool print(const Args&... args) {
   return output(STDOUT, args...);
 }
 
 // To stderr. A failure is of no consequence.
 template <class... Args>
-void note(const Args&... args) {
+[[gnu::always_inline]] inline void note(const Args&... args) {
   (void)output(STDERR, args...);
 }
 

@@ -87,8 +87,50 @@ Writer& Writer::add(Fixed number) {
     for (i32 i = decimals - 1; i >= 0; i--)
       add(static_cast<char>('0' + fraction / POWERS[i] % 10));
   }
-  if (exponent) write(*this, "e+", exponent);
+  if (exponent) add("e+").add(exponent);
   return *this;
+}
+
+bool Parts::next(Text* text) {
+  Writer number(number_);
+  u64 type = types_ & ((1 << PART_BITS) - 1);
+  types_ >>= PART_BITS;
+  switch (type) {
+    case PART_STRING:
+      *text = va_arg(arguments, const char*);
+      return true;
+    case PART_TEXT:
+      *text = va_arg(arguments, Text);
+      return true;
+    case PART_CHAR:
+      number.add(static_cast<char>(va_arg(arguments, int)));
+      break;
+    case PART_SIGNED:
+      number.add(va_arg(arguments, long long));
+      break;
+    case PART_UNSIGNED:
+      number.add(va_arg(arguments, unsigned long long));
+      break;
+    case PART_HEX:
+      number.add(va_arg(arguments, Hex));
+      break;
+    case PART_FIXED:
+      number.add(va_arg(arguments, Fixed));
+      break;
+    default:
+      return false;
+  }
+  *text = number.text();
+  return true;
+}
+
+Writer& write_parts(Writer& to, u64 types, ...) {
+  Parts parts(types);
+  va_start(parts.arguments, types);
+  for (Text text; parts.next(&text);)
+    to.add(text);
+  va_end(parts.arguments);
+  return to;
 }
 
 }  // namespace edgellm

@@ -13,15 +13,11 @@ enum class Code : i32 {
 
 class [[nodiscard]] Status {
  public:
-  Status() = default;
+  Status() { text_[0] = 0; }
 
   template <class... Args>
-  static Status error(Code code, const Args&... args) {
-    Status status;
-    status.code_ = code;
-    Writer writer(status.text_);
-    write(writer, args...);
-    return status;
+  [[gnu::always_inline]] static inline Status error(Code code, const Args&... args) {
+    return error_parts(code, part_types<decltype(part(args))...>(), part(args)...);
   }
 
   bool ok() const { return code_ == Code::ok; }
@@ -29,22 +25,24 @@ class [[nodiscard]] Status {
   const char* text() const { return text_; }
 
  private:
+  static Status error_parts(Code code, u64 types, ...);
+
   Code code_ = Code::ok;
-  char text_[316] = {};
+  char text_[316];
 };
 
 template <class... Args>
-Status failed(const Args&... args) {
+[[gnu::always_inline]] inline Status failed(const Args&... args) {
   return Status::error(Code::failed, args...);
 }
 
 template <class... Args>
-Status usage_error(const Args&... args) {
+[[gnu::always_inline]] inline Status usage_error(const Args&... args) {
   return Status::error(Code::usage, args...);
 }
 
 template <class... Args>
-Status bad_model(const Args&... args) {
+[[gnu::always_inline]] inline Status bad_model(const Args&... args) {
   return Status::error(Code::bad_model, args...);
 }
 
