@@ -268,6 +268,75 @@ inline std::string safetensors(const HfTensors& tensors) {
   return Bytes().put(static_cast<uint64_t>(header.str().size())).text(header.str()).text(data).data;
 }
 
+// --- torch.save ---
+
+struct ZipMember {
+  std::string name, data;
+  uint16_t method = 0;     // 0: stored
+  uint32_t unpacked = ~0;  // claimed size; all ones: that of the data
+};
+
+// A zip archive of stored members, without checksums.
+inline std::string zip(const std::vector<ZipMember>& members) {
+  Bytes out, directory;
+  auto sizes = [](Bytes* to, const ZipMember& member) {
+    uint32_t size = static_cast<uint32_t>(member.data.size());
+    to->put(uint32_t{0}).put(size).put(member.unpacked == ~0u ? size : member.unpacked);
+    to->put(static_cast<uint16_t>(member.name.size()));
+  };
+  for (const ZipMember& member : members) {
+    directory.put(uint32_t{0x02014b50}).put(uint32_t{0}).put(uint16_t{0}).put(member.method).put(uint32_t{0});
+    sizes(&directory, member);
+    directory.data.append(12, '\0');
+    directory.put(static_cast<uint32_t>(out.data.size())).text(member.name);
+    out.put(uint32_t{0x04034b50}).put(uint32_t{0}).put(member.method).put(uint32_t{0});
+    sizes(&out, member);
+    out.put(uint16_t{0}).text(member.name).text(member.data);
+  }
+  uint16_t count = static_cast<uint16_t>(members.size());
+  uint32_t start = static_cast<uint32_t>(out.data.size()), size = static_cast<uint32_t>(directory.data.size());
+  out.text(directory.data).put(uint32_t{0x06054b50}).put(uint32_t{0}).put(count).put(count).put(size).put(start);
+  return out.put(uint16_t{0}).data;
+}
+
+inline std::string pickled_text(const std::string& characters) {
+  return Bytes().text("X").put(static_cast<uint32_t>(characters.size())).text(characters).data;
+}
+
+inline std::string pickled_number(size_t number) {
+  return Bytes().text("J").put(static_cast<int32_t>(number)).data;
+}
+
+// The call that makes a tensor of the storage `member`.
+inline std::string pickled_tensor(const std::string& member, const HfTensor& tensor) {
+  const std::string storage = tensor.dtype == "F32"    ? "FloatStorage"
+                              : tensor.dtype == "F16"  ? "HalfStorage"
+                              : tensor.dtype == "BF16" ? "BFloat16Storage"
+                                                       : "ByteStorage";
+  size_t count = 1;
+  std::string sizes, strides;
+  for (size_t i = tensor.shape.size(); i-- > 0;) {
+    sizes = pickled_number(tensor.shape[i]) + sizes;
+    strides = pickled_number(count) + strides;
+    count *= tensor.shape[i];
+  }
+  return "ctorch._utils\n_rebuild_tensor_v2\n((" + pickled_text("storage") + "ctorch\n" + storage + "\n" +
+         pickled_text(member) + pickled_text("cpu") + pickled_number(count) + "tQ" + pickled_number(0) + "(" + sizes + "t(" +
+         strides + "t\x89" + "ccollections\nOrderedDict\n)RtR";
+}
+
+inline std::string torch_save(const HfTensors& tensors) {
+  std::vector<ZipMember> members{{"model/data.pkl", ""}};
+  std::string pickle = "\x80\x02}(";
+  for (const auto& [name, tensor] : tensors) {
+    const std::string member = std::to_string(members.size());
+    pickle += pickled_text(name) + pickled_tensor(member, tensor);
+    members.push_back({"model/data/" + member, tensor.data});
+  }
+  members[0].data = pickle + "u.";
+  return zip(members);
+}
+
 // `more` are further members, each with a comma before it.
 inline std::string config_json(const Model& m, const std::string& architecture, const std::string& more = "") {
   const Shape& s = m.shape;
@@ -285,20 +354,22 @@ inline void write_hf(const std::string& folder, const std::string& config, const
   write_file(folder + "/model.safetensors", safetensors(tensors));
 }
 
-// Two shards and their index.
-inline void write_sharded(const std::string& folder, const std::string& config, const HfTensors& tensors) {
+// Two shards and their index, as safetensors or as torch.save makes them.
+inline void write_sharded(const std::string& folder, const std::string& config, const HfTensors& tensors,
+                          bool torch = false) {
+  const std::string stem = torch ? "pytorch_model" : "model", end = torch ? ".bin" : ".safetensors";
   HfTensors shards[2];
   std::string map;
   size_t i = 0;
   for (const auto& [name, tensor] : tensors) {
     size_t which = i++ % 2;
     shards[which][name] = tensor;
-    map += (map.empty() ? "\"" : ",\"") + name + "\":\"shard" + std::to_string(which) + ".safetensors\"";
+    map += (map.empty() ? "\"" : ",\"") + name + "\":\"shard" + std::to_string(which) + end + "\"";
   }
   write_file(folder + "/config.json", config);
-  write_file(folder + "/model.safetensors.index.json", "{\"weight_map\":{" + map + "}}");
+  write_file(folder + "/" + stem + end + ".index.json", "{\"weight_map\":{" + map + "}}");
   for (size_t k = 0; k < 2; k++)
-    write_file(folder + "/shard" + std::to_string(k) + ".safetensors", safetensors(shards[k]));
+    write_file(folder + "/shard" + std::to_string(k) + end, torch ? torch_save(shards[k]) : safetensors(shards[k]));
 }
 
 inline float magnitude(const Values& values) {

@@ -41,6 +41,35 @@ TEST(hugging_face_shards_biases_and_head_norms) {
   failure(folder, folder.path, Code::failed);
 }
 
+TEST(torch_weights) {
+  for (const char* dtype : {"F32", "F16", "BF16"}) {
+    Folder folder;
+    Model model(Fill::random, false, true);
+    for (auto& [name, tensor] : model.tensors) {
+      for (float& value : tensor.values)
+        value = std::round(value * 64) / 64;
+    }
+    const std::string config = config_json(model, "LlamaForCausalLM");
+    write_file(folder / "config.json", config);
+    write_file(folder / "pytorch_model.bin", torch_save(hf_tensors(model, dtype)));
+    check_exact(converted(folder, folder.path, with_weights(Format::F32)), model);
+    std::filesystem::remove(folder / "pytorch_model.bin");
+    write_sharded(folder.path, config, hf_tensors(model, dtype), true);
+    check_exact(converted(folder, folder.path, with_weights(Format::F32)), model);
+  }
+}
+
+TEST(packed_torch_weights) {
+  Folder folder;
+  Model model(Fill::ternary_tensor, true);
+  const std::string quantized = ",\"quantization_config\":{\"quant_method\":\"bitnet\",\"linear_class\":\"autobitlinear\"}";
+  write_file(folder / "config.json", config_json(model, "BitNetForCausalLM", quantized));
+  write_file(folder / "pytorch_model.bin", torch_save(packed_tensors(model, false)));
+  ModelFile file = converted(folder, folder.path);
+  check_form(file, "layers.0.q", T2, TENSOR, TOKEN);
+  CHECK(file.tensors.at("layers.1.down").values == model.of("layers.1.down"));
+}
+
 TEST(ternary_floats_are_recognised_exactly) {
   const struct {
     Fill fill;

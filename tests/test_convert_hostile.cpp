@@ -113,6 +113,99 @@ TEST(config_files) {
   hurt(folder, folder / "config.json", folder.path);
 }
 
+TEST(torch_files) {
+  Folder folder;
+  Model model(Fill::random, false, false, SMALL);
+  write_file(folder / "config.json", config_json(model, "LlamaForCausalLM"));
+  write_file(folder / "pytorch_model.bin", torch_save(hf_tensors(model, "F16")));
+  hurt(folder, folder / "pytorch_model.bin", folder.path);
+}
+
+// What it is refused for.
+std::string refusal(const Folder& folder, const std::string& bytes) {
+  write_file(folder / "pytorch_model.bin", bytes);
+  Options options;
+  options.source = folder.path;
+  options.destination = folder / "out.tm2";
+  std::ostringstream report;
+  try {
+    edgellm::convert::convert(options, report, false);
+  } catch (const Error& error) {
+    CHECK_EQ(static_cast<int>(error.code), static_cast<int>(Code::bad_model));
+    CHECK(!std::filesystem::exists(folder / "out.tm2"));
+    CHECK(!std::filesystem::exists(folder / "out.tm2.partial"));
+    return error.what();
+  }
+  return "converted";
+}
+
+TEST(archives_that_lie) {
+  Folder folder;
+  write_file(folder / "config.json", config_json(Model(Fill::random, false, false, SMALL), "LlamaForCausalLM"));
+  const std::string weights(64, '\1'), empty = "}.";
+  auto refused_for = [&](const std::string& bytes, const std::string& reason) {
+    CHECK_EQ(refusal(folder, bytes).substr(folder.path.size() + 20, reason.size()), reason);
+  };
+  refused_for(
+      "\x80\x02\x8a\x0al\xfc\x9c"
+      "F\xf9 j\xa8P\x19.",
+      "no zip archive");
+  refused_for(zip({{"model/data/0", weights}}), "there is no data.pkl");
+  // A bomb: 64 bytes that are to become 4 GB.
+  refused_for(zip({{"m/data.pkl", empty}, {"m/data/0", weights, 8, 0xfffffff0}}), "member m/data/0 is compressed");
+  refused_for(zip({{"m/data.pkl", empty}, {"m/data/0", weights, 0, 0xfffffff0}}), "member m/data/0 is compressed");
+  refused_for(zip({{"m/data.pkl", empty}, {"m/data/0", weights}, {"m/data/0", weights}}), "member m/data/0 is there twice");
+  refused_for(zip({{"m/data.pkl", empty}, {"m/byteorder", "big"}}), "its values are big endian");
+  // Two directory entries for the same bytes.
+  std::string shared = zip({{"m/data.pkl", empty}, {"m/data/0", weights}, {"m/data/1", weights}});
+  size_t last = shared.rfind("PK\x01\x02"), before = shared.rfind("PK\x01\x02", last - 1);
+  shared.replace(last + 42, 4, shared.substr(before + 42, 4));
+  refused_for(shared, "damaged zip archive: members overlap");
+}
+
+TEST(pickles_that_do_more_than_name_tensors) {
+  Folder folder;
+  write_file(folder / "config.json", config_json(Model(Fill::random, false, false, SMALL), "LlamaForCausalLM"));
+  const HfTensor tensor{"F32", {2, 8}, std::string(64, '\1')};
+  auto refused = [&](const std::string& pickle, const std::string& reason) {
+    std::string said = refusal(folder, zip({{"m/data.pkl", pickle}, {"m/data/1", tensor.data}}));
+    CHECK_EQ(said.substr(folder.path.size() + 20, reason.size()), reason);
+  };
+  const std::string damaged = "its pickle is damaged, or holds more than named tensors";
+  const std::string entry = pickled_text("model.norm.weight"), whole = pickled_tensor("1", tensor);
+  auto storage_of = [&](const std::string& replaced, const std::string& by) {
+    std::string changed = whole;
+    changed.replace(changed.find(replaced), replaced.size(), by);
+    return "}(" + entry + changed + "u.";
+  };
+  refused("cos\nsystem\n(" + pickled_text("echo no") + "tR.", damaged);   // a call
+  refused("(" + pickled_text("echo no") + "ios\nsystem\n.", damaged);     // INST
+  refused("cbuiltins\neval\n(" + pickled_text("1") + "t\x81.", damaged);  // NEWOBJ
+  refused("c__main__\nThing\n)\x92.", damaged);                           // NEWOBJ_EX
+  refused("\x82\x01.", damaged);                                          // EXT1
+  refused("P1\n.", damaged);                                              // PERSID
+  refused("", damaged);
+  refused(".", damaged);
+  refused("u.", damaged);
+  refused("h\xff.", damaged);
+  refused("}r\xff\xff\xff\xff.", damaged);
+  refused("X\xff\xff\xff\x7f.", damaged);
+  refused(std::string(100000, '(') + ".", "its pickle is no dictionary");
+  refused("}q", damaged);
+  refused(Bytes().text("}q").put(uint8_t{0}).text("(").text(entry).text("h").put(uint8_t{0}).text("u.").data,
+          "entry 0 of its dictionary is no named tensor");  // it holds itself
+  refused("](" + entry + "e.", "its pickle is no dictionary");
+  refused("}(" + entry + pickled_number(1) + "u.", "entry 0");
+  refused("}(" + entry + whole + entry + whole + "u.", "tensor model.norm.weight is there twice");
+  refused(storage_of(pickled_text("1"), pickled_text("7")), "tensor model.norm.weight has no storage");
+  for (size_t rows : {3u, 1u << 30}) {
+    refused(storage_of(pickled_number(2) + pickled_number(8), pickled_number(rows) + pickled_number(8)),
+            "tensor model.norm.weight reaches past the 16 values");
+  }
+  refused(storage_of(pickled_number(8) + pickled_number(1), pickled_number(7) + pickled_number(1)),
+          "tensor model.norm.weight is not in row-major order");
+}
+
 TEST(shard_index_files) {
   Folder folder;
   Model model(Fill::random, false, false, SMALL);

@@ -1,4 +1,4 @@
-// Hugging Face folders: config.json says what the tensors of the safetensors files mean.
+// Hugging Face folders: config.json says what the tensors of the weight files mean.
 //
 // BitNet matrices come as floats (already ternary, or master weights) or packed: uint8 (out / 4, in), where code i (bits
 // 2i and 2i + 1) of byte row r, minus 1, is the weight of output row i * out / 4 + r; `weight_scale` divides ("bitlinear")
@@ -8,10 +8,10 @@
 
 #include "hf_config.h"
 #include "hf_names.h"
-#include "safetensors.h"
 #include "source.h"
 #include "ternary.h"
 #include "transformer.h"
+#include "weights.h"
 
 namespace edgellm::convert {
 namespace {
@@ -173,7 +173,7 @@ bool is_hf(const std::string& path, Bytes) {
 }
 
 Model open_hf(const std::string& path) {
-  StoredTensors stored = read_safetensors_folder(path);
+  StoredTensors stored = read_weights(path);
   HfConfig config = read_hf_config(path, stored.contains("lm_head.weight"));
   Model model;
   model.bitnet = config.bitnet;

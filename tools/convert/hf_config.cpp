@@ -3,62 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "json.h"
+#include "fields.h"
 
 namespace edgellm::convert {
 namespace {
-
-// A JSON object of a file, for messages.
-class Fields {
- public:
-  Fields(const Json& object, std::string where) : object_(&object), where_(std::move(where)) {}
-
-  std::optional<f64> number(const char* key) const {
-    const Json* value = object_->find(key);
-    if (!value) return std::nullopt;
-    if (!value->number()) unusable(where_, ": \"", key, "\" is not a number");
-    return *value->number();
-  }
-
-  std::optional<i64> integer(const char* key) const {
-    std::optional<f64> value = number(key);
-    if (!value) return std::nullopt;
-    if (std::fabs(*value) > 0x1p53 || *value != std::floor(*value))
-      unusable(where_, ": \"", key, "\" is not a whole number");
-    return static_cast<i64>(*value);
-  }
-
-  i64 required(const char* key) const {
-    std::optional<i64> value = integer(key);
-    if (!value) unusable(where_, ": \"", key, "\" is missing");
-    return *value;
-  }
-
-  std::string string(const char* key) const {
-    const Json* value = object_->find(key);
-    return value && value->string() ? *value->string() : std::string();
-  }
-
-  std::optional<bool> flag(const char* key) const {
-    const Json* value = object_->find(key);
-    if (!value) return std::nullopt;
-    if (!value->boolean()) unusable(where_, ": \"", key, "\" is not true or false");
-    return *value->boolean();
-  }
-
-  std::optional<Fields> object(const char* key) const {
-    const Json* value = object_->find(key);
-    if (!value || !value->object()) return std::nullopt;
-    return Fields(*value, where_ + ": " + key);
-  }
-
-  const Json* find(const char* key) const { return object_->find(key); }
-  const std::string& where() const { return where_; }
-
- private:
-  const Json* object_;
-  std::string where_;
-};
 
 constexpr const char* ARCHITECTURES[] = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM",
                                          "Qwen3ForCausalLM", "BitNetForCausalLM",  "BitnetForCausalLM"};
@@ -150,18 +98,13 @@ void add_ids(const Json* value, const std::string& where, std::vector<u32>* ids)
   if (std::find(ids->begin(), ids->end(), id) == ids->end()) ids->push_back(id);
 }
 
-Json read_json_file(const std::string& path) {
-  File file = MappedFile::open(path);
-  return parse_json({reinterpret_cast<const char*>(file->bytes().data), file->bytes().size}, path);
-}
-
 void read_token_ids(const Fields& config, const std::string& folder, Transformer* t) {
   std::vector<u32> bos;
   add_ids(config.find("bos_token_id"), config.where() + ": bos_token_id", &bos);
   add_ids(config.find("eos_token_id"), config.where() + ": eos_token_id", &t->stop);
   std::string path = folder + "/generation_config.json";
   if (file_exists(path)) {
-    Json generation = read_json_file(path);
+    Json generation = read_json(path);
     add_ids(generation.find("eos_token_id"), path + ": eos_token_id", &t->stop);
     if (bos.empty()) add_ids(generation.find("bos_token_id"), path + ": bos_token_id", &bos);
   }
@@ -187,7 +130,7 @@ void read_quantization(const Fields& config, const std::string& arch, HfConfig* 
 
 HfConfig read_hf_config(const std::string& folder, bool has_head) {
   const std::string path = folder + "/config.json";
-  const Json json = read_json_file(path);
+  const Json json = read_json(path);
   const Fields config(json, path);
   const std::string arch = architecture(config);
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "error.h"
+#include "mapped_file.h"
 
 namespace edgellm::convert {
 namespace {
@@ -197,6 +197,11 @@ const Json* Json::find(std::string_view key) const {
 
 Json parse_json(std::string_view text, const std::string& source) {
   return Parser(text, source).document();
+}
+
+Json read_json(const std::string& path) {
+  File file = MappedFile::open(path);
+  return parse_json({reinterpret_cast<const char*>(file->bytes().data), file->bytes().size}, path);
 }
 
 }  // namespace edgellm::convert

@@ -40,4 +40,6 @@ class Json {
 // Throws an Error (bad_model) that names `source`, line and column (in bytes) and what is wrong there. Nesting is limited to 128.
 Json parse_json(std::string_view text, const std::string& source);
 
+Json read_json(const std::string& path);
+
 }  // namespace edgellm::convert

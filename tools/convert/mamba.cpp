@@ -39,11 +39,6 @@ void add_layer(const Mamba& s, Parts& parts) {
   parts.matrix("out", "mixer.out_proj.weight", s.dim, inner);
 }
 
-Json read_json(const std::string& path) {
-  File file = MappedFile::open(path);
-  return parse_json({reinterpret_cast<const char*>(file->bytes().data), file->bytes().size}, path);
-}
-
 // The model type; the authors' configurations have none.
 std::string model_type(const Json& config) {
   const Json* type = config.find("model_type");
@@ -114,7 +109,7 @@ void refuse_what_differs(const Json& config, const std::string& source) {
 // Both spellings, without "backbone.".
 StoredTensors read_tensors(const std::string& path) {
   StoredTensors stored;
-  for (auto& [theirs, tensor] : read_safetensors_folder(path)) {
+  for (auto& [theirs, tensor] : read_weights(path)) {
     std::string name = theirs;
     if (name.starts_with("backbone.")) name = name.substr(9);
     if (name == "embedding.weight") name = "embeddings.weight";

@@ -10,6 +10,7 @@ namespace {
 
 constexpr u32 LOCAL = 0x04034b50, CENTRAL = 0x02014b50, END = 0x06054b50, END64 = 0x06064b50, LOCATOR64 = 0x07064b50;
 constexpr u64 END_BYTES = 22, LOCATOR64_BYTES = 20;
+constexpr u64 MAX_PICKLE = 64 << 20;  // names and shapes; the values are members of their own
 
 class Archive {
  public:
@@ -23,6 +24,7 @@ class Archive {
     }
     for (u64 i = 0; i < count; i++)
       directory = add_member(directory);
+    check_apart();
   }
 
   const File& file() const { return file_; }
@@ -45,7 +47,7 @@ class Archive {
   u64 find_end() const {
     const u64 size = file_->bytes().size;
     for (u64 back = END_BYTES; back <= size && back <= END_BYTES + 0xffff; back++) {
-      if (at<u32>(size - back) == END) return size - back;
+      if (at<u32>(size - back) == END && at<u16>(size - back + 20) == back - END_BYTES) return size - back;
     }
     damaged("no end record");
   }
@@ -67,11 +69,25 @@ class Archive {
       extra += 4 + u64{at<u16>(extra + 2)};
     }
     std::string member(reinterpret_cast<const char*>(name.data), name.size);
+    if (at<u16>(entry + 8) & 1) unusable(file_->path, ": member ", member, " is encrypted");
     if (at<u16>(entry + 10) != 0 || size != packed) unusable(file_->path, ": member ", member, " is compressed");
     if (at<u32>(local) != LOCAL) damaged("local header");
     u64 data = local + 30 + at<u16>(local + 26) + at<u16>(local + 28);
-    members_[member] = slice(data, size);
+    if (!members_.emplace(member, slice(data, size)).second) {
+      unusable(file_->path, ": member ", member, " is there twice");
+    }
     return extra_end + comment_bytes;
+  }
+
+  // Members that share bytes would let a small file pass for a large model.
+  void check_apart() const {
+    std::vector<Bytes> sorted;
+    for (const auto& member : members_)
+      sorted.push_back(member.second);
+    std::sort(sorted.begin(), sorted.end(), [](Bytes a, Bytes b) { return a.data < b.data; });
+    for (size_t i = 1; i < sorted.size(); i++) {
+      if (sorted[i - 1].data + sorted[i - 1].size > sorted[i].data) damaged("members overlap");
+    }
   }
 
   File file_;
@@ -186,8 +202,11 @@ class Pickle {
     static constexpr struct {
       const char* name;
       Dtype dtype;
-    } CLASSES[] = {
-        {"torch FloatStorage", Dtype::F32}, {"torch HalfStorage", Dtype::F16}, {"torch BFloat16Storage", Dtype::BF16}};
+    } CLASSES[] = {{"torch FloatStorage", Dtype::F32},
+                   {"torch HalfStorage", Dtype::F16},
+                   {"torch BFloat16Storage", Dtype::BF16},
+                   {"torch ByteStorage", Dtype::U8},
+                   {"torch CharStorage", Dtype::I8}};
     if (id->kind != Value::Kind::list || id->list.size() != 5) damaged();
     Pointer storage = make(Value::Kind::storage);
     for (const auto& known : CLASSES) {
@@ -331,7 +350,21 @@ class Pickle {
 };
 
 const char* dtype_name(Dtype dtype) {
-  return dtype == Dtype::F32 ? "F32" : dtype == Dtype::F16 ? "F16" : dtype == Dtype::BF16 ? "BF16" : "unknown";
+  switch (dtype) {
+    case Dtype::F32:
+      return "F32";
+    case Dtype::F16:
+      return "F16";
+    case Dtype::BF16:
+      return "BF16";
+    case Dtype::U8:
+      return "U8";
+    case Dtype::I8:
+      return "I8";
+    case Dtype::other:
+      break;
+  }
+  return "another type";
 }
 
 // storage, offset, sizes, strides
@@ -340,18 +373,18 @@ StoredTensor stored(const Archive& archive, const std::string& folder, const std
   const Value &storage = *tensor.list[0], &sizes = *tensor.list[2], &strides = *tensor.list[3];
   auto member = archive.members().find(folder + "data/" + storage.text);
   if (storage.kind != Value::Kind::storage || member == archive.members().end()) unusable(where, " has no storage");
-  StoredTensor out{storage.dtype, dtype_name(storage.dtype), {}, archive.file(), {}};
-  const u64 width = static_cast<u64>(dtype_bytes(out.dtype));
-  if (width == 0) unusable(where, " is not f32, f16 or bf16");
+  StoredTensor out{"", storage.dtype, dtype_name(storage.dtype), {}, archive.file(), {}};
   if (sizes.list.size() != strides.list.size()) unusable(where, " has ", sizes.list.size(), " sizes and other strides");
   u64 count = 1;
   for (size_t i = sizes.list.size(); i-- > 0;) {
     i64 size = sizes.list[i]->number, stride = strides.list[i]->number;
-    if (size < 1) unusable(where, " has a dimension of ", size);
+    if (size < 0) unusable(where, " has a dimension of ", size);
     if (size > 1 && static_cast<u64>(stride) != count) unusable(where, " is not in row-major order");
     if (__builtin_mul_overflow(count, static_cast<u64>(size), &count)) unusable(where, ": its shape overflows");
     out.shape.insert(out.shape.begin(), static_cast<u64>(size));
   }
+  if (out.dtype == Dtype::other) return out;
+  const u64 width = static_cast<u64>(dtype_bytes(out.dtype));
   const u64 values = member->second.size / width, offset = static_cast<u64>(tensor.list[1]->number);
   if (offset > values || count > values - offset) unusable(where, " reaches past the ", values, " values of its storage");
   out.data = {member->second.data + offset * width, count * width};
@@ -367,12 +400,20 @@ bool is_zip(Bytes head) {
 }
 
 StoredTensors read_pth(const std::string& path) {
+  if (!is_zip(MappedFile::open(path)->bytes())) {
+    unusable(path, ": no zip archive, as torch.save has written them since version 1.6");
+  }
   const Archive archive(path);
   const std::string pickle = "data.pkl";
   auto found = std::find_if(archive.members().begin(), archive.members().end(),
                             [&](const auto& member) { return member.first.ends_with(pickle); });
   if (found == archive.members().end()) unusable(path, ": there is no data.pkl in this archive");
+  if (found->second.size > MAX_PICKLE) {
+    unusable(path, ": its pickle has ", found->second.size, " bytes, at most ", MAX_PICKLE);
+  }
   const std::string folder = found->first.substr(0, found->first.size() - pickle.size());
+  auto order = archive.members().find(folder + "byteorder");
+  if (order != archive.members().end() && order->second.size == 3) unusable(path, ": its values are big endian");
   Pickle program(path, found->second);
   Pointer root = program.run();
   if (root->kind != Value::Kind::list || root->list.size() % 2 != 0) unusable(path, ": its pickle is no dictionary");
@@ -382,9 +423,7 @@ StoredTensors read_pth(const std::string& path) {
     if (key.kind != Value::Kind::text || value.kind != Value::Kind::tensor) {
       unusable(path, ": entry ", i / 2, " of its dictionary is no named tensor");
     }
-    if (!tensors.emplace(key.text, stored(archive, folder, key.text, value)).second) {
-      unusable(path, ": tensor ", key.text, " is there twice");
-    }
+    add(&tensors, key.text, stored(archive, folder, key.text, value));
   }
   return tensors;
 }

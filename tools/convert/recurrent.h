@@ -2,7 +2,7 @@
 // all come from them.
 #pragma once
 #include "model.h"
-#include "safetensors.h"
+#include "weights.h"
 
 namespace edgellm::convert {
 

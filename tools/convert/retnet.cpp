@@ -10,11 +10,6 @@
 namespace edgellm::convert {
 namespace {
 
-Json read_json(const std::string& path) {
-  File file = MappedFile::open(path);
-  return parse_json({reinterpret_cast<const char*>(file->bytes().data), file->bytes().size}, path);
-}
-
 bool flag_or(const Json& config, const char* key, bool fallback) {
   const Json* value = config.find(key);
   return value && value->boolean() ? *value->boolean() : fallback;
@@ -129,7 +124,7 @@ Model open_retnet(const std::string& path) {
   Json config = read_json(config_path);
   refuse_what_differs(config, config_path);
   const RetNet shape = read_config(config, config_path);
-  StoredTensors stored = read_safetensors_folder(path);
+  StoredTensors stored = read_weights(path);
   if (shape.tied) stored.erase("lm_head.weight");
   Model model = take_parts(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
   add_computed(shape, &model);

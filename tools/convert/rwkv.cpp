@@ -9,6 +9,7 @@
 
 #include "json.h"
 #include "pth.h"
+#include "safetensors.h"
 #include "source.h"
 
 namespace edgellm::convert {
@@ -135,15 +136,13 @@ Rwkv measure(const StoredTensors& stored, const std::string& source) {
 }
 
 bool is_rwkv_config(const std::string& path) {
-  File file = MappedFile::open(path);
-  Json config = parse_json({reinterpret_cast<const char*>(file->bytes().data), file->bytes().size}, path);
+  Json config = read_json(path);
   const Json* type = config.find("model_type");
   return type && type->string() && *type->string() == "rwkv";
 }
 
 void read_config(const std::string& path, Rwkv* shape) {
-  File file = MappedFile::open(path);
-  Json config = parse_json({reinterpret_cast<const char*>(file->bytes().data), file->bytes().size}, path);
+  Json config = read_json(path);
   const Json *eps = config.find("layer_norm_epsilon"), *context = config.find("context_length");
   if (eps && eps->number()) shape->norm_eps = *eps->number();
   if (context && context->number() && *context->number() >= 1 && *context->number() <= 1 << 24) {
@@ -214,7 +213,7 @@ bool is_rwkv(const std::string& path, Bytes head) {
 
 Model open_rwkv(const std::string& path) {
   StoredTensors stored;
-  for (auto& [name, tensor] : is_folder(path) ? read_safetensors_folder(path) : read_file(path))
+  for (auto& [name, tensor] : is_folder(path) ? read_weights(path) : read_file(path))
     stored.emplace(original_name(name), std::move(tensor));
   Rwkv shape = measure(stored, path);
   std::string config = path + "/config.json";

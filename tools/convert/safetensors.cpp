@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "json.h"
 
@@ -36,7 +35,7 @@ StoredTensor parse_entry(const Json& entry, const std::string& where, const File
   if (!dtype || !dtype->string() || !shape || !shape->array() || !range || !range->array() || range->array()->size() != 2) {
     unusable(where, ": dtype, shape and two data_offsets are not all there");
   }
-  StoredTensor tensor{dtype_of(*dtype->string()), *dtype->string(), {}, file, {}};
+  StoredTensor tensor{"", dtype_of(*dtype->string()), *dtype->string(), {}, file, {}};
   u64 count = 1;
   for (const Json& dimension : *shape->array()) {
     tensor.shape.push_back(whole(dimension, where + ": shape"));
@@ -54,11 +53,6 @@ StoredTensor parse_entry(const Json& entry, const std::string& where, const File
   }
   tensor.data = {data.data + begin, end - begin};
   return tensor;
-}
-
-void add(StoredTensors* to, const std::string& name, StoredTensor tensor) {
-  std::string where = tensor.file->path;
-  if (!to->emplace(name, std::move(tensor)).second) unusable(where, ": tensor ", name, " is there twice");
 }
 
 // The format allows neither holes nor overlaps: every byte of the data belongs to one tensor.
@@ -86,13 +80,6 @@ std::string_view text_of(Bytes bytes) {
 
 }  // namespace
 
-u64 StoredTensor::count() const {
-  u64 n = 1;
-  for (u64 dimension : shape)
-    n *= dimension;
-  return n;
-}
-
 StoredTensors read_safetensors(const std::string& path) {
   Cursor from(MappedFile::open(path));
   u64 header_bytes = from.read<u64>("header length");
@@ -106,32 +93,6 @@ StoredTensors read_safetensors(const std::string& path) {
     add(&tensors, name, parse_entry(entry, text(path, ": tensor ", name), from.file(), data));
   }
   check_cover(tensors, data, path);
-  return tensors;
-}
-
-StoredTensors read_safetensors_folder(const std::string& folder) {
-  const std::string single = folder + "/model.safetensors", index_path = single + ".index.json";
-  if (file_exists(single)) return read_safetensors(single);
-  if (!file_exists(index_path)) unusable(folder, ": there is neither model.safetensors nor model.safetensors.index.json");
-  File index_file = MappedFile::open(index_path);
-  Json index = parse_json(text_of(index_file->bytes()), index_path);
-  const Json* map = index.find("weight_map");
-  if (!map || !map->object()) unusable(index_path, ": there is no weight_map");
-  std::set<std::string> shards;
-  for (const auto& [name, shard] : *map->object()) {
-    if (!shard.string() || shard.string()->empty() || shard.string()->find('/') != std::string::npos) {
-      unusable(index_path, ": tensor ", name, " is in no file of this folder");
-    }
-    shards.insert(*shard.string());
-  }
-  StoredTensors tensors;
-  for (const std::string& shard : shards) {
-    for (auto& [name, tensor] : read_safetensors(folder + "/" + shard))
-      add(&tensors, name, std::move(tensor));
-  }
-  for (const auto& [name, shard] : *map->object()) {
-    if (!tensors.contains(name)) unusable(index_path, ": tensor ", name, " is not in ", *shard.string());
-  }
   return tensors;
 }
 

@@ -1,0 +1,63 @@
+// Members of a JSON object of some file, by type. One that is there but of another type is an error that names the file.
+#pragma once
+#include <cmath>
+#include <optional>
+#include <string>
+
+#include "error.h"
+#include "json.h"
+
+namespace edgellm::convert {
+
+class Fields {
+ public:
+  Fields(const Json& object, std::string where) : object_(&object), where_(std::move(where)) {}
+
+  std::optional<f64> number(const char* key) const {
+    const Json* value = object_->find(key);
+    if (!value) return std::nullopt;
+    if (!value->number()) unusable(where_, ": \"", key, "\" is not a number");
+    return *value->number();
+  }
+
+  std::optional<i64> integer(const char* key) const {
+    std::optional<f64> value = number(key);
+    if (!value) return std::nullopt;
+    if (std::fabs(*value) > 0x1p53 || *value != std::floor(*value))
+      unusable(where_, ": \"", key, "\" is not a whole number");
+    return static_cast<i64>(*value);
+  }
+
+  i64 required(const char* key) const {
+    std::optional<i64> value = integer(key);
+    if (!value) unusable(where_, ": \"", key, "\" is missing");
+    return *value;
+  }
+
+  std::string string(const char* key) const {
+    const Json* value = object_->find(key);
+    return value && value->string() ? *value->string() : std::string();
+  }
+
+  std::optional<bool> flag(const char* key) const {
+    const Json* value = object_->find(key);
+    if (!value) return std::nullopt;
+    if (!value->boolean()) unusable(where_, ": \"", key, "\" is not true or false");
+    return *value->boolean();
+  }
+
+  std::optional<Fields> object(const char* key) const {
+    const Json* value = object_->find(key);
+    if (!value || !value->object()) return std::nullopt;
+    return Fields(*value, where_ + ": " + key);
+  }
+
+  const Json* find(const char* key) const { return object_->find(key); }
+  const std::string& where() const { return where_; }
+
+ private:
+  const Json* object_;
+  std::string where_;
+};
+
+}  // namespace edgellm::convert

@@ -1,0 +1,30 @@
+// Weights as others store them: named tensors in mapped files.
+#pragma once
+#include <map>
+
+#include "model.h"
+
+namespace edgellm::convert {
+
+struct StoredTensor {
+  std::string name;  // as it is stored
+  Dtype dtype;
+  std::string dtype_name;
+  std::vector<u64> shape;
+  File file;
+  Bytes data;  // exactly what shape and dtype need; of other dtypes whatever is there
+
+  u64 count() const;  // values
+};
+
+using StoredTensors = std::map<std::string, StoredTensor>;
+
+// Names and adds a tensor; `to` must not have it yet.
+void add(StoredTensors* to, const std::string& name, StoredTensor tensor);
+
+// All tensors of `folder`, which has one of the files `names`, safetensors or torch.save by its end, or its parts, which
+// NAME.index.json lists. Throws when there is none of them, naming them all.
+StoredTensors read_weights(const std::string& folder,
+                           const std::vector<std::string>& names = {"model.safetensors", "pytorch_model.bin"});
+
+}  // namespace edgellm::convert
