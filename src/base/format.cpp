@@ -99,9 +99,11 @@ bool Parts::next(Text* text) {
     case PART_STRING:
       *text = va_arg(arguments, const char*);
       return true;
-    case PART_TEXT:
-      *text = va_arg(arguments, Text);
+    case PART_TEXT: {
+      PlainText plain = va_arg(arguments, PlainText);
+      *text = {plain.data, plain.size};
       return true;
+    }
     case PART_CHAR:
       number.add(static_cast<char>(va_arg(arguments, int)));
       break;

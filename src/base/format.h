@@ -53,8 +53,12 @@ class Writer {
 constexpr const char* part(const char* text) {
   return text;
 }
-constexpr Text part(Text text) {
-  return text;
+struct PlainText {
+  const char* data;
+  i64 size;
+};
+constexpr PlainText part(Text text) {
+  return {text.data, text.size};
 }
 constexpr char part(char c) {
   return c;
@@ -93,7 +97,7 @@ constexpr PartType PART_TYPE = PART_END;
 template <>
 inline constexpr PartType PART_TYPE<const char*> = PART_STRING;
 template <>
-inline constexpr PartType PART_TYPE<Text> = PART_TEXT;
+inline constexpr PartType PART_TYPE<PlainText> = PART_TEXT;
 template <>
 inline constexpr PartType PART_TYPE<char> = PART_CHAR;
 template <>
