@@ -46,14 +46,32 @@ i32 utf8_encode(u32 c, char* out) {
   return bytes;
 }
 
-// The value of the last boundary (point << 8 | value) at or before c.
-static u8 value_at(const u32* boundaries, i32 count, u32 c) {
+// The last of `count` ascending numbers that is at most `wanted`; the first where none is.
+static i32 last_below(const u32* numbers, i32 count, u32 wanted) {
   i32 low = 0;
   for (i32 high = count; high - low > 1;) {
     i32 middle = (low + high) / 2;
-    (boundaries[middle] >> 8 <= c ? low : high) = middle;
+    (numbers[middle] <= wanted ? low : high) = middle;
   }
-  return static_cast<u8>(boundaries[low] & 0xff);
+  return low;
+}
+
+// The value of the run that c lies in.
+static u32 value_at(const u32* starts, i32 blocks, const u8* runs, i32 value_bits, u32 c) {
+  i32 block = last_below(starts, blocks, c << 8 | 0xff);
+  u32 point = starts[block] >> 8, value = starts[block] & 0xff;
+  const u8* p = runs + block * RUN_BLOCK;
+  for (const u8* end = p + RUN_BLOCK; p < end;) {
+    u32 run = 0;
+    for (i32 shift = 0;; shift += 7) {
+      run |= (*p & 0x7fu) << shift;
+      if (*p++ < 0x80) break;
+    }
+    point += run >> value_bits;
+    if (point > c) break;
+    value = run & ((1u << value_bits) - 1);
+  }
+  return value;
 }
 
 static CharClass classify(u32 c) {
@@ -67,7 +85,7 @@ static CharClass classify(u32 c) {
       c == 0x205f || c == 0x3000) {
     return CharClass::space;
   }
-  return static_cast<CharClass>(value_at(CATEGORY, CATEGORY_COUNT, c));
+  return static_cast<CharClass>(value_at(CATEGORY_STARTS, CATEGORY_BLOCKS, CATEGORY, CATEGORY_BITS, c));
 }
 static_assert(static_cast<u8>(CharClass::letter) == 1 && static_cast<u8>(CharClass::number) == 2 &&
               static_cast<u8>(CharClass::later_number) == 3);
@@ -90,7 +108,26 @@ constexpr u32 HANGUL_S_COUNT = HANGUL_L_COUNT * HANGUL_V_COUNT * HANGUL_T_COUNT;
 
 static u32 with_class(u32 c) {
   if (c < 0x300) return c;
-  return c | static_cast<u32>(value_at(COMBINING, COMBINING_COUNT, c)) << 24;
+  u32 index = value_at(COMBINING_STARTS, COMBINING_BLOCKS, COMBINING, COMBINING_BITS, c);
+  return c | static_cast<u32>(COMBINING_CLASS[index]) << 24;
+}
+
+// The parts of decomposition i.
+static u32 first_of(u32 i) {
+  return DECOMPOSED_FIRST[i] | (REST[DECOMPOSED_REST[i]] & 0xff) << 16;
+}
+static u32 second_of(u32 i) {
+  return REST[DECOMPOSED_REST[i]] >> 8;
+}
+
+// The character whose decomposition is i.
+static u32 composed(u32 i) {
+  i32 run = 0;
+  for (i32 high = DECOMPOSED_RUNS; high - run > 1;) {
+    i32 middle = (run + high) / 2;
+    ((DECOMPOSED[middle] & 0xfff) <= i ? run : high) = middle;
+  }
+  return (DECOMPOSED[run] >> 12) + i - (DECOMPOSED[run] & 0xfff);
 }
 
 // Appends the full canonical decomposition of c: at most 4 points.
@@ -102,18 +139,15 @@ static u32* decompose(u32 c, u32* out) {
     if (s % HANGUL_T_COUNT) *out++ = HANGUL_T + s % HANGUL_T_COUNT;
     return out;
   }
-  i32 low = 0;
-  for (i32 high = DECOMPOSED_COUNT; high - low > 1;) {
-    i32 middle = (low + high) / 2;
-    (DECOMPOSED[middle] <= c ? low : high) = middle;
-  }
-  if (DECOMPOSED[low] != c) {
+  i32 run = last_below(DECOMPOSED, DECOMPOSED_RUNS, min(c, 0xfffffu) << 12 | 0xfff);
+  u32 i = (DECOMPOSED[run] & 0xfff) + c - (DECOMPOSED[run] >> 12);
+  if (i >= (DECOMPOSED[run + 1] & 0xfff)) {
     *out++ = with_class(c);
     return out;
   }
   // Only the first part can decompose further (annex 15); the table is acyclic, at most three deep.
-  out = decompose(DECOMPOSED_FIRST[low], out);
-  if (DECOMPOSED_SECOND[low]) *out++ = with_class(DECOMPOSED_SECOND[low]);
+  out = decompose(first_of(i), out);
+  if (second_of(i)) *out++ = with_class(second_of(i));
   return out;
 }
 
@@ -130,8 +164,8 @@ static u32 compose(u32 first, u32 second) {
   for (i32 low = 0, high = COMPOSED_COUNT; low < high;) {
     i32 middle = (low + high) / 2;
     u32 i = COMPOSED[middle];
-    u64 pair = static_cast<u64>(DECOMPOSED_FIRST[i]) << 32 | DECOMPOSED_SECOND[i];
-    if (pair == wanted) return DECOMPOSED[i];
+    u64 pair = static_cast<u64>(first_of(i)) << 32 | second_of(i);
+    if (pair == wanted) return composed(i);
     if (pair < wanted)
       low = middle + 1;
     else

@@ -4,15 +4,30 @@
 
 namespace edgellm {
 
-extern const u32 CATEGORY[];  // first point << 8 | 1 L, 2 N, 3 N of 17.0, 0 other; ascending (Unicode 16.0)
-extern const i32 CATEGORY_COUNT;
-extern const u32 COMBINING[];  // first point << 8 | canonical combining class; ascending (Unicode 9.0)
-extern const i32 COMBINING_COUNT;
-extern const u32 DECOMPOSED[];  // characters with a canonical decomposition, ascending (Unicode 9.0)
-extern const i32 DECOMPOSED_COUNT;
-extern const u32 DECOMPOSED_FIRST[];
-extern const u32 DECOMPOSED_SECOND[];  // 0: there is only one
-extern const u16 COMPOSED[];           // indices of the pairs that compose, ascending by (first, second)
+// A property of all characters, as runs of equal values. The first run of block b is STARTS[b], its first point << 8 | value.
+// The others are varints (seven bits a byte, low ones first) of distance from the run before << BITS | value. A block is
+// RUN_BLOCK bytes; distance 0 fills it up.
+constexpr i32 RUN_BLOCK = 64;
+
+extern const u32 CATEGORY_STARTS[];  // Unicode 16.0: 1 L, 2 N, 3 N of 17.0, 0 other
+extern const i32 CATEGORY_BLOCKS;
+extern const u8 CATEGORY[];
+constexpr i32 CATEGORY_BITS = 2;
+
+extern const u32 COMBINING_STARTS[];  // Unicode 9.0: an index of COMBINING_CLASS
+extern const i32 COMBINING_BLOCKS;
+extern const u8 COMBINING[];
+constexpr i32 COMBINING_BITS = 6;
+extern const u8 COMBINING_CLASS[];  // canonical combining classes; the first is 0
+
+// Canonical decompositions (Unicode 9.0). Character c of run r is decomposition i = index + c - point, where i is below the
+// next run's index; one past the last run has its index alone.
+extern const u32 DECOMPOSED[];  // first point << 12 | its index; ascending
+extern const i32 DECOMPOSED_RUNS;
+extern const u16 DECOMPOSED_FIRST[];  // the first character, but for its plane
+extern const u8 DECOMPOSED_REST[];    // an index of REST
+extern const u32 REST[];              // second character << 8 | plane of the first; the second is 0 if there is none
+extern const u16 COMPOSED[];          // indices of the decompositions that compose again, ascending by (first, second)
 extern const i32 COMPOSED_COUNT;
 
 }  // namespace edgellm
