@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include "base/version.h"
+#include "lora.h"
 #include "report.h"
 #include "source.h"
 #include "tokenizer.h"
@@ -44,8 +45,10 @@ std::vector<u8> make_tokenizer(const Options& options, Model* model) {
 
 Metadata make_metadata(const Options& options, const Model& model) {
   Metadata metadata;
+  const std::string adapter = options.lora.empty() ? "" : " with the adapter " + file_name(options.lora);
   metadata.emplace_back("name", options.name.empty() ? default_name(options.source) : options.name);
-  metadata.emplace_back("source", text(model.kind, " ", file_name(options.source), ", edgellm-convert " EDGELLM_VERSION));
+  metadata.emplace_back("source",
+                        text(model.kind, " ", file_name(options.source), adapter, ", edgellm-convert " EDGELLM_VERSION));
   metadata.insert(metadata.end(), model.metadata.begin(), model.metadata.end());
   if (model.bos) metadata.emplace_back("bos", *model.bos);
   if (!model.stop.empty()) metadata.emplace_back("stop", model.stop);
@@ -61,6 +64,7 @@ Metadata make_metadata(const Options& options, const Model& model) {
 void convert(const Options& options, std::ostream& report, bool progress) {
   refuse_same_file(options);
   Model model = open_source(options.source);
+  if (!options.lora.empty()) merge_adapter(options.lora, &model);
   const std::vector<u8> tokenizer = make_tokenizer(options, &model);
   const Metadata metadata = make_metadata(options, model);
   report << options.source << ": " << model.kind << "\n";

@@ -11,6 +11,7 @@ struct Options {
   std::string source, destination;
   Formats formats;
   std::string tokenizer;  // path; empty: the source's own, if it has one; "none": none
+  std::string lora;       // folder of an adapter to merge; empty: none
   std::string rope;       // "half" or "interleaved"; empty: as the source says
   bool verify = false;    // read the file back and compare every weight
   std::string name;       // empty: the source's file name

@@ -75,8 +75,7 @@ class Loader {
     if (*expected.role == Role::matrix) {
       tensors_.push_back(matrix(tensor, theirs, ours, expected));
     } else {
-      tensors_.push_back(std::make_unique<FloatTensor>(ours, *expected.role, expected.rows, expected.cols, tensor.file,
-                                                       tensor.data, tensor.dtype));
+      tensors_.push_back(float_tensor(ours, *expected.role, expected.rows, expected.cols, tensor));
     }
   }
 
@@ -110,7 +109,7 @@ class Loader {
                " values, expected one for the matrix");
     }
     f32 scale = 0;
-    FloatTensor(found->first, Role::vector, 1, 1, stored.file, stored.data, stored.dtype).values(0, 1, &scale);
+    float_tensor(found->first, Role::vector, 1, 1, stored)->values(0, 1, &scale);
     if (!(scale > 0) || !std::isfinite(scale)) unusable(stored.file->path, ": tensor ", found->first, " is ", scale);
     stored_.erase(found);
     return scale;
@@ -125,9 +124,7 @@ class Loader {
       if (!beside) unusable(tensor.file->path, ": packed tensor ", theirs, " has no ", theirs, "_scale");
       return std::make_unique<PackedTernary>(ours, *e.role, e.rows, e.cols, tensor, scale * factor);
     }
-    auto floats = [&](f32 by) {
-      return std::make_unique<FloatTensor>(ours, *e.role, e.rows, e.cols, tensor.file, tensor.data, tensor.dtype, by);
-    };
+    auto floats = [&](f32 by) { return float_tensor(ours, *e.role, e.rows, e.cols, tensor, by); };
     if (beside && must_be_scaled(*floats(1), theirs, *beside)) factor *= scale;
     return floats(factor);
   }

@@ -31,6 +31,7 @@ const char HELP[] =
     "  --head F         format of the output head (default: as the embedding)\n"
     "  --tokenizer PATH tokenizer.json, tokenizer.model, vocab.json (merges.txt beside it), tokenizer.bin, or the folder\n"
     "                   that holds one; none leaves it out (default: the one in the model's folder)\n"
+    "  --lora DIR       merges the adapter that PEFT saved in DIR (adapter_config.json) before anything else is done\n"
     "  --rope KIND      pairs of the rotary embedding, interleaved or half, where SRC is wrong about them: TM2 version 1\n"
     "                   files made from Hugging Face weights need half\n"
     "  --verify         read DST back before it gets its name, and compare checksums and every weight\n"
@@ -82,6 +83,8 @@ bool parse(int count, char** arguments, Options* options) {
       options->formats.head = parse_format(option, value());
     } else if (option == "--tokenizer") {
       options->tokenizer = value();
+    } else if (option == "--lora") {
+      options->lora = value();
     } else if (option == "--rope") {
       options->rope = value();
       if (options->rope != "half" && options->rope != "interleaved") {

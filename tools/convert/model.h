@@ -39,6 +39,7 @@ class Tensor {
   const std::string name;  // docs/FILE.md
   const Role role;
   const i64 rows, cols;  // a vector is one row
+  std::string origin;    // the source's name of it; empty where its values are not the source's own
 
   // Rows [row, row + count) as f32: out is (count, cols).
   virtual void values(i64 row, i64 count, f32* out) const = 0;

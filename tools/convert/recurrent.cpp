@@ -54,8 +54,7 @@ std::string shape_text(const std::vector<u64>& shape) {
 
 std::unique_ptr<Tensor> changed(const Part& part, const StoredTensor& stored) {
   std::vector<f32> values(stored.count());
-  FloatTensor(part.ours, part.role, 1, static_cast<i64>(values.size()), stored.file, stored.data, stored.dtype)
-      .values(0, 1, values.data());
+  float_tensor(part.ours, part.role, 1, static_cast<i64>(values.size()), stored)->values(0, 1, values.data());
   if (transposed(part)) {
     std::vector<f32> from = values;
     for (i64 r = 0; r < part.rows; r++) {
@@ -77,8 +76,7 @@ std::unique_ptr<Tensor> take(const Part& part, const StoredTensor& stored) {
              part.rows, " x ", part.cols, transposed(part) ? ", transposed" : "");
   }
   if (part.change != Change::none) return changed(part, stored);
-  return std::make_unique<FloatTensor>(part.ours, part.role, rows_of(part), cols_of(part), stored.file, stored.data,
-                                       stored.dtype, part.factor);
+  return float_tensor(part.ours, part.role, rows_of(part), cols_of(part), stored, part.factor);
 }
 
 }  // namespace

@@ -22,6 +22,10 @@ using StoredTensors = std::map<std::string, StoredTensor>;
 // Names and adds a tensor; `to` must not have it yet.
 void add(StoredTensors* to, const std::string& name, StoredTensor tensor);
 
+// The tensor with our name and shape. Throws as FloatTensor does.
+std::unique_ptr<Tensor> float_tensor(const std::string& name, Role role, i64 rows, i64 cols, const StoredTensor& stored,
+                                     f32 factor = 1);
+
 // All tensors of `folder`, which has one of the files `names`, safetensors or torch.save by its end, or its parts, which
 // NAME.index.json lists. Throws when there is none of them, naming them all.
 StoredTensors read_weights(const std::string& folder,
