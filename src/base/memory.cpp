@@ -90,6 +90,10 @@ static Status map_descriptor(i32 fd, const char* path, MapOptions options, Span<
   if (at == MAP_FAILED) {
     return Status::error(options.error, "cannot map the ", size, " bytes of ", path, ": ", strerror(errno));
   }
+#if defined(MADV_HUGEPAGE)
+  // Where the file system caches files in huge pages, weights then stream with a five-hundredth of the address look-ups.
+  madvise(at, static_cast<size_t>(size), MADV_HUGEPAGE);
+#endif
   *bytes = {static_cast<const u8*>(at), size};
   return {};
 }
