@@ -210,7 +210,9 @@ static std::vector<Set> available_sets(const std::string& isa) {
 }
 
 static int usage() {
-  fprintf(stderr, "usage: kernel_checker [--isa NAME] [--filter TEXT] [--quick] [--bench [--mb N]]\n");
+  fprintf(stderr,
+          "usage: kernel_checker [--isa NAME] [--filter TEXT] [--quick] [--bench [--mb N]]\n"
+          "                      [--passes N [--vectors 1..32]]\n");
   return 2;
 }
 
@@ -231,6 +233,10 @@ static int run(int count, char** arguments) {
       options.filter = arguments[++i];
     } else if (name == "--mb" && more) {
       options.megabytes = atoi(arguments[++i]);
+    } else if (name == "--passes" && more) {
+      options.passes = atoi(arguments[++i]);
+    } else if (name == "--vectors" && more) {
+      options.vectors = atoi(arguments[++i]);
     } else {
       return usage();
     }
@@ -240,9 +246,13 @@ static int run(int count, char** arguments) {
     fprintf(stderr, "kernel_checker: no set \"%s\" on this machine\n", options.isa.c_str());
     return 1;
   }
-  if (options.megabytes < 1) return usage();
+  if (options.megabytes < 1 || options.vectors < 1 || options.vectors > 32) return usage();
   if (options.bench) {
     bench(sets, options);
+    return 0;
+  }
+  if (options.passes > 0) {
+    multiply(sets, options);
     return 0;
   }
   signal(SIGSEGV, on_fault);

@@ -26,6 +26,8 @@ struct Options {
   bool quick = false;  // for emulators
   bool bench = false;
   i64 megabytes = 256;  // of weights, in the benchmark
+  i32 passes = 0;       // with a number: only multiply so many times, untimed, for a counter of instructions
+  i32 vectors = 1;      // of these passes
 };
 
 // Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
@@ -155,5 +157,6 @@ void check_attention(Checker& c);
 void check_recurrent(Checker& c);
 
 void bench(const std::vector<Set>& sets, const Options& options);
+void multiply(const std::vector<Set>& sets, const Options& options);
 
 }  // namespace checker

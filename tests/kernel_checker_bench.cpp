@@ -1,5 +1,6 @@
 // kernel_checker --bench: how fast each set is. One vector goes over a matrix larger than the caches (what decoding does: GB/s
 // is the figure to hold against the memory's), many vectors over as much of it as the time allows (what a prompt does).
+// kernel_checker --passes N: only the matrix products, for a counter of instructions.
 #include <time.h>
 
 #include <cstdio>
@@ -76,17 +77,21 @@ struct Rate {
   f64 bytes, weights, macs;  // a second
 };
 
-// Panels in turn, over and over, in pieces of 1024 rows, until the time is up.
-Rate measure(Matmul slot, const Bench& b, Work& work, i32 rows, i32 count) {
+void call(Matmul slot, const Bench& b, Work& work, i32 rows, i32 count, i32 row0, i32 row1) {
   Matrix w = {b.format, b.scale, b.activations, rows, COLS, work.data, work.scales.data()};
   Activations a = {count, COLS, work.x.data(), work.q.data(), work.activation_scales.data(), work.sums.data()};
+  slot(w, a, work.y.data(), rows, row0, row1);
+}
+
+// Panels in turn, over and over, in pieces of 1024 rows, until the time is up.
+Rate measure(Matmul slot, const Bench& b, Work& work, i32 rows, i32 count) {
   i32 piece = count == 1 ? 1024 : 128;
-  slot(w, a, work.y.data(), rows, 0, min(rows, PANEL));
+  call(slot, b, work, rows, count, 0, min(rows, PANEL));
   f64 start = now(), elapsed = 0;
   i64 done = 0;
   for (i32 row = 0; elapsed < SECONDS; row = row + piece < rows ? row + piece : 0) {
     i32 end = min(row + piece, rows);
-    slot(w, a, work.y.data(), rows, row, end);
+    call(slot, b, work, rows, count, row, end);
     done += end - row;
     elapsed = now() - start;
   }
@@ -242,6 +247,17 @@ void bench(const std::vector<Set>& sets, const Options& options) {
     Table table = {options, sets[i], i > 0 && options.isa.empty() ? &sets[i - 1] : nullptr};
     bench_vectors(table);
     bench_attention(table);
+  }
+}
+
+// Two runs that differ in the number of passes differ by the instructions of the passes.
+void multiply(const std::vector<Set>& sets, const Options& options) {
+  constexpr i32 ROWS = 256;
+  for (const Bench& b : MATMULS) {
+    if (std::string(b.name).find(options.filter) == std::string::npos) continue;
+    Work work(matrix_bytes(b.format, ROWS, COLS), ROWS);
+    for (i32 i = 0; i < options.passes; i++)
+      call(sets.back().k.*b.slot, b, work, ROWS, options.vectors, 0, ROWS);
   }
 }
 

@@ -45,7 +45,8 @@ template <bool SMALL, bool FIRST, i32 T>
   int8x16_t w[2][4];
   unrolled<8>([&](auto i) { w[i / 4][i % 4] = vreinterpretq_s8_s32(vld1q_s32(words + i / 4 * STEP_WORDS + i % 4 * 4)); });
   unrolled<T>([&](auto t) {
-    const int8x16_t v[2] = {vld1q_s8(x[t]), vld1q_s8(x[t] + STEP)};
+    int8x16_t v[2];
+    take32(x[t], v[0], v[1]);
     unrolled<4>([&](auto r) {
       if constexpr (SMALL) {
         acc[t][r] = FIRST ? mul_low(w[0][r], v[0]) : add_low(acc[t][r], w[0][r], v[0]);
@@ -71,7 +72,6 @@ template <bool SMALL, bool ONE, i32 T>
   for (i32 g = 0; g < (ONE ? 1 : groups); g++) {
     add_group<SMALL, ONE, T>(words, x, acc);
     words += 2 * STEP_WORDS;
-    unrolled<T>([&](auto t) { x[t] += GROUP; });
   }
   unrolled<T>([&](auto t) {
     if constexpr (SMALL) {
