@@ -20,8 +20,8 @@ run: all  ## a story from the bundled model (MODEL=FILE PROMPT=TEXT)
 test: all  ## every test of this machine
 	@cd $(BUILD) && ctest --output-on-failure --parallel $(JOBS)
 
-bench: all  ## tokens a second of the bundled model (MODEL=FILE)
-	@$(BUILD)/edgellm bench $(MODEL)
+bench: all  ## one table: kernels and models on this machine (MODEL=FILE for one model)
+	@$(if $(filter command line,$(origin MODEL)),$(BUILD)/edgellm bench $(MODEL),tools/bench/table.sh $(BUILD))
 
 aarch64: tools-aarch64  ## build/aarch64/edgellm, static, for 64-bit ARM Linux
 	@cmake -S . -B build/aarch64 -DMODE=$(MODE) -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake $(CONFIGURE) >build/aarch64/configure.log 2>&1 || { cat build/aarch64/configure.log; exit 1; }

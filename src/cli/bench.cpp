@@ -14,6 +14,7 @@ namespace edgellm {
 namespace {
 
 constexpr i32 MAX_PLACES = 16;
+constexpr i32 MAX_SESSIONS = 64;
 
 struct Percentiles {
   f64 p50, p99, p999, max;  // ms
@@ -54,6 +55,8 @@ struct Measured {
   f64 read_bytes_per_second;
   Place places[MAX_PLACES];
   i32 place_count;
+  Percentiles alternating_ms;  // tokens at the first place, each followed by
+  Percentiles empty_ms;        // a loop of as long that touches no memory: what the machine itself does to such a time
   f64 faults_per_token;
   i64 resident_bytes;  // at most, less the buffer that the read bandwidth was measured with
   u64 hash;
@@ -64,12 +67,13 @@ struct Bench {
   i32 prompt_tokens;
   i32 count;
   i32 repeat;
+  i32 sessions;       // decoded in one batch
   Span<i32> ids;      // (prompt_tokens or the furthest position) made-up prompt
-  Span<f64> samples;  // (count * repeat) ms of each token
+  Span<f64> samples;  // (count * repeat) ms of each pass
+  Span<f64> empty;    // (count * repeat) ms of each empty loop
 };
 
-Status prefill(Bench& bench, i32 tokens) {
-  Session& session = bench.engine.sessions[0];
+Status prefill(Bench& bench, Session& session, i32 tokens) {
   session.position = 0;
   if (tokens == 0) return {};
   Step step = {&session, bench.ids.slice(0, tokens), Wanted::last};
@@ -80,7 +84,7 @@ Status measure_prefill(Bench& bench, Measured* result) {
   f64 seconds[1000];
   for (i32 r = 0; r < bench.repeat; r++) {
     i64 start = now_ns();
-    EDGELLM_TRY(prefill(bench, bench.prompt_tokens));
+    EDGELLM_TRY(prefill(bench, bench.engine.sessions[0], bench.prompt_tokens));
     (void)bench.engine.kernels.argmax(logits_row(bench.engine, 0), bench.engine.model.vocab);
     seconds[r] = static_cast<f64>(now_ns() - start) / 1e9;
   }
@@ -90,40 +94,90 @@ Status measure_prefill(Bench& bench, Measured* result) {
   return {};
 }
 
-// Greedy decoding from `position` on; the timeline before it is filled once and then used again.
+// Greedy decoding of all sessions together, from `position` on: one pass of one token each.
+struct Decoding {
+  Step steps[MAX_SESSIONS];
+  i32 ids[MAX_SESSIONS];
+
+  Decoding(Bench& bench, i32 position) {
+    for (i32 s = 0; s < bench.sessions; s++) {
+      bench.engine.sessions[s].position = position;
+      ids[s] = bench.ids[0];
+      steps[s] = {&bench.engine.sessions[s], {&ids[s], 1}, Wanted::last};
+    }
+  }
+
+  Status pass(Bench& bench) {
+    Engine& engine = bench.engine;
+    EDGELLM_TRY(forward(engine, {steps, bench.sessions}));
+    for (i32 s = 0; s < bench.sessions; s++)
+      ids[s] = max(0, engine.kernels.argmax(logits_row(engine, s), engine.model.vocab));
+    return {};
+  }
+};
+
+f64 ms_since(i64 start) {
+  return static_cast<f64>(now_ns() - start) / 1e6;
+}
+
+// The timeline before `position` is filled once and then used again.
 Status measure_decode(Bench& bench, i32 position, Place* place) {
-  Engine& engine = bench.engine;
-  EDGELLM_TRY(prefill(bench, position));
+  for (i32 s = 0; s < bench.sessions; s++)
+    EDGELLM_TRY(prefill(bench, bench.engine.sessions[s], position));
   i64 at = 0;
   f64 seconds[1000];
   for (i32 r = 0; r < bench.repeat; r++) {
-    engine.sessions[0].position = position;
-    i32 id = bench.ids[0];
-    i64 start = now_ns(), before = start;
+    Decoding decoding(bench, position);
+    f64 total = 0;
     for (i32 i = 0; i < bench.count; i++) {
-      Step step = {&engine.sessions[0], {&id, 1}, Wanted::last};
-      EDGELLM_TRY(forward(engine, {&step, 1}));
-      id = max(0, engine.kernels.argmax(logits_row(engine, 0), engine.model.vocab));
-      i64 now = now_ns();
-      bench.samples[at++] = static_cast<f64>(now - before) / 1e6;
-      before = now;
+      i64 start = now_ns();
+      EDGELLM_TRY(decoding.pass(bench));
+      total += bench.samples[at++] = ms_since(start);
     }
-    seconds[r] = static_cast<f64>(before - start) / 1e9;
+    seconds[r] = total / 1e3;
   }
   place->position = position;
-  place->decode_tok_s = bench.count / median(seconds, bench.repeat);
+  place->decode_tok_s = bench.count * bench.sessions / median(seconds, bench.repeat);
   place->token_ms = percentiles(bench.samples.slice(0, at));
   return {};
 }
 
+void empty_loop(i64 rounds) {
+  for (volatile i64 i = 0; i < rounds;)
+    i = i + 1;
+}
+
+// Tokens and empty loops in turn. Any machine stops a program now and then: a token can be no steadier than such a loop.
+Status measure_stalls(Bench& bench, const Place& place, Measured* result) {
+  constexpr i64 TRIAL = 1 << 20;
+  i64 start = now_ns();
+  empty_loop(TRIAL);
+  i64 rounds = static_cast<i64>(static_cast<f64>(TRIAL) * place.token_ms.p50 / ms_since(start));
+  i64 at = 0;
+  for (i32 r = 0; r < bench.repeat; r++) {
+    Decoding decoding(bench, place.position);
+    for (i32 i = 0; i < bench.count; i++, at++) {
+      start = now_ns();
+      EDGELLM_TRY(decoding.pass(bench));
+      bench.samples[at] = ms_since(start);
+      start = now_ns();
+      empty_loop(rounds);
+      bench.empty[at] = ms_since(start);
+    }
+  }
+  result->alternating_ms = percentiles(bench.samples.slice(0, at));
+  result->empty_ms = percentiles(bench.empty.slice(0, at));
+  return {};
+}
+
 Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
-  EDGELLM_TRY(prefill(bench, 1));  // warms up: first touches of the map
+  EDGELLM_TRY(prefill(bench, bench.engine.sessions[0], 1));  // warms up: first touches of the map
   result->read_bytes_per_second = read_bandwidth(bench.engine.threads, buffer, 5);
   EDGELLM_TRY(measure_prefill(bench, result));
   PageFaults before = {};
   for (i32 i = 0; i < result->place_count; i++) {
     if (i == 0) {
-      EDGELLM_TRY(prefill(bench, result->places[0].position));
+      EDGELLM_TRY(prefill(bench, bench.engine.sessions[0], result->places[0].position));
       before = page_faults();
     }
     EDGELLM_TRY(measure_decode(bench, result->places[i].position, &result->places[i]));
@@ -133,23 +187,37 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
       result->faults_per_token = static_cast<f64>(faults) / (bench.count * bench.repeat);
     }
   }
+  EDGELLM_TRY(measure_stalls(bench, result->places[0], result));
   result->resident_bytes = peak_resident_bytes() - buffer.count;
   result->hash = logits_hash(bench.engine, 0);
   return {};
 }
 
-// Bytes of weights and cache that one token at `position` reads.
-i64 bytes_per_token(const Engine& engine, i32 position) {
+// Bytes of weights and caches that one pass at `position` reads.
+i64 bytes_per_pass(const Bench& bench, i32 position) {
+  const Engine& engine = bench.engine;
   const Limits& limits = engine.limits;
   i64 slots = limits.window ? SINKS + limits.window + limits.columns : limits.context;
-  return engine.model.weight_bytes + engine.model.state_bytes * min<i64>(position, slots) / slots;
+  return engine.model.weight_bytes + bench.sessions * engine.model.state_bytes * min<i64>(position, slots) / slots;
+}
+
+f64 bytes_per_second(const Bench& bench, const Place& place) {
+  return static_cast<f64>(bytes_per_pass(bench, place.position)) * place.decode_tok_s / bench.sessions;
+}
+
+void print_percentiles(Json& json, Text name, const Percentiles& ms) {
+  json.open(name);
+  json.real("p50", ms.p50, 4);
+  json.real("p99", ms.p99, 4);
+  json.real("p999", ms.p999, 4);
+  json.real("max", ms.max, 4);
+  json.close();
 }
 
 void print_json(const Bench& bench, const Measured& m, const char* path) {
   const Engine& engine = bench.engine;
   const Place& first = m.places[0];
-  i64 bytes = bytes_per_token(engine, first.position);
-  f64 rate = static_cast<f64>(bytes) * first.decode_tok_s;
+  f64 rate = bytes_per_second(bench, first);
   Json json(STDOUT);
   json.text("model", path);
   json.text("isa", engine.kernels.isa);
@@ -157,15 +225,13 @@ void print_json(const Bench& bench, const Measured& m, const char* path) {
   json.number("ctx", engine.limits.context);
   json.real("decode_tok_s", first.decode_tok_s, 2);
   json.real("prefill_tok_s", m.prefill_tok_s, 2);
-  json.open("ms_per_token");
-  json.real("p50", first.token_ms.p50, 4);
-  json.real("p99", first.token_ms.p99, 4);
-  json.real("p999", first.token_ms.p999, 4);
-  json.real("max", first.token_ms.max, 4);
-  json.close();
+  json.number("sessions", bench.sessions);
+  print_percentiles(json, "ms_per_token", first.token_ms);
+  print_percentiles(json, "ms_alternating", m.alternating_ms);
+  print_percentiles(json, "ms_empty_loop", m.empty_ms);
   json.real("ttft_ms", m.ttft_ms, 3);
   json.real("load_ms", m.load_ms, 3);
-  json.number("bytes_per_token", bytes);
+  json.number("bytes_per_token", bytes_per_pass(bench, first.position) / bench.sessions);
   json.real("gb_s", rate / 1e9, 2);
   json.real("read_gb_s", m.read_bytes_per_second / 1e9, 2);
   json.real("bandwidth_share", rate / m.read_bytes_per_second, 3);
@@ -177,11 +243,17 @@ void print_json(const Bench& bench, const Measured& m, const char* path) {
   Writer writer(hash);
   json.text("logits_hash", write(writer, Hex{m.hash, 16}).text());
   if (m.place_count > 1) {
-    json.open("decode_tok_s_at");
+    json.open("at");
     for (i32 i = 0; i < m.place_count; i++) {
+      const Place& place = m.places[i];
       char position[16];
       Writer key(position);
-      json.real(write(key, m.places[i].position).text(), m.places[i].decode_tok_s, 2);
+      json.open(write(key, place.position).text());
+      json.real("decode_tok_s", place.decode_tok_s, 2);
+      json.number("bytes_per_token", bytes_per_pass(bench, place.position) / bench.sessions);
+      json.real("gb_s", bytes_per_second(bench, place) / 1e9, 2);
+      print_percentiles(json, "ms_per_token", place.token_ms);
+      json.close();
     }
     json.close();
   }
@@ -197,10 +269,11 @@ void print_text(const Bench& bench, const Measured& m, const char* path) {
         Fixed{m.ttft_ms, 2}, " ms)\n");
   for (i32 i = 0; i < m.place_count; i++) {
     const Place& place = m.places[i];
-    f64 rate = static_cast<f64>(bytes_per_token(engine, place.position)) * place.decode_tok_s;
-    print("decode    ", Fixed{place.decode_tok_s, 2}, " tok/s at position ", place.position, "; ms a token: p50 ",
-          Fixed{place.token_ms.p50, 3}, ", p99 ", Fixed{place.token_ms.p99, 3}, ", p99.9 ", Fixed{place.token_ms.p999, 3},
-          ", max ", Fixed{place.token_ms.max, 3}, "; ", Fixed{rate / 1e9, 1}, " GB/s, ",
+    f64 rate = bytes_per_second(bench, place);
+    print("decode    ", Fixed{place.decode_tok_s, 2}, " tok/s at position ", place.position,
+          bench.sessions > 1 ? " in all sessions; ms a pass: p50 " : "; ms a token: p50 ", Fixed{place.token_ms.p50, 3},
+          ", p99 ", Fixed{place.token_ms.p99, 3}, ", p99.9 ", Fixed{place.token_ms.p999, 3}, ", max ",
+          Fixed{place.token_ms.max, 3}, "; ", Fixed{rate / 1e9, 1}, " GB/s, ",
           Fixed{100 * rate / m.read_bytes_per_second, 0}, " % of ", Fixed{m.read_bytes_per_second / 1e9, 1}, "\n");
   }
   print("memory    ", Fixed{static_cast<f64>(m.resident_bytes) / 1e6, 1}, " MB resident at most, ",
@@ -208,6 +281,9 @@ void print_text(const Bench& bench, const Measured& m, const char* path) {
         Fixed{static_cast<f64>(engine.file.bytes().count) / 1e6, 1}, " MB\n");
   print("steady    ", Fixed{m.faults_per_token, 3}, " page faults a token, ", heap_watch.after_closing.load(),
         " allocations after the seal\n");
+  print("stalls    alternating with an empty loop: token p50 ", Fixed{m.alternating_ms.p50, 3}, ", p99 ",
+        Fixed{m.alternating_ms.p99, 3}, " ms; the loop p50 ", Fixed{m.empty_ms.p50, 3}, ", p99 ", Fixed{m.empty_ms.p99, 3},
+        " ms\n");
   print("logits hash: ", Hex{m.hash, 16}, "\n");
 }
 
@@ -235,6 +311,8 @@ Status bench_command(Options& options) {
   bench.count = options.count_given ? max(1, options.generate.count) : 64;
   bench.prompt_tokens = options.bench_prompt;
   bench.repeat = options.repeat;
+  bench.sessions = options.engine.sessions;
+  options.engine.logits = bench.sessions;
   i32 furthest = 0;
   for (i32 i = 0; i < result.place_count; i++)
     furthest = max(furthest, result.places[i].position);
@@ -249,9 +327,10 @@ Status bench_command(Options& options) {
   Span<u8> buffer, own;
   EDGELLM_TRY(take_memory(buffer_bytes, {}, &buffer));
   i64 samples = i64{bench.count} * bench.repeat, prompt = max(max(furthest, bench.prompt_tokens), 1);
-  EDGELLM_TRY(take_memory(samples * static_cast<i64>(sizeof(f64)) + prompt * static_cast<i64>(sizeof(i32)), {}, &own));
+  EDGELLM_TRY(take_memory(2 * samples * static_cast<i64>(sizeof(f64)) + prompt * static_cast<i64>(sizeof(i32)), {}, &own));
   bench.samples = {reinterpret_cast<f64*>(own.data), samples};
-  bench.ids = {reinterpret_cast<i32*>(own.data + samples * static_cast<i64>(sizeof(f64))), prompt};
+  bench.empty = {bench.samples.data + samples, samples};
+  bench.ids = {reinterpret_cast<i32*>(bench.empty.data + samples), prompt};
   for (i64 i = 0; i < prompt; i++)
     bench.ids[i] = static_cast<i32>((i * 7919 + 1) % bench.engine.model.vocab);
   EDGELLM_TRY(seal_for(options, SEAL_FIGURES));

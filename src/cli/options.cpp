@@ -184,6 +184,8 @@ const Option OPTIONS[] = {
        o.bench_at = v;
        return {};
      }},
+    {"--sessions", "N", BENCH, "sessions that decode in one batch (1)",
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 64, &o.engine.sessions); }},
     {"--repeat", "N", BENCH, "repetitions; medians are reported (3)",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1000, &o.repeat); }},
     {"--json", nullptr, BENCH | EVAL | INFO, "figures as JSON on standard output",
