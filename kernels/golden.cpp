@@ -4,6 +4,7 @@
 
 #include "base/checksum.h"
 #include "base/math.h"
+#include "sparse.h"
 
 namespace edgellm {
 
@@ -93,6 +94,22 @@ u8* weights(Run& run, Format format) {
   return data;
 }
 
+// Any masks and weights, behind a table of panels of the same size.
+constexpr i64 SPARSE_BYTES = 64 + 3 * 3200 + SPARSE_TAIL;
+u8* sparse_weights(Run& run) {
+  u8* data = run.bytes(SPARSE_BYTES);
+  u32* places = reinterpret_cast<u32*>(data);
+  for (u32 i = 0; i <= PADDED_ROWS / PANEL; i++)
+    places[i] = 1 + 50 * i;
+  return data;
+}
+
+Matrix matrix(Run& run, Format format, Scale scale, Quantization kind) {
+  const u8* data = sparse(format) ? sparse_weights(run) : weights(run, format);
+  const f32* scales = scale == Scale::none ? nullptr : run.floats(scale_count(scale, ROWS));
+  return {format, scale, kind, ROWS, COLS, data, scales, SPARSE_BYTES};
+}
+
 Activations activations(Run& run, Quantization kind) {
   i32 spans = kind == Quantization::token ? 1 : STRIDE / GROUP;
   f32* x = run.floats(VECTORS * STRIDE);
@@ -116,9 +133,7 @@ Activations activations(Run& run, Quantization kind) {
 using Matmul = void (*)(const Matrix&, const Activations&, f32*, i64, i32, i32);
 
 void run_matmul(Run& run, Matmul slot, Format format, Scale scale, Quantization kind) {
-  const u8* data = weights(run, format);
-  const f32* scales = scale == Scale::none ? nullptr : run.floats(scale_count(scale, ROWS));
-  Matrix w = {format, scale, kind, ROWS, COLS, data, scales};
+  Matrix w = matrix(run, format, scale, kind);
   Activations a = activations(run, kind);
   f32* y = run.zeros(VECTORS * PADDED_ROWS);
   slot(w, a, y, PADDED_ROWS, 0, 16);
@@ -140,6 +155,14 @@ void golden_matmul_i8_token(Run& run) {
 
 void golden_matmul_i8_group32(Run& run) {
   run_matmul(run, run.k.matmul_i8_group32, Format::I8, Scale::row, Quantization::group32);
+}
+
+void golden_matmul_i8_mask_token(Run& run) {
+  run_matmul(run, run.k.matmul_i8_mask_token, Format::I8_MASK, Scale::row, Quantization::token);
+}
+
+void golden_matmul_i8_group_token(Run& run) {
+  run_matmul(run, run.k.matmul_i8_group_token, Format::I8_GROUP, Scale::row, Quantization::token);
 }
 
 void golden_matmul_i4_group32(Run& run) {
@@ -165,8 +188,9 @@ struct Kind {
   Scale scale;
 };
 
-constexpr Kind KINDS[] = {{Format::F32, Scale::none}, {Format::F16, Scale::none}, {Format::I8, Scale::row},
-                          {Format::I4, Scale::none},  {Format::T2, Scale::row},   {Format::T2_GROUP, Scale::none}};
+constexpr Kind KINDS[] = {{Format::F32, Scale::none},    {Format::F16, Scale::none},    {Format::I8, Scale::row},
+                          {Format::I4, Scale::none},     {Format::T2, Scale::row},      {Format::T2_GROUP, Scale::none},
+                          {Format::I8_MASK, Scale::row}, {Format::I8_GROUP, Scale::row}};
 
 void golden_matmul_dequantized(Run& run) {
   for (Kind kind : KINDS)
@@ -175,9 +199,7 @@ void golden_matmul_dequantized(Run& run) {
 
 void golden_row(Run& run) {
   for (Kind kind : KINDS) {
-    const u8* data = weights(run, kind.format);
-    const f32* scales = kind.scale == Scale::none ? nullptr : run.floats(scale_count(kind.scale, ROWS));
-    Matrix w = {kind.format, kind.scale, Quantization::none, ROWS, COLS, data, scales};
+    Matrix w = matrix(run, kind.format, kind.scale, Quantization::none);
     f32* out = run.zeros(COLS);
     for (i32 index = 0; index < ROWS; index += 9) {
       run.k.row(w, index, out);

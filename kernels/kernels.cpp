@@ -84,6 +84,10 @@ i32 unit_bytes(Format format) {
   return FORMATS[static_cast<u32>(format)].unit_bytes;
 }
 
+bool sparse(Format format) {
+  return unit_bytes(format) == 0;
+}
+
 i64 matrix_bytes(Format format, i64 rows, i64 cols) {
   return div_up(rows, i64{PANEL}) * div_up(cols, i64{unit_columns(format)}) * unit_bytes(format);
 }
@@ -108,6 +112,9 @@ bool served(Format format, Scale scale, Quantization activations) {
       return scale == Scale::none && activations == Quantization::none;
     case Format::I8:
       return scale == Scale::row && quantized;
+    case Format::I8_MASK:
+    case Format::I8_GROUP:
+      return scale == Scale::row && activations == Quantization::token;
     case Format::T2:
       return (scale == Scale::tensor || scale == Scale::row) && quantized;
     case Format::I4:
@@ -126,6 +133,10 @@ void matmul(const Kernels& k, const Matrix& w, const Activations& a, f32* y, i64
       return k.matmul_f16(w, a, y, y_stride, row0, row1);
     case Format::I8:
       return (token ? k.matmul_i8_token : k.matmul_i8_group32)(w, a, y, y_stride, row0, row1);
+    case Format::I8_MASK:
+      return k.matmul_i8_mask_token(w, a, y, y_stride, row0, row1);
+    case Format::I8_GROUP:
+      return k.matmul_i8_group_token(w, a, y, y_stride, row0, row1);
     case Format::I4:
       return k.matmul_i4_group32(w, a, y, y_stride, row0, row1);
     case Format::T2:

@@ -29,7 +29,8 @@ enum class Scale : u8 { none = 0, tensor = 1, row = 2 };
 // How a matrix wants its input vectors: as f32, as int8 with one scale a vector, or one scale per 32 channels.
 enum class Quantization : u8 { none = 0, token = 1, group32 = 2 };
 
-// A weight matrix in the mapped file: ceil(rows / 16) panels, each ceil(cols / unit) units, one after the other.
+// A weight matrix in the mapped file: ceil(rows / 16) panels, each ceil(cols / unit) units, one after the other. Of a sparse
+// format a table of the panels' places comes first (kernels/sparse.h).
 struct Matrix {
   Format format;
   Scale scale;
@@ -38,6 +39,7 @@ struct Matrix {
   i32 cols;           // inputs
   const u8* data;     // 64-byte aligned; any byte pattern is a valid weight
   const f32* scales;  // 1, or rows padded to 16; null where `scale` is none
+  i64 bytes = 0;      // of the data; sparse formats only
 };
 
 // Input vectors of a matmul. `x` serves f32 and f16 weights, q/scales/sums the integer formats.
@@ -124,6 +126,7 @@ struct Retention {
 //                    acc = fma(inner, w.scale[row][weight group], acc) over weight groups in order, from +0; y = acc.
 // dequantized:       the f32 value of a weight is f32(integer) * scale, rounded once; then as f32.
 // row:               the same values of the true columns of one row: `cols` floats are written.
+// Sparse formats: the bits of i8 with the same zeros.
 // Groups run to the end of the matrix's own padded columns (units): weights in the padding meet zeros, scales in it (an
 // infinity times 0) still count. Float and dequantised sums stop at the true columns.
 // w.scale[row] is w.scales[0] where the scale is per tensor. a.sums[...] is what the sums of q are: no kernel need read them.
@@ -180,7 +183,8 @@ const char* format_name(Format format);
 bool known_format(u32 number);
 i32 unit_columns(Format format);
 i32 unit_bytes(Format format);
-i64 matrix_bytes(Format format, i64 rows, i64 cols);  // of the panels, without scales
+bool sparse(Format format);                           // the bytes depend on the weights
+i64 matrix_bytes(Format format, i64 rows, i64 cols);  // of the panels, without scales; not of sparse formats
 i64 scale_count(Scale scale, i64 rows);               // f32 scales beside the panels
 
 // The combination of format, scale and activations that `matmul` serves.
@@ -200,5 +204,10 @@ void pack_i8(const i8* codes, i64 rows, i64 cols, u8* out);
 void pack_i4(const i8* codes, const u16* group_scales, i64 rows, i64 cols, u8* out);
 void pack_t2(const i8* codes, i64 rows, i64 cols, u8* out);
 void pack_t2_group(const i8* codes, const u16* group_scales, i64 rows, i64 cols, u8* out);
+
+// A sparse matrix is a table, its panels and SPARSE_TAIL zeros (sparse.h). One panel of it, 1 to 16 rows of i8 codes: how many
+// bytes it will have, a multiple of 64, and the panel.
+i64 sparse_panel_bytes(Format format, const i8* codes, i64 rows, i64 cols);
+void pack_sparse_panel(Format format, const i8* codes, i64 rows, i64 cols, u8* out);
 
 }  // namespace edgellm

@@ -1,5 +1,6 @@
 // Cases of the matmul slots and of `row`.
 #include "kernel_checker.h"
+#include "sparse_matrix.h"
 
 namespace checker {
 
@@ -20,6 +21,8 @@ const Slot SLOTS[] = {
     {"matmul_f16", &Kernels::matmul_f16, Format::F16, Scale::none, Quantization::none},
     {"matmul_i8_token", &Kernels::matmul_i8_token, Format::I8, Scale::row, Quantization::token},
     {"matmul_i8_group32", &Kernels::matmul_i8_group32, Format::I8, Scale::row, Quantization::group32},
+    {"matmul_i8_mask_token", &Kernels::matmul_i8_mask_token, Format::I8_MASK, Scale::row, Quantization::token},
+    {"matmul_i8_group_token", &Kernels::matmul_i8_group_token, Format::I8_GROUP, Scale::row, Quantization::token},
     {"matmul_i4_group32", &Kernels::matmul_i4_group32, Format::I4, Scale::none, Quantization::group32},
     {"matmul_t2_token", &Kernels::matmul_t2_token, Format::T2, Scale::tensor, Quantization::token},
     {"matmul_t2_token", &Kernels::matmul_t2_token, Format::T2, Scale::row, Quantization::token},
@@ -29,6 +32,8 @@ const Slot SLOTS[] = {
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::F32, Scale::none, Quantization::none},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::F16, Scale::none, Quantization::none},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::I8, Scale::row, Quantization::none},
+    {"matmul_dequantized", &Kernels::matmul_dequantized, Format::I8_MASK, Scale::row, Quantization::none},
+    {"matmul_dequantized", &Kernels::matmul_dequantized, Format::I8_GROUP, Scale::row, Quantization::none},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::I4, Scale::none, Quantization::none},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::T2, Scale::tensor, Quantization::none},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::T2, Scale::row, Quantization::none},
@@ -70,6 +75,47 @@ const u8* make_weights(Checker& c, Format format, const Case& t) {
   return data;
 }
 
+// Codes of one sparsity, some rows with no zero and some with nothing else; all codes the largest or the least; or any bytes
+// behind a table that is in order.
+const u8* make_sparse(Checker& c, Format format, const Case& t, i64* bytes) {
+  const bool largest = t.weights == 0x7f || t.weights == 0x80;
+  if (t.weights == ORDINARY || largest) {
+    static constexpr i32 SHARES[] = {0, 1, 10, 50, 80, 90, 99, 100};  // of zeros in 100
+    const i32 share = SHARES[c.random.bits() % (sizeof SHARES / sizeof SHARES[0])];
+    std::vector<i8> codes(static_cast<size_t>(t.rows) * static_cast<size_t>(t.cols));
+    for (i32 row = 0; row < t.rows; row++) {
+      const i32 own = c.random.one_in(9) ? 100 * c.random.between(0, 1) : largest ? 0 : share;
+      for (i32 col = 0; col < t.cols; col++) {
+        if (c.random.between(0, 99) < own) continue;
+        codes[static_cast<size_t>(row) * static_cast<size_t>(t.cols) + static_cast<size_t>(col)] =
+            static_cast<i8>(largest ? t.weights : c.random.between(-128, 127));
+      }
+    }
+    SparseMatrix m = pack_sparse(format, codes.data(), t.rows, t.cols);
+    *bytes = static_cast<i64>(m.data.size());
+    u8* data = c.input<u8>(*bytes);
+    memcpy(data, m.data.data(), m.data.size());
+    return data;
+  }
+  std::vector<u32> places = {static_cast<u32>(sparse_table_bytes(t.rows) / SPARSE_ALIGNMENT)};
+  for (i32 row = 0; row < t.rows; row += PANEL)
+    places.push_back(places.back() + static_cast<u32>(c.random.between(0, t.cols / 2)));
+  *bytes = places.back() * i64{SPARSE_ALIGNMENT} + SPARSE_TAIL;
+  u8* data = c.input<u8>(*bytes);
+  for (i64 i = 0; i < *bytes; i++)
+    data[i] = static_cast<u8>(t.weights < 0 ? c.random.bits() : static_cast<u32>(t.weights));
+  memcpy(data, places.data(), places.size() * sizeof places[0]);
+  return data;
+}
+
+Matrix make_matrix(Checker& c, const Slot& slot, const Case& t) {
+  i64 bytes = 0;
+  const u8* data = sparse(slot.format) ? make_sparse(c, slot.format, t, &bytes) : make_weights(c, slot.format, t);
+  i64 scale_values = scale_count(slot.scale, t.rows);
+  const f32* scales = scale_values ? c.floats(scale_values, t.floats) : nullptr;
+  return {slot.format, slot.scale, slot.activations, t.rows, t.cols, data, scales, bytes};
+}
+
 i8 code(Checker& c, Signs signs, i32 i) {
   bool plus = signs == Signs::plus || (signs == Signs::alternating && i % 2 == 0);
   return static_cast<i8>(signs == Signs::random ? c.random.between(-127, 127) : plus ? 127 : -127);
@@ -105,10 +151,7 @@ void check(Checker& c, const Slot& slot, const Case& t) {
                          std::to_string(t.row1) + "), weights " + std::to_string(t.weights) + ", signs " +
                          std::to_string(static_cast<int>(t.signs)) + ", floats " +
                          std::to_string(static_cast<int>(t.floats)));
-  const u8* data = make_weights(c, slot.format, t);
-  i64 scale_values = scale_count(slot.scale, t.rows);
-  const f32* scales = scale_values ? c.floats(scale_values, t.floats) : nullptr;
-  Matrix w = {slot.format, slot.scale, slot.activations, t.rows, t.cols, data, scales};
+  Matrix w = make_matrix(c, slot, t);
   Activations a = make_activations(c, slot.activations, t);
 
   i32 padded = align_up(t.rows, PANEL);
@@ -176,10 +219,7 @@ void check_row(Checker& c) {
       i32 index = random.between(0, t.rows - 1);
       c.begin("row", std::string(format_name(slot.format)) + ", row " + std::to_string(index) + " of " +
                          std::to_string(t.rows) + " x " + std::to_string(cols) + ", weights " + std::to_string(t.weights));
-      const u8* data = make_weights(c, slot.format, t);
-      i64 scale_values = scale_count(slot.scale, t.rows);
-      const f32* scales = scale_values ? c.floats(scale_values, t.floats) : nullptr;
-      Matrix w = {slot.format, slot.scale, slot.activations, t.rows, cols, data, scales};
+      Matrix w = make_matrix(c, slot, t);
       f32* out = c.new_output<f32>(cols);
       c.run<Row>(&Kernels::row, [&](Row row) { row(w, index, out); });
     }

@@ -10,6 +10,7 @@
 #include "base/math.h"
 #include "base/random.h"
 #include "convert/writer.h"
+#include "sparse_matrix.h"
 
 using namespace edgellm;
 
@@ -41,17 +42,20 @@ std::vector<u16> halves(Random& random, size_t count, f32 scale) {
 }
 
 TensorData make_matrix(Random& random, const std::string& name, i64 rows, i64 cols, Format format, Scale scale,
-                       Quantization activations) {
+                       Quantization activations, i32 zeros = 0) {
   TensorData tensor;
   f32 typical = 1.5f / static_cast<f32>(__builtin_sqrt(static_cast<double>(cols)));
   tensor.spec = {name, {static_cast<u32>(rows), static_cast<u32>(cols)}, format, scale, activations};
-  tensor.data.resize(static_cast<size_t>(matrix_bytes(format, rows, cols)));
+  if (!sparse(format)) tensor.data.resize(static_cast<size_t>(matrix_bytes(format, rows, cols)));
   size_t n = static_cast<size_t>(rows * cols);
   std::vector<i8> codes(n);
   std::vector<f32> values(n);
-  i32 largest = format == Format::I8 ? 127 : format == Format::I4 ? 7 : 1;
+  i32 largest = format == Format::I8 || sparse(format) ? 127 : format == Format::I4 ? 7 : 1;
   for (i8& code : codes)
     code = random.code(-largest, largest);
+  for (i8& code : codes) {
+    if (zeros && random.code(0, 99) < zeros) code = 0;
+  }
   for (f32& value : values)
     value = random.around(0, 2 * typical);
   switch (format) {
@@ -79,6 +83,13 @@ TensorData make_matrix(Random& random, const std::string& name, i64 rows, i64 co
       pack_t2_group(codes.data(), halves(random, static_cast<size_t>(rows * ((cols + 127) / 128)), typical).data(), rows,
                     cols, tensor.data.data());
       break;
+    case Format::I8_MASK:
+    case Format::I8_GROUP: {
+      SparseMatrix packed = pack_sparse(format, codes.data(), rows, cols);
+      tensor.spec.places = std::move(packed.places);
+      tensor.data = std::move(packed.data);
+      break;
+    }
   }
   tensor.scales.resize(static_cast<size_t>(scale_count(scale, rows)));
   for (f32& s : tensor.scales)
@@ -112,7 +123,7 @@ std::vector<TensorData> make_tensors(const ModelRecipe& r, u64 seed) {
   Random random = {seed};
   std::vector<TensorData> tensors;
   auto matrix = [&](const std::string& name, i64 rows, i64 cols) {
-    tensors.push_back(make_matrix(random, name, rows, cols, r.matrices, r.scale, r.activations));
+    tensors.push_back(make_matrix(random, name, rows, cols, r.matrices, r.scale, r.activations, r.zeros));
   };
   auto vector = [&](const std::string& name, i64 count, f32 centre) {
     tensors.push_back(make_vector(random, name, count, centre, 0.4f));
@@ -183,7 +194,7 @@ void write_model(const ModelRecipe& recipe, const std::string& path, u64 seed) {
   for (const TensorData& tensor : tensors)
     specs.push_back(tensor.spec);
   convert::FileWriter writer(path);
-  writer.begin(MAGIC_TM2, make_metadata(recipe), specs, {});
+  writer.begin(make_metadata(recipe), specs, {});
   for (const TensorData& tensor : tensors) {
     writer.data(tensor.data.data(), tensor.data.size());
     if (!tensor.scales.empty()) writer.scales(tensor.scales.data(), tensor.scales.size());

@@ -12,6 +12,7 @@ struct ModelRecipe {
   edgellm::Scale scale = edgellm::Scale::tensor;
   edgellm::Quantization activations = edgellm::Quantization::token;
   edgellm::Format embedding = edgellm::Format::I8;
+  edgellm::i32 zeros = 0;  // of 100 weights of the integer matrices
   bool tied = true;
   bool sub_norms = true;
   bool biases = false;

@@ -232,7 +232,7 @@ TEST(verify_finds_what_is_wrong) {
     for (const Target& target : targets)
       specs.push_back(target.spec);
     FileWriter out(path);
-    out.begin(edgellm::MAGIC_TM2, {}, specs, {});
+    out.begin({}, specs, {});
     for (Target& target : targets) {
       Loss loss = encode(*target.tensor, target.spec, out, [](uint64_t) {});
       written.push_back({std::move(target), loss});

@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/math.h"
 #include "check.h"
+#include "sparse_matrix.h"
 
 using namespace edgellm;
 
@@ -46,7 +47,8 @@ TEST(tables) {
   CHECK(select_kernels(nullptr, cpu_features(), &k));
   CHECK(Text(isa_name(0)) == Text("ref") && isa_features(0) == 0 && !isa_name(-1) && !isa_name(99));
   CHECK(Text(format_name(Format::T2_GROUP)) == Text("t2_group"));
-  CHECK(known_format(5) && !known_format(6));
+  CHECK(known_format(7) && !known_format(8));
+  CHECK(sparse(Format::I8_MASK) && sparse(Format::I8_GROUP) && !sparse(Format::I8));
   CHECK_EQ(matrix_bytes(Format::T2, 17, 33), 2 * 2 * 128);
   CHECK_EQ(matrix_bytes(Format::T2_GROUP, 16, 256), 1088);
   CHECK_EQ(matrix_bytes(Format::F32, 1, 5), 2 * 256);
@@ -56,6 +58,8 @@ TEST(tables) {
   CHECK_EQ(scale_count(Scale::none, 17), 0);
   CHECK(served(Format::T2, Scale::row, Quantization::group32) && !served(Format::T2, Scale::none, Quantization::token));
   CHECK(served(Format::F16, Scale::none, Quantization::none) && !served(Format::F16, Scale::none, Quantization::token));
+  CHECK(served(Format::I8_MASK, Scale::row, Quantization::token) &&
+        !served(Format::I8_GROUP, Scale::row, Quantization::group32));
   CHECK(!served(Format::I4, Scale::none, Quantization::token) && !served(Format::I8, Scale::tensor, Quantization::token));
 }
 
@@ -75,7 +79,7 @@ struct Weights {
 
 static void make(Weights* m, Format format, Scale scale, Quantization activations, i32 rows, i32 cols) {
   size_t count = static_cast<size_t>(rows) * static_cast<size_t>(cols);
-  m->data.assign(static_cast<size_t>(matrix_bytes(format, rows, cols)), 0xee);
+  if (!sparse(format)) m->data.assign(static_cast<size_t>(matrix_bytes(format, rows, cols)), 0xee);
   m->scales.resize(static_cast<size_t>(scale_count(scale, rows)));
   for (f32& s : m->scales)
     s = 0.01f + std::fabs(uniform());
@@ -86,11 +90,13 @@ static void make(Weights* m, Format format, Scale scale, Quantization activation
   for (u16& h : m->halves)
     h = f32_to_f16(uniform());
   std::vector<f32> plain = floats(static_cast<i64>(count));
-  i32 low = format == Format::I8 ? -127 : format == Format::I4 ? -8 : -1;
-  i32 high = format == Format::I8 ? 127 : format == Format::I4 ? 7 : 1;
+  bool bytes = format == Format::I8 || sparse(format);
+  i32 low = bytes ? -127 : format == Format::I4 ? -8 : -1;
+  i32 high = bytes ? 127 : format == Format::I4 ? 7 : 1;
   for (size_t i = 0; i < count; i++) {
     size_t row = i / static_cast<size_t>(cols), col = i % static_cast<size_t>(cols);
     m->codes[i] = static_cast<i8>(between(low, high));
+    if (sparse(format) && between(0, 9) < 7) m->codes[i] = 0;
     double factor = 1;
     if (scale != Scale::none) factor = static_cast<double>(m->scales[scale == Scale::row ? row : 0]);
     if (format == Format::I4 || format == Format::T2_GROUP) {
@@ -121,8 +127,19 @@ static void make(Weights* m, Format format, Scale scale, Quantization activation
     case Format::T2_GROUP:
       pack_t2_group(m->codes.data(), m->halves.data(), rows, cols, out);
       break;
+    case Format::I8_MASK:
+    case Format::I8_GROUP:
+      m->data = pack_sparse(format, m->codes.data(), rows, cols).data;
+      break;
   }
-  m->w = {format, scale, activations, rows, cols, out, m->scales.empty() ? nullptr : m->scales.data()};
+  m->w = {format,
+          scale,
+          activations,
+          rows,
+          cols,
+          m->data.data(),
+          m->scales.empty() ? nullptr : m->scales.data(),
+          static_cast<i64>(m->data.size())};
 }
 
 // The code of (row, col) by the table in docs/FILE.md.
@@ -151,6 +168,27 @@ static i32 code_by_the_book(const Weights& m, i32 row, i32 col) {
       i32 j = col % 256 / 16, c = col % 4, pair = col % 16 / 4;
       return (unit[64 + j * 64 + 4 * r + c] >> (2 * pair) & 3) - 1;
     }
+    case Format::I8_MASK:
+    case Format::I8_GROUP: {
+      const bool single = w.format == Format::I8_MASK;
+      u32 place;
+      std::memcpy(&place, w.data + 4 * panel, 4);
+      const u8* unit = w.data + i64{64} * place;
+      for (i32 first = 0;; first += 32) {
+        const u8* item = unit + (single ? 64 : 16);
+        for (i32 line = 0; line < 8; line++) {
+          for (i32 bit = 0; bit < (single ? 64 : 16); bit++) {
+            if (!(unit[line * (single ? 8 : 2) + bit / 8] >> (bit % 8) & 1)) continue;
+            i32 its_row = single ? bit / 4 : bit, its_col = first + 4 * line + (single ? bit % 4 : 0);
+            if (its_row == r && single && its_col == col) return static_cast<i8>(*item);
+            if (its_row == r && !single && its_col == col / 4 * 4) return static_cast<i8>(item[col % 4]);
+            item += single ? 1 : 4;
+          }
+        }
+        if (col < first + 32) return 0;
+        unit = item;
+      }
+    }
     default:
       return 0;
   }
@@ -163,11 +201,12 @@ struct Kind {
 };
 
 static const Kind KINDS[] = {
-    {Format::F32, Scale::none, Quantization::none},   {Format::F16, Scale::none, Quantization::none},
-    {Format::I8, Scale::row, Quantization::token},    {Format::I8, Scale::row, Quantization::group32},
-    {Format::I4, Scale::none, Quantization::group32}, {Format::T2, Scale::tensor, Quantization::token},
-    {Format::T2, Scale::row, Quantization::token},    {Format::T2, Scale::tensor, Quantization::group32},
-    {Format::T2, Scale::row, Quantization::group32},  {Format::T2_GROUP, Scale::none, Quantization::group32}};
+    {Format::F32, Scale::none, Quantization::none},     {Format::F16, Scale::none, Quantization::none},
+    {Format::I8, Scale::row, Quantization::token},      {Format::I8, Scale::row, Quantization::group32},
+    {Format::I4, Scale::none, Quantization::group32},   {Format::T2, Scale::tensor, Quantization::token},
+    {Format::T2, Scale::row, Quantization::token},      {Format::T2, Scale::tensor, Quantization::group32},
+    {Format::T2, Scale::row, Quantization::group32},    {Format::T2_GROUP, Scale::none, Quantization::group32},
+    {Format::I8_MASK, Scale::row, Quantization::token}, {Format::I8_GROUP, Scale::row, Quantization::token}};
 
 TEST(layouts) {
   Kernels k = reference();

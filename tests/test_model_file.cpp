@@ -4,9 +4,11 @@
 #include "arch/arch.h"
 #include "base/checksum.h"
 #include "base/cpu.h"
+#include "base/random.h"
 #include "check.h"
 #include "file/legacy.h"
 #include "make_model.h"
+#include "sparse.h"
 
 using namespace edgellm;
 
@@ -25,8 +27,13 @@ struct Aligned {
   Span<u8> span;
 };
 
-ModelRecipe small() {
+ModelRecipe small(Format format) {
   ModelRecipe recipe;
+  recipe.matrices = format;
+  if (sparse(format)) {
+    recipe.scale = Scale::row;
+    recipe.zeros = 70;
+  }
   recipe.layers = 1;
   recipe.dim = 16;
   recipe.ffn_dim = 20;
@@ -38,11 +45,13 @@ ModelRecipe small() {
   return recipe;
 }
 
-std::vector<u8> small_file() {
+std::vector<u8> small_file(Format format = Format::T2) {
   std::string path = temporary_path("small.tm2");
-  write_model(small(), path);
+  write_model(small(format), path);
   return read_bytes(path);
 }
+
+constexpr Format FORMATS[] = {Format::T2, Format::I8_MASK, Format::I8_GROUP};
 
 // Opens the bytes and, if they are accepted, runs a few tokens; says whether they were accepted. What the engine does to open
 // a file, without asking the machine about itself each time.
@@ -100,17 +109,20 @@ size_t tables_end(const std::vector<u8>& bytes) {
 }  // namespace
 
 TEST(the_untouched_file_runs) {
-  CHECK(try_bytes(small_file()));
+  for (Format format : FORMATS)
+    CHECK(try_bytes(small_file(format)));
 }
 
 TEST(every_truncation_is_refused) {
-  std::vector<u8> bytes = small_file();
-  for (size_t size = 0; size < bytes.size(); size += size < tables_end(bytes) ? 1 : 61) {
-    Aligned cut({bytes.begin(), bytes.begin() + static_cast<i64>(size)});
-    ModelFile file;
-    Status status = file.open(cut.span);
-    CHECK(!status.ok());
-    CHECK(std::strlen(status.text()) > 10);
+  for (Format format : FORMATS) {
+    std::vector<u8> bytes = small_file(format);
+    for (size_t size = 0; size < bytes.size(); size += size < tables_end(bytes) ? 1 : 61) {
+      Aligned cut({bytes.begin(), bytes.begin() + static_cast<i64>(size)});
+      ModelFile file;
+      Status status = file.open(cut.span);
+      CHECK(!status.ok());
+      CHECK(std::strlen(status.text()) > 10);
+    }
   }
 }
 
@@ -133,17 +145,63 @@ TEST(every_changed_byte_of_the_tables_is_refused) {
 
 // The same with a checksum that was made to fit: every field has to hold its own.
 TEST(every_changed_byte_with_a_fitting_checksum_is_refused_or_harmless) {
-  std::vector<u8> bytes = small_file();
-  i32 refused = 0;
-  for (size_t i = 0; i < tables_end(bytes); i++) {
-    for (i32 flip : {0x01, 0x10, 0x80, 0xff}) {
-      std::vector<u8> changed = bytes;
-      changed[i] = static_cast<u8>(changed[i] ^ flip);
-      repair_checksum(changed);
-      refused += !try_bytes(changed);
+  for (Format format : FORMATS) {
+    std::vector<u8> bytes = small_file(format);
+    i32 refused = 0;
+    for (size_t i = 0; i < tables_end(bytes); i++) {
+      for (i32 flip : {0x01, 0x10, 0x80, 0xff}) {
+        std::vector<u8> changed = bytes;
+        changed[i] = static_cast<u8>(changed[i] ^ flip);
+        repair_checksum(changed);
+        refused += !try_bytes(changed);
+      }
+    }
+    CHECK(refused > 1000);
+  }
+}
+
+// body(entry, its data) for the sparse tensors of a file.
+template <class Body>
+static void for_sparse(std::vector<u8>& bytes, Body body) {
+  FileHeader header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  CHECK_EQ(header.magic, MAGIC_SRN);
+  for (u32 i = 0; i < header.tensor_count; i++) {
+    TensorEntry entry;
+    std::memcpy(&entry, bytes.data() + header.tensor_offset + i * sizeof entry, sizeof entry);
+    if (sparse(static_cast<Format>(entry.format))) body(entry, bytes.data() + entry.offset);
+  }
+}
+
+TEST(any_masks_and_weights_run) {
+  u64 index = 0;
+  for (Format format : {Format::I8_MASK, Format::I8_GROUP}) {
+    for (i32 fill : {0x00, 0x7f, 0x80, 0xff, -1, -1, -1}) {
+      std::vector<u8> bytes = small_file(format);
+      for_sparse(bytes, [&](const TensorEntry& entry, u8* data) {
+        for (u64 i = static_cast<u64>(sparse_table_bytes(entry.shape[0])); i < entry.bytes; i++)
+          data[i] = static_cast<u8>(fill < 0 ? random_bits(1, index++) : static_cast<u64>(fill));
+      });
+      CHECK(try_bytes(bytes));
     }
   }
-  CHECK(refused > 1000);
+}
+
+TEST(places_of_panels_that_do_not_ascend_are_refused) {
+  i32 refused = 0, tried = 0;
+  for (u32 change : {1u, 0x80u, 0xffffffffu, 0x80000000u}) {
+    std::vector<u8> whole = small_file(Format::I8_MASK);
+    for_sparse(whole, [&](const TensorEntry& entry, u8*) {
+      for (u32 place = 0; place <= (entry.shape[0] + PANEL - 1) / PANEL; place++) {
+        std::vector<u8> bytes = whole;
+        bytes[entry.offset + place * 4] ^= static_cast<u8>(change);
+        bytes[entry.offset + place * 4 + 3] ^= static_cast<u8>(change >> 24);
+        tried++;
+        refused += !try_bytes(bytes);
+      }
+    });
+  }
+  CHECK(refused > tried / 2 && refused < tried);  // a panel in the middle may begin elsewhere: other numbers
 }
 
 TEST(any_weights_run) {

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/cpu.h"
+#include "base/random.h"
 #include "check.h"
 #include "convert/convert.h"
 #include "convert/encode.h"
@@ -209,7 +210,8 @@ struct Variant {
   convert::Formats formats;
   bool token;  // int8 activations of one scale a token
   bool f32_activations;
-  u64 hash;  // of the logits after `timeline`, the same on every machine
+  u64 hash;                            // of the logits after `timeline`, the same on every machine
+  std::optional<Format> thinned = {};  // the i8 matrices with four weights of five 0, in this format
 };
 
 const std::vector<Variant>& variants() {
@@ -219,16 +221,43 @@ const std::vector<Variant>& variants() {
   return list;
 }
 
+// Another tensor with zeros, the same in every format.
+class Thinned : public convert::Tensor {
+ public:
+  explicit Thinned(std::unique_ptr<Tensor> tensor)
+      : Tensor(tensor->name, tensor->role, tensor->rows, tensor->cols), tensor_(std::move(tensor)) {}
+  void values(i64 row, i64 count, f32* out) const override {
+    tensor_->values(row, count, out);
+    for (i64 i = 0; i < count * cols; i++) {
+      if (random_bits(3, static_cast<u64>(row * cols + i)) % 5) out[i] = 0;
+    }
+  }
+
+ private:
+  std::unique_ptr<Tensor> tensor_;
+};
+
+void thin(Format format, convert::Target* target) {
+  if (target->spec.format != Format::I8 || target->spec.activations != Quantization::token) return;
+  target->tensor = std::make_unique<Thinned>(std::move(target->tensor));
+  target->spec.format = format;
+  if (sparse(format)) target->spec.places = convert::sparse_places(*target->tensor, format);
+}
+
 void write_random(const Variant& variant, const std::string& path) {
   convert::Model model = variant.source.model();
   model.bitnet = variant.token;
   convert::Metadata metadata = model.metadata;
   std::vector<convert::Target> targets = convert::plan(std::move(model), variant.formats);
+  if (variant.thinned) {
+    for (convert::Target& target : targets)
+      thin(*variant.thinned, &target);
+  }
   std::vector<convert::TensorSpec> specs;
   for (const convert::Target& target : targets)
     specs.push_back(target.spec);
   convert::FileWriter writer(path);
-  writer.begin(MAGIC_TM2, metadata, specs, {});
+  writer.begin(metadata, specs, {});
   for (const convert::Target& target : targets)
     convert::encode(*target.tensor, target.spec, writer, [](u64) {});
   writer.finish();

@@ -1,5 +1,6 @@
 // Any format as f32: one weight's value is f32(integer) * scale, rounded once; then as f32.
 #include "floats.h"
+#include "sparse.h"
 
 namespace edgellm {
 namespace {
@@ -19,13 +20,24 @@ inline void dequantize_line(const u8* line, i32 flip, i32 offset, const __m256 (
   }
 }
 
-// The columns of a panel from `first` on, `count` of them. Whole lines are converted: up to 15 columns more are written,
+// The columns of a panel from `first` on, `count` of them. Whole lines or units are converted: up to 31 columns more are written,
 // within the buffer.
 void convert_i8(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
   const u8* data = unit_at(w, panel, first, 32, 512);
   const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
   for (i32 c = 0; c < count; c += 4, data += LINE)
     dequantize_line<8>(data, 0x80, 128, scale, buffer + c);
+}
+
+void convert_sparse(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+  const u8* unit = find_unit(w, panel, first / SPARSE_COLUMNS);
+  const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
+  u8 lines[SPARSE_LINES * LINE];
+  for (i32 c = 0; c < count; c += SPARSE_COLUMNS) {
+    unit = unpack_unit(w, unit, lines);
+    for (i32 j = 0; j < SPARSE_LINES; j++)
+      dequantize_line<8>(lines + j * LINE, 0x80, 128, scale, buffer + c + 4 * j);
+  }
 }
 
 void convert_i4(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
@@ -78,6 +90,10 @@ struct Any {
         break;
       case Format::I8:
         convert_i8(w, panel, first, count, buffer);
+        break;
+      case Format::I8_MASK:
+      case Format::I8_GROUP:
+        convert_sparse(w, panel, first, count, buffer);
         break;
       case Format::I4:
         convert_i4(w, panel, first, count, buffer);

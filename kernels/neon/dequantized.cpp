@@ -1,5 +1,6 @@
 // Any format by f32 vectors: 32 columns of a panel are made f32 once and meet all vectors.
 #include "float_tiles.h"
+#include "sparse.h"
 
 namespace edgellm {
 namespace {
@@ -57,6 +58,12 @@ inline void unpack_lines(const u8* lines, const Lanes& scales, Weights& out) {
       return;
     case Format::I8:
       return unpack_lines<8, 0>(unit, load_row_scales(w, panel), out);
+    case Format::I8_MASK:
+    case Format::I8_GROUP: {
+      u8 lines[SPARSE_LINES * LINE];
+      unpack_unit(w, find_unit(w, panel, first / SPARSE_COLUMNS), lines);
+      return unpack_lines<8, 0>(lines, load_row_scales(w, panel), out);
+    }
     case Format::I4:
       return unpack_lines<4, 8>(unit + 64 + c / 8 * LINE, load16_f16(unit + c / GROUP * 32), out);
     case Format::T2:

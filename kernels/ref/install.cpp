@@ -6,6 +6,7 @@ namespace edgellm {
 void ref_f32(Kernels& k);
 void ref_f16(Kernels& k);
 void ref_i8(Kernels& k);
+void ref_sparse(Kernels& k);
 void ref_i4(Kernels& k);
 void ref_t2(Kernels& k);
 void ref_t2_group(Kernels& k);
@@ -25,6 +26,7 @@ void install_ref(Kernels& k) {
   ref_f32(k);
   ref_f16(k);
   ref_i8(k);
+  ref_sparse(k);
   ref_i4(k);
   ref_t2(k);
   ref_t2_group(k);

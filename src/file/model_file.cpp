@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "sparse.h"
 
 namespace edgellm {
 
@@ -98,8 +99,34 @@ Status check_metadata(Span<const u8> metadata) {
   return {};
 }
 
-// Bytes of one matrix, or of the vector; false when the shape is beyond what any file can hold.
-Status check_tensor(const TensorEntry& entry, u64 data_start, u64 file_bytes) {
+// The places of the panels ascend, from behind the table to the tail.
+Status check_sparse(const TensorEntry& entry, const u8* data) {
+  Text name = name_of(entry);
+  const u32 panels = div_up(entry.shape[0], static_cast<u32>(PANEL));
+  const u64 table_bytes = static_cast<u64>(sparse_table_bytes(entry.shape[0])), least = table_bytes + SPARSE_TAIL;
+  if (entry.bytes < least) {
+    return bad_model("tensor ", name, ": ", entry.bytes, " bytes, a sparse matrix of ", entry.shape[0],
+                     " rows has at least ", least);
+  }
+  const u32* places = reinterpret_cast<const u32*>(data);
+  u64 place = table_bytes;
+  for (u32 i = 0; i <= panels; i++) {
+    u64 next = places[i] * u64{SPARSE_ALIGNMENT};
+    if (i == 0 ? next != place : next < place) {
+      return bad_model("tensor ", name, ": panel ", i, " is said to begin at ", next, ", expected ",
+                       i == 0 ? "" : "at least ", place);
+    }
+    place = next;
+  }
+  if (place + SPARSE_TAIL != entry.bytes) {
+    return bad_model("tensor ", name, ": ", entry.bytes, " bytes, its panels and what follows them are ",
+                     place + SPARSE_TAIL);
+  }
+  return {};
+}
+
+// That shape, format and sizes go together, and the data lie inside the file.
+Status check_tensor(const TensorEntry& entry, const u8* file, u64 data_start, u64 file_bytes) {
   Text name = name_of(entry);
   if (!known_format(entry.format)) return bad_model("tensor ", name, ": unknown format ", u32{entry.format});
   Format format = static_cast<Format>(entry.format);
@@ -126,7 +153,9 @@ Status check_tensor(const TensorEntry& entry, u64 data_start, u64 file_bytes) {
       return bad_model("tensor ", name, ": format ", format_name(format), " does not go with scale kind ", u32{entry.scale},
                        " and activation kind ", u32{entry.activations});
     }
-    u64 panels = static_cast<u64>(matrix_bytes(format, rows, cols));
+    if (sparse(format) && entry.rank != 2)
+      return bad_model("tensor ", name, ": rank 3 of the sparse format ", format_name(format));
+    u64 panels = sparse(format) ? entry.bytes : static_cast<u64>(matrix_bytes(format, rows, cols));
     u64 stride = count == 1 && entry.stride == 0 ? panels : entry.stride;
     if (entry.rank == 2 ? entry.stride != 0 : stride % FILE_ALIGNMENT || stride < panels || stride > file_bytes) {
       return bad_model("tensor ", name, ": stride ", entry.stride, " for matrices of ", panels, " bytes");
@@ -145,10 +174,10 @@ Status check_tensor(const TensorEntry& entry, u64 data_start, u64 file_bytes) {
     return bad_model("tensor ", name, ": ", entry.bytes, " bytes at ", entry.offset, " are not inside the file of ",
                      file_bytes, " bytes");
   }
-  return {};
+  return sparse(format) ? check_sparse(entry, file + entry.offset) : Status();
 }
 
-Status check_tensors(Span<const TensorEntry> tensors, u64 data_start, u64 file_bytes) {
+Status check_tensors(Span<const TensorEntry> tensors, const u8* file, u64 data_start, u64 file_bytes) {
   for (i64 i = 0; i < tensors.count; i++) {
     const TensorEntry& entry = tensors[i];
     if (entry.name[0] == 0 || entry.name[MAX_TENSOR_NAME] != 0) {
@@ -158,7 +187,7 @@ Status check_tensors(Span<const TensorEntry> tensors, u64 data_start, u64 file_b
       return bad_model("tensor table: \"", name_of(entry), "\" follows \"", name_of(tensors[i - 1]),
                        "\", names must ascend");
     }
-    EDGELLM_TRY(check_tensor(entry, data_start, file_bytes));
+    EDGELLM_TRY(check_tensor(entry, file, data_start, file_bytes));
   }
   return {};
 }
@@ -216,7 +245,7 @@ Status ModelFile::open(Span<const u8> bytes) {
   tokenizer_ = bytes.slice(static_cast<i64>(header.tokenizer_offset), static_cast<i64>(header.tokenizer_bytes));
   EDGELLM_TRY(check_metadata(metadata_));
   u64 data_start = header.tensor_offset + header.tensor_count * sizeof(TensorEntry);
-  EDGELLM_TRY(check_tensors(tensors_, data_start, file_bytes));
+  EDGELLM_TRY(check_tensors(tensors_, bytes.data, data_start, file_bytes));
   Text needs;
   EDGELLM_TRY(text_or("requires", "", &needs));
   if (needs.size) return bad_model("the file needs a newer version of this program: it requires \"", needs, "\"");
@@ -327,7 +356,8 @@ Status ModelFile::matrix_or_none(Text name, i32 rows, i32 cols, Matrix* matrix) 
              .rows = rows,
              .cols = cols,
              .data = bytes_.data + entry->offset,
-             .scales = entry->scale_offset ? reinterpret_cast<const f32*>(bytes_.data + entry->scale_offset) : nullptr};
+             .scales = entry->scale_offset ? reinterpret_cast<const f32*>(bytes_.data + entry->scale_offset) : nullptr,
+             .bytes = static_cast<i64>(entry->bytes)};
   return {};
 }
 

@@ -80,7 +80,7 @@ void convert(const Options& options, std::ostream& report, bool progress) {
   }
 
   FileWriter out(options.destination);
-  out.begin(MAGIC_TM2, metadata, specs, tokenizer);
+  out.begin(metadata, specs, tokenizer);
   Report table;
   std::vector<Written> written;
   {

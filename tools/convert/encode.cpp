@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <numeric>
 
 #include "base/math.h"
 #include "parallel.h"
+#include "sparse.h"
 
 namespace edgellm::convert {
 namespace {
@@ -68,6 +71,11 @@ void encode_i4_row(const f32* values, i64 cols, i8* codes, u16* scales, Loss* lo
   }
 }
 
+void encode_i8(i64 rows, i64 cols, Panel* panel, f32* row_scales) {
+  for (i64 r = 0; r < rows; r++)
+    row_scales[r] = encode_i8_row(panel->values.data() + r * cols, cols, panel->codes.data() + r * cols, &panel->loss);
+}
+
 // The scale is rounded to f16, the codes are what they are.
 void encode_group_row(const Tensor& tensor, const f32* values, const i8* codes, const f32* scales, u16* halves, Loss* loss) {
   for (i64 c = 0; c < tensor.cols; c++) {
@@ -107,9 +115,13 @@ void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel*
       pack_f16(halves, rows, cols, packed);
       break;
     case Format::I8:
-      for (i64 r = 0; r < rows; r++)
-        row_scales[r] = encode_i8_row(values + r * cols, cols, codes + r * cols, loss);
+      encode_i8(rows, cols, panel, row_scales);
       pack_i8(codes, rows, cols, packed);
+      break;
+    case Format::I8_MASK:
+    case Format::I8_GROUP:
+      encode_i8(rows, cols, panel, row_scales);
+      pack_sparse_panel(format, codes, rows, cols, packed);
       break;
     case Format::I4:
       for (i64 r = 0; r < rows; r++)
@@ -140,6 +152,26 @@ f32 round_i4(const f32* values, i64 n, f32 scale, i8* codes) {
     error += difference * difference;
   }
   return error;
+}
+
+// body(panel, row, rows) for each panel of the tensor, several at a time, then done(panel) for each in order.
+template <class Body, class Done>
+void for_panels(const Tensor& tensor, Body body, Done done) {
+  const i64 count = div_up<i64>(tensor.rows, PANEL);
+  const i64 batch = min<i64>(count, 1 + BATCH_WEIGHTS / (PANEL * tensor.cols));
+  const bool heavy = batch * PANEL * tensor.cols >= HEAVY_WEIGHTS;
+  std::vector<Panel> panels(static_cast<size_t>(batch));
+  for (i64 first = 0; first < count; first += batch) {
+    const i64 n = min(batch, count - first);
+    parallel(n, heavy, [&](i64 i) {
+      const i64 row = (first + i) * PANEL;
+      Panel& panel = panels[static_cast<size_t>(i)];
+      panel.loss = {};
+      body(panel, row, min<i64>(PANEL, tensor.rows - row));
+    });
+    for (i64 i = 0; i < n; i++)
+      done(panels[static_cast<size_t>(i)]);
+  }
 }
 
 }  // namespace
@@ -186,6 +218,24 @@ u16 best_i4(const f32* values, i64 n, i8* codes) {
   return best_scale;
 }
 
+std::vector<u32> sparse_places(const Tensor& tensor, Format format) {
+  std::vector<u32> places(static_cast<size_t>(div_up<i64>(tensor.rows, PANEL)) + 1);
+  for_panels(
+      tensor,
+      [&](Panel& panel, i64 row, i64 rows) {
+        f32 row_scales[PANEL];
+        read(tensor, row, rows, &panel);
+        panel.codes.resize(panel.values.size());
+        encode_i8(rows, tensor.cols, &panel, row_scales);
+        i64 bytes = sparse_panel_bytes(format, panel.codes.data(), rows, tensor.cols);
+        places[static_cast<size_t>(row / PANEL) + 1] = static_cast<u32>(bytes / SPARSE_ALIGNMENT);
+      },
+      [](const Panel&) {});
+  places[0] = static_cast<u32>(sparse_table_bytes(tensor.rows) / SPARSE_ALIGNMENT);
+  std::partial_sum(places.begin(), places.end(), places.begin());
+  return places;
+}
+
 Loss encode(const Tensor& tensor, const TensorSpec& spec, FileWriter& out, const std::function<void(u64)>& advance) {
   Loss loss;
   if (spec.shape.size() == 1) {
@@ -195,29 +245,32 @@ Loss encode(const Tensor& tensor, const TensorSpec& spec, FileWriter& out, const
     advance(vector.values.size() * 4);
     return loss;
   }
-  const i64 panel_bytes = matrix_bytes(spec.format, PANEL, tensor.cols), count = div_up<i64>(tensor.rows, PANEL);
-  const i64 batch = min<i64>(count, 1 + BATCH_WEIGHTS / (PANEL * tensor.cols));
-  const bool heavy = batch * PANEL * tensor.cols >= HEAVY_WEIGHTS;
-  std::vector<Panel> panels(static_cast<size_t>(batch));
   std::vector<f32> scales(static_cast<size_t>(scale_values(spec)));
   if (spec.scale == Scale::tensor) scales[0] = tensor.ternary()->scale;
-  for (i64 first = 0; first < count; first += batch) {
-    const i64 n = min(batch, count - first);
-    parallel(n, heavy, [&](i64 i) {
-      const i64 row = (first + i) * PANEL;
-      Panel& panel = panels[static_cast<size_t>(i)];
-      panel.packed.resize(static_cast<size_t>(panel_bytes));
-      panel.loss = {};
-      encode_panel(tensor, spec.format, row, min<i64>(PANEL, tensor.rows - row), &panel,
-                   spec.scale == Scale::row ? &scales[static_cast<size_t>(row)] : nullptr);
-    });
-    for (i64 i = 0; i < n; i++) {
-      const Panel& panel = panels[static_cast<size_t>(i)];
-      out.data(panel.packed.data(), static_cast<u64>(panel_bytes));
-      loss.error += panel.loss.error;
-      loss.signal += panel.loss.signal;
-    }
-    advance(static_cast<u64>(n * panel_bytes));
+  const std::vector<u32>& places = spec.places;
+  if (sparse(spec.format)) {
+    std::vector<u8> table(static_cast<size_t>(sparse_table_bytes(tensor.rows)));
+    std::memcpy(table.data(), places.data(), places.size() * sizeof places[0]);
+    out.data(table.data(), table.size());
+  }
+  for_panels(
+      tensor,
+      [&](Panel& panel, i64 row, i64 rows) {
+        size_t i = static_cast<size_t>(row / PANEL);
+        panel.packed.resize(sparse(spec.format) ? (places[i + 1] - places[i]) * size_t{SPARSE_ALIGNMENT}
+                                                : static_cast<size_t>(matrix_bytes(spec.format, PANEL, tensor.cols)));
+        encode_panel(tensor, spec.format, row, rows, &panel,
+                     spec.scale == Scale::row ? &scales[static_cast<size_t>(row)] : nullptr);
+      },
+      [&](const Panel& panel) {
+        out.data(panel.packed.data(), panel.packed.size());
+        loss.error += panel.loss.error;
+        loss.signal += panel.loss.signal;
+        advance(panel.packed.size());
+      });
+  if (sparse(spec.format)) {
+    static const u8 tail[SPARSE_TAIL] = {};
+    out.data(tail, sizeof tail);
   }
   if (!scales.empty()) out.scales(scales.data(), scales.size());
   return loss;

@@ -17,6 +17,9 @@ struct Loss {
   }
 };
 
+// Where the panels of the tensor will lie in a sparse format: TensorSpec::places.
+std::vector<u32> sparse_places(const Tensor& tensor, Format format);
+
 // Writes the data and scales of `tensor` as `spec` says; `advance` hears of the bytes of data now and then. Throws when a value
 // is not finite or does not fit the format.
 Loss encode(const Tensor& tensor, const TensorSpec& spec, FileWriter& out, const std::function<void(u64)>& advance);

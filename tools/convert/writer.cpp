@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdlib>
 
+#include "sparse.h"
+
 namespace edgellm::convert {
 namespace {
 
@@ -100,6 +102,7 @@ void forget_for_signals() {
 
 u64 data_bytes(const TensorSpec& spec) {
   if (spec.shape.size() == 1) return u64{4} * spec.shape[0];
+  if (sparse(spec.format)) return u64{SPARSE_ALIGNMENT} * spec.places.back() + SPARSE_TAIL;
   u64 count = spec.shape.size() == 3 ? spec.shape[0] : 1;
   return count * static_cast<u64>(matrix_bytes(spec.format, spec.shape[spec.shape.size() - 2], spec.shape.back()));
 }
@@ -124,15 +127,15 @@ FileWriter::~FileWriter() {
   forget_for_signals();
 }
 
-void FileWriter::begin(u32 magic, const Metadata& metadata, const std::vector<TensorSpec>& specs,
-                       const std::vector<u8>& tokenizer) {
+void FileWriter::begin(const Metadata& metadata, const std::vector<TensorSpec>& specs, const std::vector<u8>& tokenizer) {
   std::vector<u8> encoded = encode(metadata);
   for (const TensorSpec& spec : specs) {
     entries_.push_back(entry_of(spec));
     scale_counts_.push_back(scale_values(spec));
   }
 
-  header_.magic = magic;
+  bool any_sparse = std::any_of(specs.begin(), specs.end(), [](const TensorSpec& spec) { return sparse(spec.format); });
+  header_.magic = any_sparse ? MAGIC_SRN : MAGIC_TM2;
   header_.header_bytes = sizeof(FileHeader);
   header_.metadata_offset = sizeof(FileHeader);
   header_.metadata_bytes = static_cast<u32>(encoded.size());

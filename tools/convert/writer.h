@@ -17,6 +17,7 @@ struct TensorSpec {
   Format format = Format::F32;
   Scale scale = Scale::none;
   Quantization activations = Quantization::none;
+  std::vector<u32> places = {};  // of a sparse matrix: of its panels and the end of the last, as the data have them
 };
 
 // Bytes of the panels of all the matrices, or of the vector; scales not counted.
@@ -32,8 +33,8 @@ class FileWriter {
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
 
-  // Writes everything up to the tensor data. Data follow in the order of `specs`.
-  void begin(u32 magic, const Metadata& metadata, const std::vector<TensorSpec>& specs, const std::vector<u8>& tokenizer);
+  // Writes everything up to the tensor data. Data follow in the order of `specs`. A sparse matrix makes it a sparse file.
+  void begin(const Metadata& metadata, const std::vector<TensorSpec>& specs, const std::vector<u8>& tokenizer);
 
   // The data of the next tensor, in pieces of any size; then its scales, all at once, if it has any.
   void data(const void* bytes, u64 size);
