@@ -1,8 +1,8 @@
-# One program per tests/test_*.cpp, the kernel checker from tests/kernel_checker*.cpp, scripts tests/test_*.sh, the house
+# One program per tests/test_*.cpp and tests/test_*.c, the kernel checker from tests/kernel_checker*.cpp, scripts tests/test_*.sh, the house
 # rules, and with MODE=fuzz one libFuzzer program per tests/fuzz/*.cpp.
 #
 # Every test runs in the source folder with EDGELLM_MODE set to MODE, and EDGELLM and EDGELLM_CONVERT to the commands that
-# start the two programs (under the emulator, where there is one). Exit code 77 means skipped. Labels: unit, kernels, script, house, fuzz.
+# start the two programs (under the emulator, where there is one), and more for test_install.sh. Exit code 77 means skipped. Labels: unit, kernels, script, house, fuzz.
 enable_testing()
 
 set(EMULATOR "${CMAKE_CROSSCOMPILING_EMULATOR}" CACHE STRING "Command, as a list, that runs the tests' programs")
@@ -13,7 +13,14 @@ if(CMAKE_CROSSCOMPILING AND NOT EMULATOR)
   message(STATUS "no emulator for ${CMAKE_SYSTEM_PROCESSOR}: tests are built, not run (Debian: apt-get install qemu-user-static)")
 endif()
 
-set(TEST_ENVIRONMENT "EDGELLM_MODE=${MODE}")
+# How the installed library is used: the compilers with what this build needs, the way to link, and what runs programs.
+string(REPLACE ";" " " sanitize "${SANITIZE}")
+string(REPLACE ";" " " words "${EMULATOR}")
+set(TEST_ENVIRONMENT "EDGELLM_MODE=${MODE}" "EDGELLM_BUILD=${CMAKE_BINARY_DIR}" "EDGELLM_EMULATOR=${words}"
+    "EDGELLM_CC=${CMAKE_C_COMPILER} ${sanitize}" "EDGELLM_CXX=${CMAKE_CXX_COMPILER}" "EDGELLM_NM=${CMAKE_NM}")
+if(STATIC_LINK)
+  list(APPEND TEST_ENVIRONMENT "EDGELLM_LINK=-static")
+endif()
 if(TARGET edgellm)
   string(REPLACE ";" " " words "${EMULATOR}")
   string(STRIP "${words} $<TARGET_FILE:edgellm>" command)
@@ -63,6 +70,19 @@ file(GLOB tests CONFIGURE_DEPENDS tests/test_*.cpp)
 foreach(source ${tests})
   get_filename_component(name ${source} NAME_WE)
   add_tool(${name} ${source} $<TARGET_OBJECTS:check_main> ${CONVERT_OBJECTS})
+  register(${name} unit 600 ${EMULATOR} $<TARGET_FILE:${name}>)
+endforeach()
+
+# Hosts in C: plain C99, and linked as anyone's C program is.
+file(GLOB hosts CONFIGURE_DEPENDS tests/test_*.c)
+foreach(source ${hosts})
+  get_filename_component(name ${source} NAME_WE)
+  add_tool(${name} ${source})
+  set_target_properties(${name} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
+  target_compile_options(${name} PRIVATE -Wpedantic)
+  if(NOT SANITIZE)
+    set_target_properties(${name} PROPERTIES LINKER_LANGUAGE C)
+  endif()
   register(${name} unit 600 ${EMULATOR} $<TARGET_FILE:${name}>)
 endforeach()
 

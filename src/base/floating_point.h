@@ -51,4 +51,13 @@ static inline FloatState enter_default_float() {
   return before;
 }
 
+// The default environment for a scope, and then the caller's again, sticky flags included.
+struct DefaultFloat {
+  FloatState before = enter_default_float();
+
+  DefaultFloat() = default;
+  DefaultFloat(const DefaultFloat&) = delete;
+  ~DefaultFloat() { set_float_state(before); }
+};
+
 }  // namespace edgellm

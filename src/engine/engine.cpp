@@ -11,18 +11,15 @@ namespace {
 
 constexpr i32 DEFAULT_CONTEXT = 2048;
 
-Status open_file(const EngineOptions& options, Engine* engine) {
-  Span<const u8> image = options.file;
-  if (is_legacy(options.file)) {
-    i64 bytes;
-    EDGELLM_TRY(upgrade_legacy(options.file, options.half_rope, nullptr, &bytes));
-    EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options.lock}, &engine->image));
-    EDGELLM_TRY(upgrade_legacy(options.file, options.half_rope, engine->image.data, &bytes));
-    engine->arena_bytes += bytes;
-    image = engine->image.slice(0, bytes);
-  }
-  EDGELLM_TRY(engine->file.open(image));
-  return options.check ? engine->file.check_data() : Status();
+// A version 1 file is replaced by its repacked image.
+Status repack_legacy(EngineOptions* options, Engine* engine) {
+  if (!is_legacy(options->file)) return {};
+  i64 bytes;
+  EDGELLM_TRY(upgrade_legacy(options->file, options->half_rope, nullptr, &bytes));
+  EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options->lock}, &engine->image));
+  EDGELLM_TRY(upgrade_legacy(options->file, options->half_rope, engine->image.data, &bytes));
+  options->file = engine->image.slice(0, bytes);
+  return {};
 }
 
 Status check_id(const char* key, u32 id, i32 vocab) {
@@ -91,10 +88,12 @@ i32 fitting_context(const EngineOptions& options, const Arch& arch, Engine* engi
   return low * 64;
 }
 
-Status check_fit(const EngineOptions& options, const Arch& arch, i64 usable, i64 bytes, Engine* engine) {
-  if (usable == 0 || bytes <= usable - engine->arena_bytes) return {};
+// Beside `taken` bytes, the planned ones fit the machine.
+Status check_fit(const EngineOptions& options, i64 usable, i64 taken, Engine* engine) {
+  i64 bytes = engine->arena_bytes;
+  if (usable == 0 || bytes <= usable - taken) return {};
   f64 mb = 1e6;
-  i32 context = engine->limits.window ? 0 : fitting_context(options, arch, engine, usable - engine->arena_bytes);
+  i32 context = engine->limits.window ? 0 : fitting_context(options, *engine->model.arch, engine, usable - taken);
   char advice[64] = "";
   if (context) {
     Writer writer(advice);
@@ -104,12 +103,12 @@ Status check_fit(const EngineOptions& options, const Arch& arch, i64 usable, i64
                 Fixed{static_cast<f64>(usable) / mb, 1}, " MB can be used", advice);
 }
 
-Status set_limits(const EngineOptions& options, const Machine& machine, Engine* engine) {
+Status set_limits(const EngineOptions& options, Engine* engine) {
   engine->limits = {.context = options.context,
                     .window = options.window,
                     .columns = max(options.columns, max(options.sessions, options.logits)),
                     .logits = max(options.logits, options.sessions),
-                    .threads = options.threads ? options.threads : default_threads(machine),
+                    .threads = max(options.threads, 1),
                     .kv = options.kv,
                     .f32_activations = options.f32_activations};
   if (engine->limits.context == 0) {
@@ -131,24 +130,40 @@ void Session::remember(i32 id) {
   recent[recent_count++] = id;
 }
 
-Status open_engine(const EngineOptions& options, Engine* engine) {
-  EDGELLM_TRY(open_file(options, engine));
-  if (!select_kernels(options.isa, cpu_features(), &engine->kernels)) {
-    return usage_error("--isa: this CPU or this build has no kernel set \"", options.isa ? options.isa : "", "\"");
+Status plan_engine(const EngineOptions& options, Engine* engine) {
+  if (is_legacy(options.file)) {
+    return bad_model("a TM2 version 1 file must be repacked: `edgellm-convert OLD NEW` makes one that starts at once");
   }
-  const Machine machine = this_machine();
+  EDGELLM_TRY(engine->file.open(options.file));
+  if (options.check) EDGELLM_TRY(engine->file.check_data());
+  if (!select_kernels(options.isa, cpu_features(), &engine->kernels)) {
+    return usage_error("this CPU or this build has no kernel set \"", options.isa ? options.isa : "", "\"");
+  }
   const Arch* arch;
   EDGELLM_TRY(find_arch(engine->file, &arch));
-  EDGELLM_TRY(set_limits(options, machine, engine));
+  EDGELLM_TRY(set_limits(options, engine));
   EDGELLM_TRY(open_text(options, engine));
-  i64 bytes;
-  EDGELLM_TRY(count_bytes(options, *arch, engine, &bytes));
-  EDGELLM_TRY(check_fit(options, *arch, usable_memory(machine), bytes, engine));
-  EDGELLM_TRY(take_memory(bytes, {.huge_pages = true, .lock = options.lock}, &engine->block));
-  Arena arena(engine->block.data, engine->block.count);
-  EDGELLM_TRY(take_all(options, *arch, arena, engine));
-  engine->arena_bytes += bytes;
+  return count_bytes(options, *arch, engine, &engine->arena_bytes);
+}
+
+Status bind_engine(const EngineOptions& options, Span<u8> block, Engine* engine) {
+  Arena arena(block.data, block.count);
+  EDGELLM_TRY(take_all(options, *engine->model.arch, arena, engine));
   return engine->threads.start(engine->limits.threads);
+}
+
+Status open_engine(const EngineOptions& wanted, Engine* engine) {
+  EngineOptions options = wanted;
+  const Machine machine = this_machine();
+  if (options.threads == 0) options.threads = default_threads(machine);
+  EDGELLM_TRY(repack_legacy(&options, engine));
+  EDGELLM_TRY(plan_engine(options, engine));
+  i64 taken = engine->image.count ? options.file.count : 0;
+  EDGELLM_TRY(check_fit(options, usable_memory(machine), taken, engine));
+  EDGELLM_TRY(take_memory(engine->arena_bytes, {.huge_pages = true, .lock = options.lock}, &engine->block));
+  EDGELLM_TRY(bind_engine(options, engine->block, engine));
+  engine->arena_bytes += taken;
+  return {};
 }
 
 void close_engine(Engine& engine) {
@@ -164,8 +179,8 @@ static Status check_steps(const Engine& engine, Span<const Step> steps) {
     assert(step.ids.count > 0);
     i64 end = step.session->position + step.ids.count;
     if (limits.window == 0 && !engine.model.unbounded && end > limits.context) {
-      return failed("the context is full: ", end, " positions are needed, --ctx gives ", limits.context,
-                    "; take a larger --ctx, or --window W to go on with the last W");
+      return failed("the context is full: ", end, " positions are needed, there are ", limits.context,
+                    "; take a larger context (--ctx), or a window (--window W) to go on with the last W");
     }
     if (end > INT32_MAX / 2) return failed("position ", end, " is beyond what a session can count");
     for (i32 id : step.ids) {

@@ -11,7 +11,7 @@ namespace edgellm {
 struct EngineOptions {
   Span<const u8> file;        // a model file, 64-byte aligned, that stays where it is
   const char* isa = nullptr;  // null: the best the CPU has
-  i32 threads = 0;            // 0: one for each performance core
+  i32 threads = 0;            // 0: open_engine takes one for each performance core, plan_engine one
   i32 context = 0;            // 0: min(model's, 2048)
   i32 window = 0;             // 0: none
   KvFormat kv = KvFormat::I8;
@@ -55,7 +55,7 @@ struct Engine {
   Span<const u32> stop_ids;
   Span<u8> image;       // a version 1 file, repacked
   Span<u8> block;       // the arena
-  i64 arena_bytes = 0;  // all memory taken: both of these
+  i64 arena_bytes = 0;  // what the plan needs; once open, all memory taken
 
   Session* sessions = nullptr;  // (limits' count)
   Item* items = nullptr;        // (columns)
@@ -65,8 +65,14 @@ struct Engine {
   Span<i32> text_ids;
 };
 
-// Checks the file, plans and takes all memory, starts the threads. What does not fit is an error that says how much
-// was needed and which context would fit.
+// Checks the file and plans: engine->arena_bytes is what bind_engine will need. Takes nothing.
+Status plan_engine(const EngineOptions& options, Engine* engine);
+
+// Lays the planned engine out in `block` (arena_bytes, 64-byte aligned, zeros) and starts the threads.
+Status bind_engine(const EngineOptions& options, Span<u8> block, Engine* engine);
+
+// Both, in memory that is taken from the system. What does not fit is an error that says how much was needed and which context
+// would fit. A version 1 file is repacked first.
 Status open_engine(const EngineOptions& options, Engine* engine);
 
 // Stops the threads and gives everything back: for hosts that outlive an engine. The program never does.

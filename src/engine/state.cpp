@@ -80,7 +80,7 @@ Status restore_state(const Engine& engine, Span<const u8> image, Session* sessio
   memcpy(&header, image.data, sizeof header);
   if (header.magic != STATE_MAGIC) return failed("state: not a saved state (it begins with ", Hex{header.magic, 8}, ")");
   if (header.model != identity(engine)) {
-    return failed("state: it was saved from another model, or with another --ctx, --window or --kv");
+    return failed("state: it was saved from another model, or with another context, window or cache format");
   }
   if (image.count < state_image_bytes(engine) || header.state_bytes != static_cast<u64>(engine.model.state_bytes)) {
     return failed("state: ", image.count, " bytes, expected ", state_image_bytes(engine));
@@ -91,6 +91,8 @@ Status restore_state(const Engine& engine, Span<const u8> image, Session* sessio
   i32 vocab = engine.model.vocab;
   bool sane = header.position >= 0 && header.pending >= -1 && header.pending < vocab && header.recent_count >= 0 &&
               header.recent_count <= REPEAT_SPAN;
+  for (i32 i = 0; sane && i < header.recent_count; i++)
+    sane = header.recent[i] >= 0 && header.recent[i] < vocab;
   if (!sane) return failed("state: its header makes no sense");
   memcpy(session->state, image.data + sizeof header, static_cast<size_t>(engine.model.state_bytes));
   session->position = header.position;

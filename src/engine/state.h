@@ -28,7 +28,7 @@ static_assert(sizeof(StateHeader) == 512);
 // Bytes of an image of any session of this engine.
 i64 state_image_bytes(const Engine& engine);
 
-// `image` has state_image_bytes, 8-byte aligned.
+// `image` has state_image_bytes.
 void save_state(const Engine& engine, const Session& session, u64 sequence, u8* image);
 
 // Checks everything before it touches the session. An error names what does not fit.
@@ -44,7 +44,7 @@ struct StateFile {
 
 Status open_state_file(const char* path, bool write, StateFile* file);
 
-// Restores the newest whole slot. `buffer` has state_image_bytes, 8-byte aligned.
+// Restores the newest whole slot. `buffer` has state_image_bytes.
 Status load_state_file(const Engine& engine, StateFile& file, u8* buffer, Session* session);
 
 // Looks which slot is older, and writes it. Needs SEAL_FILES.
