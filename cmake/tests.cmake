@@ -13,11 +13,10 @@ if(CMAKE_CROSSCOMPILING AND NOT EMULATOR)
   message(STATUS "no emulator for ${CMAKE_SYSTEM_PROCESSOR}: tests are built, not run (Debian: apt-get install qemu-user-static)")
 endif()
 
-# How the installed library is used: the compilers with what this build needs, the way to link, and what runs programs.
-string(REPLACE ";" " " sanitize "${SANITIZE}")
+# How the installed library is used: the compilers, the way to link, and what runs programs.
 string(REPLACE ";" " " words "${EMULATOR}")
 set(TEST_ENVIRONMENT "EDGELLM_MODE=${MODE}" "EDGELLM_BUILD=${CMAKE_BINARY_DIR}" "EDGELLM_EMULATOR=${words}"
-    "EDGELLM_CC=${CMAKE_C_COMPILER} ${sanitize}" "EDGELLM_CXX=${CMAKE_CXX_COMPILER}" "EDGELLM_NM=${CMAKE_NM}")
+    "EDGELLM_CC=${CMAKE_C_COMPILER}" "EDGELLM_CXX=${CMAKE_CXX_COMPILER}" "EDGELLM_NM=${CMAKE_NM}")
 if(STATIC_LINK)
   list(APPEND TEST_ENVIRONMENT "EDGELLM_LINK=-static")
 endif()
