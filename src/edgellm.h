@@ -63,8 +63,8 @@ typedef struct edgellm_config {
 
   int32_t sessions;  // timelines that are held at once, 1 to 256. 0: 1.
   int32_t context;   // positions (ids) that a session can hold, 1 to 2^24. 0: what the model was trained for, at most 2048.
-  int32_t window;    // 1 to 2^24: only the first 4 and the last `window` positions are seen, and a session never ends.
-                     // 0: all are seen. Recurrent models need none: their sessions never end.
+  int32_t window;    // 1 to 2^24: only the first 4 and the last `window` positions are seen, and a session does not end.
+                     // 0: all are seen. Recurrent models need none: their sessions do not end.
   int32_t chunk;     // ids computed together, 1 to 4096: more is faster for prompts and takes more memory. 0: 64.
                      // At least `sessions` are taken.
   int32_t threads;   // 1 to 64; above 1 threads of the system are started, and their stacks are the system's.
@@ -72,7 +72,7 @@ typedef struct edgellm_config {
   int32_t kv;        // format of the attention cache: EDGELLM_KV_I8 (0), or EDGELLM_KV_F16, twice the memory.
   int32_t f32_activations;  // 1: activations are not quantised: slow, other bits, for checking. 0: as the model says.
   int32_t check;            // 1: edgellm_init reads the whole model and compares its checksum. 0: headers and tables only.
-  size_t text_bytes;        // the longest text that will be tokenized, up to 2^28; takes 40 to 110 bytes of block for each.
+  size_t text_bytes;        // the longest text that will be tokenized, up to 2^28; takes 40 to 120 bytes of block for each.
                             // 0: edgellm_tokenize is not used.
   const char* kernels;      // a kernel set by name ("ref", "avx2", "neon"...). NULL: the best that the CPU has.
 } edgellm_config;
@@ -87,7 +87,7 @@ typedef struct edgellm_facts {
   int32_t layers;
   int32_t first_id;   // that a text begins with; -1: none
   int32_t tokenizer;  // 1: the model can tokenize and decode. 0: ids only.
-  int32_t unbounded;  // 1: sessions never end. 0: after `context` positions.
+  int32_t unbounded;  // 1: sessions go on for 2^30 positions. 0: they end after `context`.
   int32_t sessions;   // as configured, defaults filled in
   int32_t context;
   int32_t chunk;
