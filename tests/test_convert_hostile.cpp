@@ -4,7 +4,7 @@
 #include "check.h"
 #include "convert/convert.h"
 #include "convert/error.h"
-#include "convert_sources.h"
+#include "gguf_source.h"
 #include "model_reader.h"
 
 using namespace sources;
@@ -90,6 +90,28 @@ TEST(tm2_version_1_files) {
 
 TEST(tmac_version_2_files) {
   hurt_file(tmac_version2(Model(Fill::ternary_row, true, true, SMALL)));
+}
+
+// Sizes that end at the alignment, so that no byte is padding at the end.
+TEST(gguf_files) {
+  Shape shape = SMALL;
+  shape.dim = 8;
+  Gguf gguf = gguf_of(Model(Fill::random, false, true, shape), "llama");
+  gguf.flag("tokenizer.ggml.add_bos_token", true).numbers<float>("some.scores", 6, {1, 2}).texts("some.texts", {"a", "bc"});
+  hurt_file(gguf.bytes());
+}
+
+TEST(quantised_gguf_files) {
+  Model model(Fill::ternary_tensor, false, true, {1, 32, 32, 1, 1, 32, 4, 2});
+  Gguf gguf = gguf_of(model, "qwen2");
+  for (Gguf::Stored& stored : gguf.tensors) {
+    if (stored.shape.size() < 2) continue;
+    stored.type = 8;  // Q8_0
+    stored.data.assign(stored.shape[0] * stored.shape[1] / 32 * 34, '\1');
+  }
+  std::rotate(gguf.tensors.begin(), gguf.tensors.end() - 1,
+              gguf.tensors.end());  // `norm`, which ends at the alignment, comes last
+  hurt_file(gguf.bytes());
 }
 
 TEST(safetensors_files) {

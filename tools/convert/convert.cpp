@@ -28,6 +28,15 @@ void refuse_same_file(const Options& options) {
   if (is_folder(options.destination)) wrong_usage(options.destination, " is a folder, expected the name of a file");
 }
 
+void settle_i2s_layout(const Options& options, Model* model) {
+  if (!model->i2s) {
+    if (options.i2s_layout) wrong_usage("--i2s-layout: ", options.source, " has no I2_S tensors");
+    return;
+  }
+  if (!options.i2s_layout) unusable(options.source, ": has I2_S tensors, which have two layouts: give --i2s-layout");
+  *model->i2s = *options.i2s_layout;
+}
+
 // The section, empty for none. What the tokenizer says of the start and end of a text overrides the model's own ids.
 std::vector<u8> make_tokenizer(const Options& options, Model* model) {
   if (options.tokenizer == "none") return {};
@@ -65,6 +74,7 @@ void convert(const Options& options, std::ostream& report, bool progress) {
   refuse_same_file(options);
   Model model = open_source(options.source);
   if (!options.lora.empty()) merge_adapter(options.lora, &model);
+  settle_i2s_layout(options, &model);
   const std::vector<u8> tokenizer = make_tokenizer(options, &model);
   const Metadata metadata = make_metadata(options, model);
   report << options.source << ": " << model.kind << "\n";

@@ -61,10 +61,11 @@ f32 encode_i8_row(const f32* values, i64 cols, i8* codes, Loss* loss) {
   return scale;
 }
 
-void encode_i4_row(const f32* values, i64 cols, i8* codes, u16* scales, Loss* loss) {
+// `chosen`: codes and scales are there already.
+void encode_i4_row(const f32* values, i64 cols, bool chosen, i8* codes, u16* scales, Loss* loss) {
   for (i64 c = 0; c < cols; c += GROUP) {
     i64 n = min<i64>(GROUP, cols - c);
-    *scales = best_i4(values + c, n, codes + c);
+    if (!chosen) *scales = best_i4(values + c, n, codes + c);
     f32 scale = f16_to_f32(*scales++);
     for (i64 i = c; i < c + n; i++)
       loss->add(static_cast<f32>(codes[i]) * scale, values[i]);
@@ -123,11 +124,14 @@ void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel*
       encode_i8(rows, cols, panel, row_scales);
       pack_sparse_panel(format, codes, rows, cols, packed);
       break;
-    case Format::I4:
+    case Format::I4: {
+      bool exact = tensor.native() == Format::I4;
+      if (exact) tensor.i4(row, rows, codes, halves);
       for (i64 r = 0; r < rows; r++)
-        encode_i4_row(values + r * cols, cols, codes + r * cols, halves + r * groups, loss);
+        encode_i4_row(values + r * cols, cols, exact, codes + r * cols, halves + r * groups, loss);
       pack_i4(codes, halves, rows, cols, packed);
       break;
+    }
     case Format::T2_GROUP:
       tensor.codes(row, rows, codes, panel->scales.data());
       for (i64 r = 0; r < rows; r++) {

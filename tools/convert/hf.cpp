@@ -33,6 +33,7 @@ class PackedTernary : public Tensor {
 
   void codes(i64 row, i64 count, i8* out, f32*) const override {
     const i64 quarter = div_up<i64>(rows, 4);
+    stored_.file->read(static_cast<u64>(count * cols));
     for (i64 r = row; r < row + count; r++) {
       const u8* bytes = stored_.data.data + r % quarter * cols;
       const i64 shift = r / quarter * 2;

@@ -18,6 +18,7 @@ const char HELP[] =
     "Writes the model file DST from SRC, which is one of\n"
     "  FOLDER           Hugging Face: config.json with model.safetensors or pytorch_model.bin, or the index\n"
     "                   of their parts (Llama, Qwen2, Qwen3, BitNet)\n"
+    "  FILE.gguf        GGUF (llama, mistral, qwen2, qwen3, bitnet; any quantisation but the IQ types)\n"
     "  FILE.bin         llama2.c checkpoint\n"
     "  FILE.tm2.bin     TM2 version 1\n"
     "  FILE.tmac.bin    TMAC version 2\n"
@@ -34,6 +35,7 @@ const char HELP[] =
     "  --lora DIR       merges the adapter that PEFT saved in DIR (adapter_config.json) before anything else is done\n"
     "  --rope KIND      pairs of the rotary embedding, interleaved or half, where SRC is wrong about them: TM2 version 1\n"
     "                   files made from Hugging Face weights need half\n"
+    "  --i2s-layout L   x86 or arm: where the I2_S tensors of a GGUF file were quantised\n"
     "  --verify         read DST back before it gets its name, and compare checksums and every weight\n"
     "  --name TEXT      name of the model (default: that of SRC)\n"
     "  --version        the version of this program\n"
@@ -90,6 +92,10 @@ bool parse(int count, char** arguments, Options* options) {
       if (options->rope != "half" && options->rope != "interleaved") {
         wrong_usage("--rope ", options->rope, ": expected half or interleaved");
       }
+    } else if (option == "--i2s-layout") {
+      std::string layout = value();
+      if (layout != "x86" && layout != "arm") wrong_usage("--i2s-layout ", layout, ": expected x86 or arm");
+      options->i2s_layout = layout == "x86" ? I2sLayout::x86 : I2sLayout::arm;
     } else if (option == "--name") {
       options->name = value();
     } else {

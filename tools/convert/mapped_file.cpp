@@ -31,6 +31,13 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes));
 }
 
+void MappedFile::read(u64 count) const {
+  constexpr u64 MOST = 128 << 20;
+  if (resident_.fetch_add(count) + count <= MOST) return;
+  resident_ = 0;
+  madvise(const_cast<u8*>(bytes_.data), bytes_.size, MADV_DONTNEED);  // unchanged pages: they are read again when needed
+}
+
 MappedFile::~MappedFile() {
   if (bytes_.data) munmap(const_cast<u8*>(bytes_.data), bytes_.size);
 }

@@ -39,6 +39,7 @@ FloatTensor::FloatTensor(std::string tensor_name, Role tensor_role, i64 tensor_r
 void FloatTensor::values(i64 row, i64 count, f32* out) const {
   const i64 n = count * cols, first = row * cols;
   const u8* from = data_.data + first * dtype_bytes(dtype_);
+  file_->read(static_cast<u64>(n * dtype_bytes(dtype_)));
   if (dtype_ == Dtype::F32) {
     std::memcpy(out, from, static_cast<size_t>(n) * 4);
   } else {

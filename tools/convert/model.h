@@ -48,12 +48,19 @@ class Tensor {
   // (count, ceil(cols / WEIGHT_GROUP)) for `group`, none for `tensor`.
   virtual std::optional<Ternary> ternary() const { return std::nullopt; }
   virtual void codes(i64 /*row*/, i64 /*count*/, i8* /*out*/, f32* /*scales*/) const {}
+
+  // Quantised by nature in a way that this format suits best. I4 is exact: `i4` gives codes in [-8, 7] as (count, cols) and f16
+  // scales as (count, ceil(cols / GROUP)).
+  virtual std::optional<Format> native() const { return std::nullopt; }
+  virtual void i4(i64 /*row*/, i64 /*count*/, i8* /*codes*/, u16* /*scales*/) const {}
 };
 
 using Tensors = std::vector<std::unique_ptr<Tensor>>;
 
 using MetadataValue = std::variant<u32, f32, std::string, std::vector<u32>, std::vector<f32>>;
 using Metadata = std::vector<std::pair<std::string, MetadataValue>>;
+
+enum class I2sLayout { x86, arm };  // see gguf_blocks.h
 
 struct Model {
   std::string kind;                // of source, for people: "llama2.c checkpoint"
@@ -66,6 +73,7 @@ struct Model {
   Tensors tensors;                 // in the order in which a forward pass reads them
   bool bitnet = false;             // trained with ternary matrices and int8 activations, one scale a token: float matrices
                                    // that are not ternary are master weights
+  std::shared_ptr<I2sLayout> i2s;  // of its I2_S tensors, which see it change; null: it has none
   std::vector<std::string> notes;  // what the user should know
 };
 

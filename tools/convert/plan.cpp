@@ -21,13 +21,15 @@ class SharedHead : public Tensor {
   void values(i64 row, i64 count, f32* out) const override { embedding_.values(row, count, out); }
   std::optional<Ternary> ternary() const override { return embedding_.ternary(); }
   void codes(i64 row, i64 count, i8* out, f32* scales) const override { embedding_.codes(row, count, out, scales); }
+  std::optional<Format> native() const override { return embedding_.native(); }
+  void i4(i64 row, i64 count, i8* codes, u16* scales) const override { embedding_.i4(row, count, codes, scales); }
 
  private:
   const Tensor& embedding_;  // lies in a target before this one
 };
 
 struct Choice {
-  std::optional<Format> asked;  // none: t2 if ternary, else `otherwise`
+  std::optional<Format> asked;  // none: t2 if ternary, else the tensor's native format, else `otherwise`
   Format otherwise;
   bool master;  // float values that are not ternary are master weights of ternary ones
   bool token;   // ternary weights see int8 activations of one scale a token
@@ -47,7 +49,10 @@ std::pair<std::unique_ptr<Tensor>, Format> settle(std::unique_ptr<Tensor> tensor
     }
   }
   if (!want_ternary) return {std::move(tensor), *choice.asked};
-  if (!tensor->ternary()) return {std::move(tensor), choice.otherwise};
+  if (!tensor->ternary()) {
+    Format format = tensor->native().value_or(choice.otherwise);
+    return {std::move(tensor), format};
+  }
   Format format = tensor->ternary()->per == Ternary::Per::group ? Format::T2_GROUP : Format::T2;
   return {std::move(tensor), format};
 }

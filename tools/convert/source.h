@@ -16,6 +16,8 @@ bool is_retnet(const std::string& path, Bytes head);
 Model open_retnet(const std::string& path);
 bool is_hf(const std::string& path, Bytes head);
 Model open_hf(const std::string& path);
+bool is_gguf(const std::string& path, Bytes head);
+Model open_gguf(const std::string& path);
 bool is_tm2(const std::string& path, Bytes head);
 Model open_tm2(const std::string& path);
 bool is_tmac(const std::string& path, Bytes head);

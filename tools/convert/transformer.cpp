@@ -85,6 +85,7 @@ std::vector<f32> rope_frequencies(const Transformer& t) {
   std::vector<f32> out;
   for (i64 i = 0; i < dims / 2; i++) {
     f64 frequency = std::pow(t.rope.theta, -2.0 * static_cast<f64>(i) / static_cast<f64>(dims));
+    if (!t.rope.divisors.empty()) frequency /= static_cast<f64>(t.rope.divisors[static_cast<size_t>(i)]);
     out.push_back(static_cast<f32>(scaled(t.rope, static_cast<f64>(dims), static_cast<f64>(i), frequency)));
   }
   return out;

@@ -19,7 +19,7 @@ Text text_view(const std::string& string) {
 }
 
 // Panel by panel, as `encode` adds up.
-Loss loss_of(const Matrix& stored, const Tensor& tensor, const Kernels& kernels) {
+Loss loss_of(const Matrix& stored, const Tensor& tensor, const Kernels& kernels, const MappedFile& file) {
   const i64 panels = div_up<i64>(tensor.rows, PANEL);
   // `row` fills whole units.
   const i64 stride = align_up<i64>(tensor.cols, COLUMN_PADDING);
@@ -39,6 +39,7 @@ Loss loss_of(const Matrix& stored, const Tensor& tensor, const Kernels& kernels)
           loss.add(found[static_cast<size_t>(c)], meant[static_cast<size_t>(r * tensor.cols + c)]);
       }
     });
+    file.read(static_cast<u64>(matrix_bytes(stored.format, n * PANEL, tensor.cols)));
     for (i64 i = 0; i < n; i++) {
       total.error += losses[static_cast<size_t>(i)].error;
       total.signal += losses[static_cast<size_t>(i)].signal;
@@ -76,7 +77,7 @@ void verify(const std::string& path, const std::vector<Written>& written) {
     Matrix stored;
     require(file.matrix(text_view(tensor.name), static_cast<i32>(tensor.rows), static_cast<i32>(tensor.cols), &stored),
             path);
-    Loss found = loss_of(stored, tensor, kernels);
+    Loss found = loss_of(stored, tensor, kernels, *mapped);
     if (found.error < loss.error || found.error > loss.error) {
       io_error(path, ": --verify: tensor ", tensor.name, " has a squared error of ", found.error, ", expected ", loss.error);
     }

@@ -1,0 +1,257 @@
+// GGUF models of the transformer family. Keys and tensor names are those of llama.cpp (ggml-org/llama.cpp,
+// gguf-py/gguf/constants.py).
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "gguf.h"
+#include "source.h"
+#include "transformer.h"
+
+namespace edgellm::convert {
+namespace {
+
+struct Family {
+  const char* architecture;
+  bool interleaved;  // rows of q and k were permuted so that rotary pairs are neighbours
+  bool relu2;
+  bool bitnet;
+};
+
+constexpr Family FAMILIES[] = {
+    {"llama", true, false, false},  {"qwen2", false, false, false},   {"qwen3", false, false, false},
+    {"bitnet", false, false, true}, {"bitnet-25", false, true, true}, {"bitnet-b1.58", false, true, true},
+};
+
+const Family& family_of(const Gguf& gguf) {
+  std::string name = gguf.string("general.architecture").value_or(""), known;
+  for (const Family& family : FAMILIES) {
+    if (name == family.architecture) return family;
+    known += text(known.empty() ? "" : ", ", family.architecture);
+  }
+  unusable(gguf.file->path, ": general.architecture is \"", name, "\", which is not supported (", known, ")");
+}
+
+void refuse_parts(const Gguf& gguf) {
+  std::string type = gguf.string("general.type").value_or("model");
+  if (type != "model") unusable(gguf.file->path, ": general.type is \"", type, "\", expected \"model\"");
+  i64 parts = gguf.integer("split.count").value_or(1);
+  if (parts > 1)
+    unusable(gguf.file->path, ": is one of ", parts, " parts of a model: merge them (llama-gguf-split --merge)");
+}
+
+// The keys of an architecture, without its name in front.
+class Keys {
+ public:
+  Keys(const Gguf& gguf, std::string architecture) : gguf_(gguf), prefix_(std::move(architecture) + ".") {}
+
+  std::optional<i64> integer(const char* key) const { return gguf_.integer(prefix_ + key); }
+  std::optional<f64> number(const char* key) const { return gguf_.number(prefix_ + key); }
+  std::optional<std::string> string(const char* key) const { return gguf_.string(prefix_ + key); }
+
+  i64 required(const char* key) const {
+    std::optional<i64> value = integer(key);
+    if (!value) unusable(gguf_.file->path, ": ", prefix_, key, " is missing");
+    return *value;
+  }
+
+ private:
+  const Gguf& gguf_;
+  std::string prefix_;
+};
+
+void read_rope(const Gguf& gguf, const Keys& keys, Transformer* t) {
+  Rope& rope = t->rope;
+  rope.theta = keys.number("rope.freq_base").value_or(10000);
+  rope.dims = keys.integer("rope.dimension_count").value_or(t->head_dim);
+  std::string scaling = keys.string("rope.scaling.type").value_or("");
+  rope.factor = keys.number("rope.scaling.factor").value_or(keys.number("rope.scale_linear").value_or(1));
+  if (scaling == "yarn") {
+    rope.scaling = Rope::Scaling::yarn;
+    rope.original_context = keys.number("rope.scaling.original_context_length").value_or(static_cast<f64>(t->context));
+    rope.beta_fast = keys.number("rope.scaling.yarn_beta_fast").value_or(32);
+    rope.beta_slow = keys.number("rope.scaling.yarn_beta_slow").value_or(1);
+    // Beside the factor that yarn has by itself.
+    std::optional<f64> own = keys.number("rope.scaling.yarn_attn_factor");
+    if (!own) own = keys.number("rope.scaling.attn_factor");
+    if (own) rope.attention_factor = *own * rope_attention_scale(rope);
+  } else if (scaling == "linear" || (scaling.empty() && rope.factor > 1)) {
+    rope.scaling = Rope::Scaling::linear;
+  } else if (!scaling.empty() && scaling != "none") {
+    unusable(gguf.file->path, ": rope.scaling.type is \"", scaling, "\", which is not supported (none, linear, yarn)");
+  }
+}
+
+Transformer read_shape(const Gguf& gguf, const Family& family, std::vector<std::string>* notes) {
+  Keys keys(gguf, family.architecture);
+  if (i64 experts = keys.integer("expert_count").value_or(0); experts > 0) {
+    unusable(gguf.file->path, ": has ", experts, " experts, which is not supported");
+  }
+  Transformer t;
+  t.layers = keys.required("block_count");
+  t.dim = keys.required("embedding_length");
+  t.ffn_dim = keys.required("feed_forward_length");
+  t.heads = keys.required("attention.head_count");
+  t.kv_heads = keys.integer("attention.head_count_kv").value_or(t.heads);
+  t.head_dim = keys.integer("attention.key_length").value_or(t.heads > 0 ? t.dim / t.heads : 0);
+  if (i64 length = keys.integer("attention.value_length").value_or(t.head_dim); length != t.head_dim) {
+    unusable(gguf.file->path, ": attention.value_length is ", length, ", expected that of keys, ", t.head_dim);
+  }
+  t.context = keys.integer("context_length").value_or(2048);
+  auto embedding = gguf.tensors.find("token_embd.weight");
+  if (embedding == gguf.tensors.end()) unusable(gguf.file->path, ": there is no tensor token_embd.weight");
+  t.vocab = static_cast<i64>(embedding->second.shape.size() == 2 ? embedding->second.shape[0] : 0);
+  t.norm_eps = keys.number("attention.layer_norm_rms_epsilon").value_or(1e-5);
+  t.relu2 = family.relu2;
+  t.rope.interleaved = family.interleaved;
+  read_rope(gguf, keys, &t);
+  if (i64 window = keys.integer("attention.sliding_window").value_or(0); window > 0 && window < t.context) {
+    notes->push_back(text("sliding-window attention of ", window, ": the context is limited to it, from ", t.context));
+    t.context = window;
+  }
+  check_sizes(t, gguf.file->path);
+  return t;
+}
+
+void read_token_ids(const Gguf& gguf, Transformer* t) {
+  auto id = [&](const char* name) { return gguf.integer(text("tokenizer.ggml.", name, "_token_id")).value_or(-1); };
+  if (i64 bos = id("bos"); bos >= 0 && bos < t->vocab) t->bos = static_cast<u32>(bos);
+  for (const char* name : {"eos", "eot", "eom"}) {
+    if (i64 stop = id(name); stop >= 0 && stop < t->vocab) t->stop.push_back(static_cast<u32>(stop));
+  }
+}
+
+constexpr struct {
+  const char* theirs;
+  const char* ours;
+} LAYER_NAMES[] = {
+    {"attn_norm.weight", "attn_norm"},
+    {"attn_q.weight", "q"},
+    {"attn_k.weight", "k"},
+    {"attn_v.weight", "v"},
+    {"attn_q.bias", "q_bias"},
+    {"attn_k.bias", "k_bias"},
+    {"attn_v.bias", "v_bias"},
+    {"attn_q_norm.weight", "q_norm"},
+    {"attn_k_norm.weight", "k_norm"},
+    {"attn_sub_norm.weight", "attn_sub_norm"},
+    {"attn_output.weight", "o"},
+    {"attn_output.bias", "o_bias"},
+    {"ffn_norm.weight", "ffn_norm"},
+    {"ffn_gate.weight", "gate"},
+    {"ffn_up.weight", "up"},
+    {"ffn_sub_norm.weight", "ffn_sub_norm"},
+    {"ffn_down.weight", "down"},
+};
+
+class Loader {
+ public:
+  Loader(const Gguf& gguf, Transformer* shape, Model* model)
+      : gguf_(gguf), shape_(*shape), model_(*model), left_(gguf.tensors) {}
+
+  void load() {
+    take_divisors();
+    take("token_embd.weight", "embed");
+    for (i64 layer = 0; layer < shape_.layers; layer++) {
+      for (const auto& name : LAYER_NAMES)
+        take(text("blk.", layer, ".", name.theirs), layer_name(layer, name.ours));
+    }
+    take("output_norm.weight", "norm");
+    take("output.weight", "head");  // none: the embedding
+    if (!left_.empty()) {
+      unusable(gguf_.file->path, ": tensor ", left_.begin()->first, " has no place in this family or is beyond its layers");
+    }
+  }
+
+ private:
+  std::optional<GgufTensor> pull(const std::string& name) {
+    auto found = left_.find(name);
+    if (found == left_.end()) return std::nullopt;
+    GgufTensor tensor = std::move(found->second);
+    left_.erase(found);
+    return tensor;
+  }
+
+  std::unique_ptr<Tensor> open(const GgufTensor& tensor, const std::string& ours, const Expected& e, f32 factor) {
+    const BlockFormat& format = *tensor.format;
+    if (format.id == GGML_I2_S) {
+      if (!model_.i2s) model_.i2s = std::make_shared<I2sLayout>();
+      return std::make_unique<I2sTensor>(ours, *e.role, e.rows, e.cols, gguf_.file, tensor.data, model_.i2s, factor);
+    }
+    if (format.decode) {
+      return std::make_unique<BlockTensor>(ours, *e.role, e.rows, e.cols, gguf_.file, tensor.data, format, factor);
+    }
+    return std::make_unique<FloatTensor>(ours, *e.role, e.rows, e.cols, gguf_.file, tensor.data, format.dtype, factor);
+  }
+
+  void check_shape(const GgufTensor& tensor, const std::string& theirs, const Expected& e) const {
+    std::vector<u64> shape = tensor.shape;
+    while (shape.size() < 2)
+      shape.insert(shape.begin(), 1);
+    if (shape == std::vector<u64>{static_cast<u64>(e.rows), static_cast<u64>(e.cols)}) return;
+    std::string found;
+    for (u64 size : tensor.shape)
+      found += text(found.empty() ? "" : " x ", size);
+    unusable(gguf_.file->path, ": tensor ", theirs, " is ", found, ", expected ", e.rows, " x ", e.cols);
+  }
+
+  // One value that the whole matrix is multiplied by.
+  f32 scale_beside(const std::string& theirs) {
+    if (!theirs.ends_with(".weight")) return 1;
+    std::string name = theirs.substr(0, theirs.size() - 6) + "scale";
+    std::optional<GgufTensor> tensor = pull(name);
+    if (!tensor) return 1;
+    Expected one{Role::vector, 1, 1};
+    check_shape(*tensor, name, one);
+    f32 scale = 0;
+    open(*tensor, name, one, 1)->values(0, 1, &scale);
+    if (!(scale > 0) || !std::isfinite(scale)) unusable(gguf_.file->path, ": tensor ", name, " is ", scale);
+    return scale;
+  }
+
+  void take(const std::string& theirs, const std::string& ours) {
+    std::optional<GgufTensor> tensor = pull(theirs);
+    if (!tensor) return;
+    Expected expected = expected_of(shape_, ours);
+    check_shape(*tensor, theirs, expected);
+    f32 factor = *expected.role == Role::matrix ? scale_beside(theirs) : 1;
+    model_.tensors.push_back(open(*tensor, ours, expected, factor));
+  }
+
+  void take_divisors() {
+    std::optional<GgufTensor> tensor = pull("rope_freqs.weight");
+    if (!tensor) return;
+    Expected pairs{Role::vector, 1, shape_.rope.dims / 2};
+    check_shape(*tensor, "rope_freqs.weight", pairs);
+    std::vector<f32>& divisors = shape_.rope.divisors;
+    divisors.resize(static_cast<size_t>(pairs.cols));
+    open(*tensor, "rope_freqs.weight", pairs, 1)->values(0, 1, divisors.data());
+    for (f32 divisor : divisors) {
+      if (!(divisor > 0) || !std::isfinite(divisor))
+        unusable(gguf_.file->path, ": rope_freqs.weight has the value ", divisor);
+    }
+  }
+
+  const Gguf& gguf_;
+  Transformer& shape_;
+  Model& model_;
+  std::map<std::string, GgufTensor> left_;  // those not taken yet
+};
+
+}  // namespace
+
+Model open_gguf(const std::string& path) {
+  const Gguf gguf = read_gguf(path);
+  refuse_parts(gguf);
+  const Family& family = family_of(gguf);
+  Model model;
+  Transformer shape = read_shape(gguf, family, &model.notes);
+  read_token_ids(gguf, &shape);
+  Loader(gguf, &shape, &model).load();
+  model.bitnet = family.bitnet || model.i2s;
+  if (gguf.metadata.contains("tokenizer.ggml.model")) model.tokenizer = path;
+  complete(shape, path, &model);
+  return model;
+}
+
+}  // namespace edgellm::convert
