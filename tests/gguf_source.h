@@ -74,7 +74,18 @@ inline std::string gguf_name(const std::string& ours) {
   return "blk." + ours.substr(7, dot - 6) + layers.at(ours.substr(dot + 1)) + ".weight";
 }
 
-// The model in f32, as it is: rotary pairs are not permuted.
+// Rows i and i + half of a head become rows 2i and 2i + 1.
+inline Values interleaved(const Matrix& m, size_t head_dim) {
+  Values out;
+  for (size_t row = 0; row < m.rows; row++) {
+    size_t within = row % head_dim, from = row - within + within / 2 + within % 2 * (head_dim / 2);
+    out.insert(out.end(), m.values.begin() + static_cast<long>(from * m.cols),
+               m.values.begin() + static_cast<long>((from + 1) * m.cols));
+  }
+  return out;
+}
+
+// The model in f32.
 inline Gguf gguf_of(const Model& m, const std::string& architecture) {
   const Shape& s = m.shape;
   Gguf out;
@@ -92,7 +103,9 @@ inline Gguf gguf_of(const Model& m, const std::string& architecture) {
   for (const auto& [name, tensor] : m.tensors) {
     std::vector<uint64_t> shape{tensor.cols};
     if (tensor.rows) shape.push_back(tensor.rows);
-    out.tensors.push_back({gguf_name(name), shape, 0, Bytes().floats(tensor.values).data});
+    bool permuted = architecture == "llama" && (name.ends_with(".q") || name.ends_with(".k"));
+    Values values = permuted ? interleaved(tensor, static_cast<size_t>(s.head_dim)) : tensor.values;
+    out.tensors.push_back({gguf_name(name), shape, 0, Bytes().floats(values).data});
   }
   return out;
 }

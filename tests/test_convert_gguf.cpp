@@ -193,7 +193,7 @@ TEST(floats_are_exact) {
     ModelFile file = converted_gguf(gguf_of(model, "llama"), with_weights(Format::F32));
     check_exact(file, model);
     check_shape(file, model.shape);
-    CHECK_EQ(file.texts.at("rope"), "interleaved");
+    CHECK_EQ(file.texts.at("rope"), "half");
     CHECK_EQ(file.texts.at("gate"), "silu");
     CHECK_EQ(file.texts.at("name"), "model");
   }
@@ -201,15 +201,14 @@ TEST(floats_are_exact) {
 
 TEST(families_have_their_own_ways) {
   const struct {
-    const char *name, *rope, *gate;
+    const char *name, *gate;
     bool bitnet;
-  } cases[] = {{"llama", "interleaved", "silu", false}, {"qwen2", "half", "silu", false},
-               {"qwen3", "half", "silu", false},        {"bitnet", "half", "silu", true},
-               {"bitnet-25", "half", "relu2", true},    {"bitnet-b1.58", "half", "relu2", true}};
+  } cases[] = {{"llama", "silu", false}, {"qwen2", "silu", false},     {"qwen3", "silu", false},
+               {"bitnet", "silu", true}, {"bitnet-25", "relu2", true}, {"bitnet-b1.58", "relu2", true}};
   for (const auto& c : cases) {
     Model model(Fill::random, c.bitnet);
     ModelFile file = converted_gguf(gguf_of(model, c.name));
-    CHECK_EQ(file.texts.at("rope"), c.rope);
+    CHECK_EQ(file.texts.at("rope"), "half");
     CHECK_EQ(file.texts.at("gate"), c.gate);
     check_form(file, "layers.1.q", c.bitnet ? T2 : I4, c.bitnet ? TENSOR : NONE, c.bitnet ? TOKEN : GROUP32);
   }
@@ -344,6 +343,8 @@ TEST(what_a_file_must_not_say) {
   check_refused(with([](G g) { g->text("llama.rope.scaling.type", "longrope"); }), "\"longrope\"");
   check_refused(with([](G g) { g->text("llama.rope.freq_base", "x"); }),
                 "llama.rope.freq_base is of type string, expected a number");
+  check_refused(with([](G g) { g->number("llama.rope.dimension_count", 4); }),
+                "rope.dimension_count is 4, expected the head size 8");
   check_refused(with([](G g) { g->number("llama.attention.value_length", 9); }), "value_length is 9");
   check_refused(with([](G g) { g->entry("deep", 9, Bytes().put(9).put(uint64_t{1} << 40).data); }),
                 "is a list of 1099511627776");

@@ -13,7 +13,7 @@ namespace {
 
 struct Family {
   const char* architecture;
-  bool interleaved;  // rows of q and k were permuted so that rotary pairs are neighbours
+  bool permuted;  // rows of q and k lie so that rotary pairs are neighbours
   bool relu2;
   bool bitnet;
 };
@@ -21,6 +21,47 @@ struct Family {
 constexpr Family FAMILIES[] = {
     {"llama", true, false, false},  {"qwen2", false, false, false},   {"qwen3", false, false, false},
     {"bitnet", false, false, true}, {"bitnet-25", false, true, true}, {"bitnet-b1.58", false, true, true},
+};
+
+// Rows i and i + half of every head, which are 2i and 2i + 1 in `permuted`.
+class Unpermuted : public Tensor {
+ public:
+  Unpermuted(std::unique_ptr<Tensor> permuted, i64 head_dim)
+      : Tensor(permuted->name, permuted->role, permuted->rows, permuted->cols),
+        permuted_(std::move(permuted)),
+        head_dim_(head_dim) {}
+
+  void values(i64 row, i64 count, f32* out) const override {
+    // A bias is one row of them all.
+    if (rows == 1) {
+      std::vector<f32> all(static_cast<size_t>(cols));
+      permuted_->values(0, 1, all.data());
+      for (i64 c = 0; c < cols; c++)
+        out[c] = all[static_cast<size_t>(place(c))];
+      return;
+    }
+    for (i64 r = 0; r < count; r++)
+      permuted_->values(place(row + r), 1, out + r * cols);
+  }
+  std::optional<Ternary> ternary() const override { return permuted_->ternary(); }
+  void codes(i64 row, i64 count, i8* out, f32*) const override {
+    for (i64 r = 0; r < count; r++)
+      permuted_->codes(place(row + r), 1, out + r * cols, nullptr);
+  }
+  std::optional<Format> native() const override { return permuted_->native(); }
+  void i4(i64 row, i64 count, i8* codes, u16* scales) const override {
+    for (i64 r = 0; r < count; r++)
+      permuted_->i4(place(row + r), 1, codes + r * cols, scales + r * cols / GROUP);
+  }
+
+ private:
+  i64 place(i64 row) const {
+    i64 half = head_dim_ / 2, within = row % head_dim_;
+    return row - within + within % half * 2 + within / half;
+  }
+
+  std::unique_ptr<Tensor> permuted_;
+  i64 head_dim_;
 };
 
 const Family& family_of(const Gguf& gguf) {
@@ -103,8 +144,10 @@ Transformer read_shape(const Gguf& gguf, const Family& family, std::vector<std::
   t.vocab = static_cast<i64>(embedding->second.shape.size() == 2 ? embedding->second.shape[0] : 0);
   t.norm_eps = keys.number("attention.layer_norm_rms_epsilon").value_or(1e-5);
   t.relu2 = family.relu2;
-  t.rope.interleaved = family.interleaved;
   read_rope(gguf, keys, &t);
+  if (family.permuted && t.rope.dims != t.head_dim) {
+    unusable(gguf.file->path, ": rope.dimension_count is ", t.rope.dims, ", expected the head size ", t.head_dim);
+  }
   if (i64 window = keys.integer("attention.sliding_window").value_or(0); window > 0 && window < t.context) {
     notes->push_back(text("sliding-window attention of ", window, ": the context is limited to it, from ", t.context));
     t.context = window;
@@ -124,37 +167,30 @@ void read_token_ids(const Gguf& gguf, Transformer* t) {
 constexpr struct {
   const char* theirs;
   const char* ours;
+  bool rotated = false;
 } LAYER_NAMES[] = {
-    {"attn_norm.weight", "attn_norm"},
-    {"attn_q.weight", "q"},
-    {"attn_k.weight", "k"},
-    {"attn_v.weight", "v"},
-    {"attn_q.bias", "q_bias"},
-    {"attn_k.bias", "k_bias"},
-    {"attn_v.bias", "v_bias"},
-    {"attn_q_norm.weight", "q_norm"},
-    {"attn_k_norm.weight", "k_norm"},
-    {"attn_sub_norm.weight", "attn_sub_norm"},
-    {"attn_output.weight", "o"},
-    {"attn_output.bias", "o_bias"},
-    {"ffn_norm.weight", "ffn_norm"},
-    {"ffn_gate.weight", "gate"},
-    {"ffn_up.weight", "up"},
-    {"ffn_sub_norm.weight", "ffn_sub_norm"},
+    {"attn_norm.weight", "attn_norm"}, {"attn_q.weight", "q", true},
+    {"attn_k.weight", "k", true},      {"attn_v.weight", "v"},
+    {"attn_q.bias", "q_bias", true},   {"attn_k.bias", "k_bias", true},
+    {"attn_v.bias", "v_bias"},         {"attn_q_norm.weight", "q_norm"},
+    {"attn_k_norm.weight", "k_norm"},  {"attn_sub_norm.weight", "attn_sub_norm"},
+    {"attn_output.weight", "o"},       {"attn_output.bias", "o_bias"},
+    {"ffn_norm.weight", "ffn_norm"},   {"ffn_gate.weight", "gate"},
+    {"ffn_up.weight", "up"},           {"ffn_sub_norm.weight", "ffn_sub_norm"},
     {"ffn_down.weight", "down"},
 };
 
 class Loader {
  public:
-  Loader(const Gguf& gguf, Transformer* shape, Model* model)
-      : gguf_(gguf), shape_(*shape), model_(*model), left_(gguf.tensors) {}
+  Loader(const Gguf& gguf, const Family& family, Transformer* shape, Model* model)
+      : gguf_(gguf), family_(family), shape_(*shape), model_(*model), left_(gguf.tensors) {}
 
   void load() {
     take_divisors();
     take("token_embd.weight", "embed");
     for (i64 layer = 0; layer < shape_.layers; layer++) {
       for (const auto& name : LAYER_NAMES)
-        take(text("blk.", layer, ".", name.theirs), layer_name(layer, name.ours));
+        take(text("blk.", layer, ".", name.theirs), layer_name(layer, name.ours), family_.permuted && name.rotated);
     }
     take("output_norm.weight", "norm");
     take("output.weight", "head");  // none: the embedding
@@ -209,13 +245,15 @@ class Loader {
     return scale;
   }
 
-  void take(const std::string& theirs, const std::string& ours) {
+  void take(const std::string& theirs, const std::string& ours, bool permuted = false) {
     std::optional<GgufTensor> tensor = pull(theirs);
     if (!tensor) return;
     Expected expected = expected_of(shape_, ours);
     check_shape(*tensor, theirs, expected);
     f32 factor = *expected.role == Role::matrix ? scale_beside(theirs) : 1;
-    model_.tensors.push_back(open(*tensor, ours, expected, factor));
+    std::unique_ptr<Tensor> opened = open(*tensor, ours, expected, factor);
+    if (permuted) opened = std::make_unique<Unpermuted>(std::move(opened), shape_.head_dim);
+    model_.tensors.push_back(std::move(opened));
   }
 
   void take_divisors() {
@@ -233,6 +271,7 @@ class Loader {
   }
 
   const Gguf& gguf_;
+  const Family& family_;
   Transformer& shape_;
   Model& model_;
   std::map<std::string, GgufTensor> left_;  // those not taken yet
@@ -247,7 +286,7 @@ Model open_gguf(const std::string& path) {
   Model model;
   Transformer shape = read_shape(gguf, family, &model.notes);
   read_token_ids(gguf, &shape);
-  Loader(gguf, &shape, &model).load();
+  Loader(gguf, family, &shape, &model).load();
   model.bitnet = family.bitnet || model.i2s;
   if (gguf.metadata.contains("tokenizer.ggml.model")) model.tokenizer = path;
   complete(shape, path, &model);
