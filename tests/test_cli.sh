@@ -84,11 +84,14 @@ other=$($EDGELLM "$model" -i hi -n 24 -t 1 -p 1 -s 8 2>/dev/null | od -An -tx1)
 $EDGELLM "$model" -i a -n 5 -t 0 2>&1 >/dev/null | grep -q ' 5 out' || fail "-n 5 did not make 5 tokens"
 
 # Stopped and continued from a file: the text of a straight run.
-checks=$((checks + 2))
+checks=$((checks + 3))
 straight=$($EDGELLM "$model" -i hi -n 20 -t 1 -p 1 -s 7 --hash 2>&1 >/dev/null | grep hash)
 $EDGELLM "$model" -i hi -n 12 -t 1 -p 1 -s 7 --state-save "$folder/state" >/dev/null 2>"$folder/err" || fail "--state-save"
 resumed=$($EDGELLM "$model" -n 8 -t 1 -p 1 -s 7 --state-load "$folder/state" --hash 2>&1 >/dev/null | grep hash)
 [ -n "$straight" ] && [ "$straight" = "$resumed" ] || fail "a resumed run differs: $straight, $resumed"
+$EDGELLM "$model" -n 0 --state-load "$folder/state" --state-save "$folder/same" >/dev/null 2>"$folder/err" || fail "-n 0"
+resumed=$($EDGELLM "$model" -n 8 -t 1 -p 1 -s 7 --state-load "$folder/same" --hash 2>&1 >/dev/null | grep hash)
+[ "$straight" = "$resumed" ] || fail "no ids made, and the state is another: $straight, $resumed"
 expect 1 'from another model' "$model" -n 1 --ctx 32 --state-load "$folder/state"
 
 # Ids there and back.

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -132,6 +133,7 @@ static unsigned char* block_of(const Host* host) {
 
 static Host open_host(edgellm_config config) {
   Host host = {0};
+  heap_closed = 0;
   CHECK_OK(edgellm_plan(&config, &host.facts, &error));
   host.area = malloc(host.facts.block_bytes + 2 * GUARD + ODD);
   if (!host.area) {
@@ -360,11 +362,26 @@ static void test_two_sessions(void) {
   close_host(&host);
 }
 
+// The notes of the program when it goes on for 12 ids from a saved state, and its exit code.
+static void continue_in_program(const unsigned char* image, size_t bytes, char* notes, size_t room) {
+  char path[] = "/tmp/edgellm_state_XXXXXX", arguments[200];
+  int descriptor;
+  heap_closed = 0;
+  descriptor = mkstemp(path);
+  CHECK(descriptor >= 0 && write(descriptor, image, bytes) == (ssize_t)bytes && close(descriptor) == 0);
+  snprintf(arguments, sizeof arguments, MODEL " -t 0 -n 12 --ctx 256 --hash --state-load %s", path);
+  program(arguments, "2>&1 >/dev/null; echo code $?", notes, room);
+  unlink(path);
+  heap_closed = 1;
+}
+
 // Saved, thrown away, restored elsewhere: the bits of a run that never stopped.
 static void test_save_and_restore(void) {
+  char notes[4096], hash[40];
   uint64_t straight;
   int32_t pending, position;
   size_t i;
+  edgellm_config other = plain();
   Host first = open_host(plain()), second;
   size_t bytes = first.facts.state_bytes;
   unsigned char *area, *image;
@@ -382,7 +399,10 @@ static void test_save_and_restore(void) {
   straight = go_on(first.engine, 1, 12);
   CHECK_OK(edgellm_restore(first.engine, 0, image, bytes, &error));
   CHECK(go_on(first.engine, 0, 12) == straight);
-  heap_closed = 0;
+  continue_in_program(image, bytes, notes, sizeof notes);
+  snprintf(hash, sizeof hash, "logits hash: %08lx%08lx", (unsigned long)(straight >> 32),
+           (unsigned long)(straight & 0xffffffff));
+  CHECK(strstr(notes, hash) != NULL && strstr(notes, "code 0") != NULL);
 
   second = open_host(plain());
   CHECK_OK(edgellm_restore(second.engine, 0, image, bytes, &error));
@@ -398,15 +418,20 @@ static void test_save_and_restore(void) {
   }
   CHECK(go_on(second.engine, 0, 12) == straight);  // refused bytes touched nothing
   close_host(&second);
-  heap_closed = 1;
+
+  // Nothing pending: whoever goes on must say how.
+  feed(first.engine, 0, &pending, 1);
+  CHECK_OK(edgellm_save(first.engine, 0, image, bytes, &error));
+  continue_in_program(image, bytes, notes, sizeof notes);
+  CHECK(strstr(notes, "no id waits") != NULL && strstr(notes, "code 1") != NULL);
+  CHECK_OK(edgellm_restore(first.engine, 1, image, bytes, &error));
+  CHECK(edgellm_pending(first.engine, 1) == -1);
   close_host(&first);
-  {
-    edgellm_config other = plain();
-    other.context = 128;
-    second = open_host(other);
-    CHECK_REFUSED(edgellm_restore(second.engine, 0, image, bytes, &error), EDGELLM_FAILED, "another model");
-    close_host(&second);
-  }
+
+  other.context = 128;
+  second = open_host(other);
+  CHECK_REFUSED(edgellm_restore(second.engine, 0, image, bytes, &error), EDGELLM_FAILED, "another model");
+  close_host(&second);
   free(area);
 }
 
@@ -743,7 +768,6 @@ static void test_two_engines_at_once(void) {
   for (i = 0; i < 2; i++) {
     edgellm_config config = plain();
     config.kv = i ? EDGELLM_KV_I8 : EDGELLM_KV_F16;
-    heap_closed = 0;
     jobs[i].host = open_host(config);
   }
   heap_closed = 0;

@@ -65,6 +65,9 @@ Status run_command(Options& options) {
   Session& session = engine.sessions[0];
   Span<const i32> prompt;
   if (session.position == 0 || text.size) EDGELLM_TRY(prompt_ids(engine, text, session.position == 0, &prompt));
+  if (prompt.count == 0 && session.pending < 0) {
+    return failed("--state-load ", options.state_load, ": no id waits to be run in it; say with -i how the text goes on");
+  }
   Printed printed;
   Generated made;
   options.generate.hash = options.hash;

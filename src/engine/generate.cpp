@@ -78,11 +78,12 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
   if (id >= 0 && prompt.count > 0) {
     Step step = {&session, {&id, 1}, Wanted::nothing};
     EDGELLM_TRY(forward(engine, {&step, 1}));
+    session.pending = -1;
   }
-  session.pending = -1;
   while (result->count < options.count) {
     Step step = {&session, next, Wanted::last};
     EDGELLM_TRY(forward(engine, {&step, 1}));
+    session.pending = -1;
     if (options.hash) result->last_hash = logits_hash(engine, 0);
     id = sample(engine.kernels, logits_row(engine, 0), engine.model.vocab, options.sampling,
                 {session.recent, session.recent_count}, session.position, engine.order);
