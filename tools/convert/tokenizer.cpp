@@ -5,6 +5,7 @@
 #include <set>
 
 #include "error.h"
+#include "gguf.h"
 #include "mapped_file.h"
 #include "tokenizer_vocabulary.h"
 
@@ -146,9 +147,14 @@ std::vector<u8> build_tokenizer_section(const fs::path& path, i64 vocab, Tokeniz
   *info = {};
   fs::path file = fs::is_directory(path) ? find_in(path) : path;
   std::string source = file.string();
-  Vocabulary v = read_vocabulary(file);
-  add_side(&v, Side(file.parent_path()), file.extension() == ".json" && file.filename() != "vocab.json", vocab, source,
-           info);
+  Vocabulary v;
+  if (is_gguf(source, MappedFile::open(source)->bytes())) {
+    v = read_gguf_vocabulary(source, info);
+  } else {
+    v = read_vocabulary(file);
+    add_side(&v, Side(file.parent_path()), file.extension() == ".json" && file.filename() != "vocab.json", vocab, source,
+             info);
+  }
   if (v.ids == 0 || v.ids > vocab) unusable(source, ": ", v.ids, " ids, the model has ", vocab);
   info->kind = v.kind_name;
   info->ids = v.ids;

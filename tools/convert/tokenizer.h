@@ -24,7 +24,8 @@ struct TokenizerInfo {
 //   vocab.json        with merges.txt beside it: byte-level BPE
 //   tokenizer.bin     llama2.c
 //   rwkv_vocab_*.txt  RWKV's world vocabulary
-// together with tokenizer_config.json, special_tokens_map.json, generation_config.json and config.json beside it. `vocab` is the
+//   FILE.gguf         the tokenizer in it; it says all by itself
+// the others together with tokenizer_config.json, special_tokens_map.json, generation_config.json and config.json beside it. `vocab` is the
 // model's number of ids. Throws an Error that names the file and what cannot be used; no kind is guessed.
 std::vector<u8> build_tokenizer_section(const std::filesystem::path& path, i64 vocab, TokenizerInfo* info);
 

@@ -9,28 +9,8 @@
 namespace edgellm::convert {
 namespace {
 
-enum PieceType { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6 };
-
-struct Piece {
-  std::string text;
-  f32 score = 0;
-  u64 type = NORMAL;
-};
-
-struct Model {
-  std::vector<Piece> pieces;
-  u64 model_type = 1;
-  bool byte_fallback = false;
-  bool space_as_suffix = false;
-  std::string unknown_surface = " \xe2\x81\x87 ";
-  i64 unknown = 0, bos = 1, eos = 2;
-  std::string normalizer;
-  bool has_character_map = false;
-  bool dummy_prefix = true, remove_extra_spaces = true, mark_spaces = true;
-};
-
-Piece read_piece(std::string_view bytes, const std::string& source) {
-  Piece piece;
+SentencePiece read_piece(std::string_view bytes, const std::string& source) {
+  SentencePiece piece;
   ProtobufReader reader(bytes, source);
   for (ProtobufField field; reader.next(&field);) {
     if (field.number == 1) piece.text = field.bytes;
@@ -40,7 +20,7 @@ Piece read_piece(std::string_view bytes, const std::string& source) {
   return piece;
 }
 
-void read_trainer(std::string_view bytes, Model* model, const std::string& source) {
+void read_trainer(std::string_view bytes, SentencePieceModel* model, const std::string& source) {
   ProtobufReader reader(bytes, source);
   for (ProtobufField field; reader.next(&field);) {
     i64 id = static_cast<i32>(field.value);
@@ -70,7 +50,7 @@ void read_trainer(std::string_view bytes, Model* model, const std::string& sourc
   }
 }
 
-void read_normalizer(std::string_view bytes, Model* model, const std::string& source) {
+void read_normalizer(std::string_view bytes, SentencePieceModel* model, const std::string& source) {
   ProtobufReader reader(bytes, source);
   for (ProtobufField field; reader.next(&field);) {
     switch (field.number) {
@@ -93,8 +73,8 @@ void read_normalizer(std::string_view bytes, Model* model, const std::string& so
   }
 }
 
-Model read_model(const std::string& data, const std::string& source) {
-  Model model;
+SentencePieceModel read_model(const std::string& data, const std::string& source) {
+  SentencePieceModel model;
   ProtobufReader reader(data, source);
   for (ProtobufField field; reader.next(&field);) {
     if (field.number == 1) model.pieces.push_back(read_piece(field.bytes, source));
@@ -114,7 +94,7 @@ Model read_model(const std::string& data, const std::string& source) {
 }
 
 // Symbols, pairs and the word table. Merges look up the joined text in `symbols`, the scores give the ranks.
-void add_merges(Vocabulary* v, const std::vector<Piece>& pieces, std::unordered_map<std::string, u32> symbols) {
+void add_merges(Vocabulary* v, const std::vector<SentencePiece>& pieces, std::unordered_map<std::string, u32> symbols) {
   std::vector<f32> scores;
   for (const auto& [text, id] : symbols)
     scores.push_back(pieces[id].score);
@@ -147,7 +127,15 @@ bool is_sentencepiece(const std::string& data) {
 }
 
 Vocabulary read_sentencepiece(const std::string& data, const std::string& source) {
-  Model model = read_model(data, source);
+  SentencePieceModel model = read_model(data, source);
+  for (size_t id = 0; id < model.pieces.size(); id++) {
+    if (model.pieces[id].type == PIECE_UNUSED)
+      unusable(source, ": piece ", id, " is of the type unused, which is not supported");
+  }
+  return sentencepiece_vocabulary(model, source);
+}
+
+Vocabulary sentencepiece_vocabulary(const SentencePieceModel& model, const std::string& source) {
   Vocabulary v;
   v.kind_name = "SentencePiece BPE";
   v.kind = TokenizerKind::characters;
@@ -166,32 +154,34 @@ Vocabulary read_sentencepiece(const std::string& data, const std::string& source
   auto shown = [&](const std::string& text) { return model.mark_spaces ? unmark_spaces(text) : text; };
   std::unordered_map<std::string, u32> symbols;
   for (u32 id = 0; id < v.ids; id++) {
-    const Piece& piece = model.pieces[id];
+    const SentencePiece& piece = model.pieces[id];
     v.pieces[id] = shown(piece.text);
     switch (piece.type) {
-      case NORMAL:
+      case PIECE_NORMAL:
         symbols.try_emplace(v.pieces[id], id);
         break;
-      case UNKNOWN:
+      case PIECE_UNKNOWN:
         v.pieces[id] = model.unknown_surface;
         add_special(&v, piece.text, id, ADDED_SPECIAL, false, source);
         v.attributes[id] = 0;  // is printed
         break;
-      case CONTROL:
+      case PIECE_CONTROL:
         add_special(&v, piece.text, id, ADDED_SPECIAL, false, source);
         break;
-      case USER_DEFINED:
+      case PIECE_USER_DEFINED:
         // A bare space is not met where spaces are marked.
         if (!model.mark_spaces || piece.text.find(' ') == std::string::npos)
           add_special(&v, v.pieces[id], id, 0, true, source);
         break;
-      case BYTE: {
+      case PIECE_BYTE: {
         i32 byte = byte_of_name(piece.text);
         if (byte < 0) unusable(source, ": byte piece ", id, " is called ", piece.text);
         v.byte_ids[static_cast<size_t>(byte)] = static_cast<i32>(id);
         v.pieces[id] = std::string(1, static_cast<char>(byte));
         break;
       }
+      case PIECE_UNUSED:
+        break;
       default:
         unusable(source, ": piece ", id, " has the type ", piece.type, ", which is not supported");
     }
@@ -201,12 +191,12 @@ Vocabulary read_sentencepiece(const std::string& data, const std::string& source
 }
 
 // u32 length of the longest piece; for each id f32 score, i32 bytes, text. Spaces are spaces; ids 3 to 258 are the bytes.
-static bool read_llama2c_pieces(const std::string& data, std::vector<Piece>* pieces) {
+static bool read_llama2c_pieces(const std::string& data, std::vector<SentencePiece>* pieces) {
   u32 longest;
   if (data.size() < 12) return false;
   std::memcpy(&longest, data.data(), 4);
   for (size_t at = 4; at < data.size();) {
-    Piece piece;
+    SentencePiece piece;
     u32 bytes;
     if (data.size() - at < 8) return false;
     std::memcpy(&piece.score, data.data() + at, 4);
@@ -221,12 +211,12 @@ static bool read_llama2c_pieces(const std::string& data, std::vector<Piece>* pie
 }
 
 bool is_llama2c_tokenizer(const std::string& data) {
-  std::vector<Piece> pieces;
+  std::vector<SentencePiece> pieces;
   return read_llama2c_pieces(data, &pieces);
 }
 
 Vocabulary read_llama2c_tokenizer(const std::string& data, const std::string& source) {
-  std::vector<Piece> pieces;
+  std::vector<SentencePiece> pieces;
   if (!read_llama2c_pieces(data, &pieces)) unusable(source, ": is cut, or no tokenizer of llama2.c");
   Vocabulary v;
   v.kind_name = "llama2.c";

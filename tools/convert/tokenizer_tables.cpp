@@ -68,6 +68,11 @@ std::vector<WordSplit> infer_splits(const Vocabulary& v) {
 
 }  // namespace
 
+void infer_words(Vocabulary* v) {
+  v->splits = infer_splits(*v);
+  if (v->splits[0] == WordSplit::qwen2) v->flags |= TOKENIZER_NFC;
+}
+
 bool is_ranks(const std::string& data) {
   std::string_view text = data;
   return read_rank(take_line(&text)).has_value();
@@ -138,8 +143,7 @@ Vocabulary read_vocab_and_merges(const Json& vocab, const std::string& merges, c
     }
     v.pairs[{l->second, r->second}] = {rank++, joined->second};
   }
-  v.splits = infer_splits(v);
-  if (v.splits[0] == WordSplit::qwen2) v.flags |= TOKENIZER_NFC;
+  infer_words(&v);
   return v;
 }
 

@@ -50,6 +50,32 @@ struct Vocabulary {
   }
 };
 
+enum PieceType { PIECE_NORMAL = 1, PIECE_UNKNOWN, PIECE_CONTROL, PIECE_USER_DEFINED, PIECE_UNUSED, PIECE_BYTE };
+
+struct SentencePiece {
+  std::string text;
+  f32 score = 0;
+  u64 type = PIECE_NORMAL;
+};
+
+// What SentencePiece saves of a tokenizer that we read; its defaults.
+struct SentencePieceModel {
+  std::vector<SentencePiece> pieces;
+  u64 model_type = 1;
+  bool byte_fallback = false;
+  bool space_as_suffix = false;
+  std::string unknown_surface = " \xe2\x81\x87 ";
+  i64 unknown = 0, bos = 1, eos = 2;
+  std::string normalizer;
+  bool has_character_map = false;
+  bool dummy_prefix = true, remove_extra_spaces = true, mark_spaces = true;
+};
+
+Vocabulary sentencepiece_vocabulary(const SentencePieceModel& model, const std::string& source);
+
+// Sets how text is cut in words from what a byte-level vocabulary shows of it.
+void infer_words(Vocabulary* v);
+
 // Every way to cut a piece in two symbols becomes a pair of that piece's rank: what SentencePiece and tiktoken do, who look up
 // the joined text. `symbols` are the texts that merges may see.
 void add_all_pairs(Vocabulary* v, const std::unordered_map<std::string, u32>& symbols, const std::string& piece, u32 id,
@@ -87,6 +113,7 @@ Vocabulary read_sentencepiece(const std::string& data, const std::string& source
 Vocabulary read_ranks(const std::string& data, const std::string& source);
 Vocabulary read_vocab_and_merges(const Json& vocab, const std::string& merges, const std::string& source);
 Vocabulary read_llama2c_tokenizer(const std::string& data, const std::string& source);
+Vocabulary read_gguf_vocabulary(const std::string& path, TokenizerInfo* info);  // and what else it says
 Vocabulary read_rwkv_vocabulary(const std::string& data, const std::string& source);
 
 bool is_ranks(const std::string& data);

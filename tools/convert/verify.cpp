@@ -39,7 +39,7 @@ Loss loss_of(const Matrix& stored, const Tensor& tensor, const Kernels& kernels,
           loss.add(found[static_cast<size_t>(c)], meant[static_cast<size_t>(r * tensor.cols + c)]);
       }
     });
-    file.read(static_cast<u64>(matrix_bytes(stored.format, n * PANEL, tensor.cols)));
+    file.read(static_cast<u64>(n * PANEL * stride) * sizeof(f32));  // at most
     for (i64 i = 0; i < n; i++) {
       total.error += losses[static_cast<size_t>(i)].error;
       total.signal += losses[static_cast<size_t>(i)].signal;

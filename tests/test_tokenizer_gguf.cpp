@@ -1,0 +1,237 @@
+// Tokenizers in GGUF files: the same section, to the byte, as from the files that they were made of.
+#include <algorithm>
+
+#include "convert/error.h"
+#include "convert/json.h"
+#include "convert/protobuf.h"
+#include "data_path.h"
+#include "gguf_source.h"
+#include "make_model.h"
+#include "tokenizer_test.h"
+
+using namespace edgellm;
+
+namespace {
+
+enum Type { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
+
+struct Tokens {
+  std::vector<std::string> texts;
+  std::vector<f32> scores;
+  std::vector<i32> types;
+
+  void set(size_t id, const std::string& text, i32 type, f32 score = 0) {
+    if (id >= texts.size()) texts.resize(id + 1), scores.resize(id + 1), types.resize(id + 1, UNUSED);
+    texts[id] = text;
+    scores[id] = score;
+    types[id] = type;
+  }
+};
+
+sources::Gguf gguf_of(const Tokens& tokens, const std::string& model) {
+  sources::Gguf gguf;
+  gguf.text("general.architecture", "llama")
+      .text("tokenizer.ggml.model", model)
+      .texts("tokenizer.ggml.tokens", tokens.texts);
+  gguf.numbers("tokenizer.ggml.scores", 6, tokens.scores).numbers("tokenizer.ggml.token_type", 5, tokens.types);
+  return gguf;
+}
+
+sources::Gguf byte_level_gguf(const Tokens& tokens, const std::vector<std::string>& merges, const std::string& pre,
+                              const convert::TokenizerInfo& info) {
+  sources::Gguf gguf = gguf_of(tokens, "gpt2");
+  gguf.texts("tokenizer.ggml.merges", merges);
+  if (!pre.empty()) gguf.text("tokenizer.ggml.pre", pre);
+  if (info.bos >= 0) gguf.number("tokenizer.ggml.bos_token_id", static_cast<u32>(info.bos));
+  if (info.eos >= 0) gguf.number("tokenizer.ggml.eos_token_id", static_cast<u32>(info.eos));
+  return gguf.flag("tokenizer.ggml.add_bos_token", info.bos >= 0);
+}
+
+// A byte-level tokenizer.json as converters to GGUF write it.
+sources::Gguf gguf_of_json(const std::string& text, const std::string& pre, const convert::TokenizerInfo& info) {
+  convert::Json json = convert::parse_json(text, "tokenizer.json");
+  const convert::Json* model = json.find("model");
+  Tokens tokens;
+  for (const auto& [token, id] : *model->find("vocab")->object())
+    tokens.set(static_cast<size_t>(*id.number()), token, NORMAL);
+  if (const convert::Json* added = json.find("added_tokens")) {
+    for (const convert::Json& token : *added->array()) {
+      tokens.set(static_cast<size_t>(*token.find("id")->number()), *token.find("content")->string(),
+                 *token.find("special")->boolean() ? CONTROL : USER_DEFINED);
+    }
+  }
+  std::vector<std::string> merges;
+  for (const convert::Json& merge : *model->find("merges")->array())
+    merges.push_back(merge.string() ? *merge.string() : *(*merge.array())[0].string() + " " + *(*merge.array())[1].string());
+  return byte_level_gguf(tokens, merges, pre, info);
+}
+
+// vocab.json and merges.txt.
+sources::Gguf gguf_of_tables(const std::string& folder, const std::string& pre, const convert::TokenizerInfo& info) {
+  Tokens tokens;
+  convert::Json vocab = convert::parse_json(read_file(folder + "/vocab.json"), folder);
+  for (const auto& [token, id] : *vocab.object())
+    tokens.set(static_cast<size_t>(*id.number()), token,
+               token.starts_with("<|") && token.ends_with("|>") ? CONTROL : NORMAL);
+  std::vector<std::string> merges;
+  std::istringstream lines(read_file(folder + "/merges.txt"));
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && !line.starts_with("#version")) merges.push_back(line);
+  }
+  return byte_level_gguf(tokens, merges, pre, info);
+}
+
+std::vector<u8> section_of(const sources::Gguf& gguf, i64 vocab, convert::TokenizerInfo* info) {
+  std::string path = temporary_path("tokenizer.gguf");
+  sources::write_file(path, gguf.bytes());
+  return convert::build_tokenizer_section(path, vocab, info);
+}
+
+void check_same(const sources::Gguf& gguf, i64 vocab, const std::vector<u8>& expected,
+                const convert::TokenizerInfo& theirs) {
+  convert::TokenizerInfo info;
+  CHECK(section_of(gguf, vocab, &info) == expected);
+  CHECK_EQ(info.bos, theirs.bos);
+  CHECK_EQ(info.eos, theirs.eos);
+  CHECK_EQ(info.ids, theirs.ids);
+}
+
+// White space that added tokens take along, and whether they are matched before normalisation, are not in a GGUF file.
+std::string without_lost_flags(std::string json) {
+  for (const char* flag : {"\"lstrip\":", "\"rstrip\":", "\"normalized\":"}) {
+    for (const char* space : {"", " "}) {
+      std::string set = std::string(flag) + space + "true", clear = std::string(flag) + "false";
+      for (size_t at; (at = json.find(set)) != std::string::npos;)
+        json.replace(at, set.size(), clear);
+    }
+  }
+  return json;
+}
+
+void check_json(const std::string& path, const std::string& pre, i64 vocab) {
+  std::string json = without_lost_flags(read_file(path)), alone = temporary_path("tokenizer.json");
+  sources::write_file(alone, json);
+  convert::TokenizerInfo theirs;
+  std::vector<u8> expected = convert::build_tokenizer_section(alone, vocab, &theirs);
+  check_same(gguf_of_json(json, pre, theirs), vocab, expected, theirs);
+}
+
+TEST(byte_level) {
+  check_json("tests/golden/tokenizer/llama3/tokenizer.json", "llama-bpe", 1000);
+  check_json("tests/golden/tokenizer/qwen2/tokenizer.json", "qwen2", 1000);
+}
+
+void check_tables(const std::string& folder, const std::string& pre, i64 vocab) {
+  convert::TokenizerInfo theirs;
+  std::vector<u8> expected = convert::build_tokenizer_section(folder, vocab, &theirs);
+  check_same(gguf_of_tables(folder, pre, theirs), vocab, expected, theirs);
+}
+
+TEST(byte_level_tables) {
+  check_tables("tests/golden/tokenizer/digits", "smollm", 1000);
+  check_tables("tests/golden/tokenizer/digits", "", 1000);  // inferred
+}
+
+TEST(published_byte_level) {
+  std::string folder = data_path("tokenizers").string();
+  if (!std::filesystem::exists(folder)) SKIP("EDGELLM_DATA names no folder with the published tokenizers");
+  check_json(folder + "/olmo/tokenizer.json", "olmo", 50304);
+  for (const char* pre : {"qwen2", ""})
+    check_tables(folder + "/qwen2", pre, 151936);
+  for (const char* pre : {"smollm", "default"})
+    check_tables(folder + "/smollm", pre, 49152);
+}
+
+// tokenizer.model, field by field.
+sources::Gguf gguf_of_sentencepiece(const std::string& path) {
+  Tokens tokens;
+  std::string data = read_file(path);
+  convert::ProtobufReader reader(data, path);
+  for (convert::ProtobufField field; reader.next(&field);) {
+    if (field.number != 1) continue;
+    std::string text;
+    f32 score = 0;
+    i32 type = NORMAL;
+    convert::ProtobufReader piece(field.bytes, path);
+    for (convert::ProtobufField part; piece.next(&part);) {
+      if (part.number == 1) text = part.bytes;
+      if (part.number == 2) score = part.number_f32();
+      if (part.number == 3) type = static_cast<i32>(part.value);
+    }
+    tokens.set(tokens.texts.size(), text, type, score);
+  }
+  sources::Gguf gguf = gguf_of(tokens, "llama");
+  return gguf.number("tokenizer.ggml.bos_token_id", 1).number("tokenizer.ggml.eos_token_id", 2);
+}
+
+void check_same_sentencepiece(const std::string& path, i64 vocab) {
+  convert::TokenizerInfo theirs, info;
+  std::string alone = temporary_path("tokenizer.model");  // without the files beside it
+  sources::write_file(alone, read_file(path));
+  std::vector<u8> expected = convert::build_tokenizer_section(alone, vocab, &theirs);
+  CHECK(section_of(gguf_of_sentencepiece(path), vocab, &info) == expected);
+  CHECK_EQ(info.bos, theirs.bos);
+  CHECK_EQ(info.eos, theirs.eos);
+}
+
+TEST(sentencepiece) {
+  check_same_sentencepiece("tests/golden/tokenizer/sentencepiece/tokenizer.model", 1000);
+}
+
+TEST(published_sentencepiece) {
+  std::string path = data_path("tokenizers/llama2/tokenizer.model").string();
+  if (!std::filesystem::exists(path)) SKIP("EDGELLM_DATA names no folder with the published tokenizers");
+  check_same_sentencepiece(path, 32000);
+}
+
+TEST(what_ends_a_turn_and_the_template) {
+  convert::TokenizerInfo ids;
+  ids.bos = 1, ids.eos = 2;
+  sources::Gguf gguf = gguf_of_json(read_file("tests/golden/tokenizer/llama3/tokenizer.json"), "llama-bpe", ids);
+  gguf.number("tokenizer.ggml.eot_token_id", 5).text("tokenizer.chat_template", "{{ messages }}");
+  convert::TokenizerInfo info;
+  section_of(gguf, 1000, &info);
+  CHECK_EQ(info.chat_template, "{{ messages }}");
+  CHECK(std::find(info.stop.begin(), info.stop.end(), 2u) != info.stop.end());
+  CHECK(std::find(info.stop.begin(), info.stop.end(), 5u) != info.stop.end());
+  CHECK(std::find(info.stop.begin(), info.stop.end(), 602u) != info.stop.end());  // <|end|>
+  CHECK_EQ(info.stop.size(), size_t{3});
+}
+
+std::string refusal(const sources::Gguf& gguf, i64 vocab = 1000) {
+  convert::TokenizerInfo info;
+  try {
+    section_of(gguf, vocab, &info);
+  } catch (const convert::Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+void check_refused(const sources::Gguf& gguf, const std::string& message, i64 vocab = 1000) {
+  std::string actual = refusal(gguf, vocab);
+  if (actual.find(message) == std::string::npos) CHECK_EQ(actual, message);
+  check::passed();
+}
+
+TEST(what_cannot_be_used) {
+  const std::string llama3 = read_file("tests/golden/tokenizer/llama3/tokenizer.json");
+  check_refused(gguf_of_json(llama3, "tekken", {}), "tokenizer.ggml.pre is \"tekken\", which is not supported (llama3, ");
+  check_refused(gguf_of_json(llama3, "llama-bpe", {}), "ids, the model has 3", 3);
+  Tokens tokens;
+  tokens.set(0, "a", NORMAL);
+  tokens.set(1, "b", NORMAL);
+  CHECK_EQ(refusal(gguf_of(tokens, "llama")), "");
+  check_refused(gguf_of(tokens, "bert"), "tokenizer.ggml.model is \"bert\"");
+  check_refused(gguf_of(tokens, "gpt2"), "tokenizer.ggml.merges is missing");
+  for (const char* merge : {"a", "a b", "a ", " b", "x y"})
+    check_refused(gguf_of(tokens, "gpt2").texts("tokenizer.ggml.merges", {merge}), "merge 0 is not two tokens");
+  tokens.types.pop_back();
+  check_refused(gguf_of(tokens, "llama"), "2 tokens, but 1 types");
+  tokens.types.push_back(7);
+  check_refused(gguf_of(tokens, "llama"), "token 1 has the type 7");
+  sources::Gguf none;
+  check_refused(none, "tokenizer.ggml.tokens is missing");
+}
+
+}  // namespace
