@@ -167,6 +167,7 @@ class Reader {
     if (whole_words) v_.flags |= TOKENIZER_WHOLE_WORDS;
     for (const auto& [token, id] : ids_)
       byte_level_ ? add_byte_token(token, id, whole_words) : add_character_token(token, id, whole_words);
+    std::sort(v_.words.begin(), v_.words.end());  // the map has no order
     read_merges(model);
   }
 
