@@ -13,11 +13,9 @@ void pack_i8(const i8* codes, i64 rows, i64 cols, u8* out) {
   __builtin_memset(out, 0, static_cast<size_t>(matrix_bytes(Format::I8, rows, cols)));
   i64 units = units_of(cols, UNIT_COLUMNS);
   for (i64 row = 0; row < rows; row++) {
-    for (i64 col = 0; col < cols; col++) {
-      u8* unit = out + (row / PANEL * units + col / UNIT_COLUMNS) * UNIT_BYTES;
-      i64 c = col % UNIT_COLUMNS;
-      unit[c / 4 * 64 + row % PANEL * 4 + c % 4] = static_cast<u8>(codes[row * cols + col]);
-    }
+    u8* line = out + row / PANEL * units * UNIT_BYTES + row % PANEL * 4;
+    for (i64 col = 0; col < cols; col += 4, line += 64)
+      __builtin_memcpy(line, codes + row * cols + col, static_cast<size_t>(min<i64>(4, cols - col)));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <future>
 #include <numeric>
 
 #include "base/math.h"
@@ -12,12 +13,44 @@
 namespace edgellm::convert {
 namespace {
 
-constexpr i64 BATCH_WEIGHTS = 1 << 22;  // panels of so many weights are in memory at a time
+constexpr i64 LANES = 8;                // sums that go side by side
+constexpr i64 BATCH_WEIGHTS = 1 << 22;  // panels of so many weights are at work at a time
+constexpr i64 BATCHES_KEPT = 16;        // as much of the source stays in memory
+
+// To the nearest integer, of magnitudes below 2^22.
+inline f32 rounded(f32 value) {
+  return (value + ROUND_F32) - ROUND_F32;
+}
+
+using Lanes = f32 __attribute__((vector_size(16)));
+constexpr i64 GROUP_LANES = GROUP * sizeof(f32) / sizeof(Lanes);
+
+f32 sum(Lanes lanes) {
+  return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
+}
+
+// Codes for one scale, and their squared error.
+f32 round_i4(const Lanes (&values)[GROUP_LANES], f32 scale, Lanes (&codes)[GROUP_LANES]) {
+  const Lanes zero = {}, lowest = zero - 8, highest = zero + 7;
+  const f32 inverse = 1 / scale;
+  Lanes errors = {};
+  for (i64 i = 0; i < GROUP_LANES; i++) {
+    Lanes code = values[i] * inverse;
+    code = code < highest ? code : highest;
+    code = code > lowest ? code : lowest;
+    code = (code + ROUND_F32) - ROUND_F32;
+    Lanes difference = code * scale - values[i];
+    codes[i] = code;
+    errors += difference * difference;
+  }
+  return sum(errors);
+}
 
 // The panel at hand. Codes, halves and group scales are used as the format needs them.
 struct Panel {
   std::vector<f32> values;  // (rows, cols)
   std::vector<i8> codes;    // (rows, cols)
+  std::vector<f32> stored;  // (rows, cols) what a reader will find
   std::vector<u16> halves;  // (rows, cols), or group scales (rows, groups)
   std::vector<f32> scales;  // (rows), or (rows, groups)
   std::vector<u8> packed;
@@ -28,76 +61,81 @@ void read(const Tensor& tensor, i64 row, i64 rows, Panel* panel) {
   size_t n = static_cast<size_t>(rows * tensor.cols);
   panel->values.resize(n);
   tensor.values(row, rows, panel->values.data());
-  for (size_t i = 0; i < n; i++) {
-    if (!std::isfinite(panel->values[i])) {
-      i64 at = static_cast<i64>(i);
-      unusable("tensor ", tensor.name, ": row ", row + at / tensor.cols, ", column ", at % tensor.cols, " is not finite");
-    }
+  bool finite = true;
+  for (f32 value : panel->values)
+    finite &= std::fabs(value) < INFINITY;
+  for (size_t i = 0; !finite; i++) {
+    if (std::isfinite(panel->values[i])) continue;
+    i64 at = static_cast<i64>(i);
+    unusable("tensor ", tensor.name, ": row ", row + at / tensor.cols, ", column ", at % tensor.cols, " is not finite");
   }
 }
 
-void encode_f16(const Tensor& tensor, i64 row, Panel* panel, Loss* loss) {
+void encode_f16(const Tensor& tensor, i64 row, Panel* panel) {
   for (size_t i = 0; i < panel->values.size(); i++) {
     panel->halves[i] = f32_to_f16(panel->values[i]);
     f32 stored = f16_to_f32(panel->halves[i]);
     if (!std::isfinite(stored)) {
       unusable("tensor ", tensor.name, ": ", panel->values[i], " in the panel of row ", row, " is too large for f16");
     }
-    loss->add(stored, panel->values[i]);
+    panel->stored[i] = stored;
   }
 }
 
 // One scale a row: absmax / 127.
-f32 encode_i8_row(const f32* values, i64 cols, i8* codes, Loss* loss) {
+f32 encode_i8_row(const f32* values, i64 cols, i8* codes, f32* stored) {
   f32 most = 0;
   for (i64 c = 0; c < cols; c++)
     most = std::max(most, std::fabs(values[c]));
   f32 scale = most / 127, inverse = scale > 0 ? 127 / most : 0;
   if (std::isinf(inverse)) scale = inverse = 0;  // the whole row is denormal
   for (i64 c = 0; c < cols; c++) {
-    codes[c] = static_cast<i8>(std::clamp(std::nearbyint(values[c] * inverse), -127.0f, 127.0f));
-    loss->add(static_cast<f32>(codes[c]) * scale, values[c]);
+    f32 code = rounded(std::min(std::max(values[c] * inverse, -127.0f), 127.0f));
+    codes[c] = static_cast<i8>(code);
+    stored[c] = code * scale;
   }
   return scale;
 }
 
 // `chosen`: codes and scales are there already.
-void encode_i4_row(const f32* values, i64 cols, bool chosen, i8* codes, u16* scales, Loss* loss) {
+void encode_i4_row(const f32* values, i64 cols, bool chosen, i8* codes, u16* scales, f32* stored) {
   for (i64 c = 0; c < cols; c += GROUP) {
     i64 n = min<i64>(GROUP, cols - c);
     if (!chosen) *scales = best_i4(values + c, n, codes + c);
     f32 scale = f16_to_f32(*scales++);
     for (i64 i = c; i < c + n; i++)
-      loss->add(static_cast<f32>(codes[i]) * scale, values[i]);
+      stored[i] = static_cast<f32>(codes[i]) * scale;
   }
 }
 
 void encode_i8(i64 rows, i64 cols, Panel* panel, f32* row_scales) {
   for (i64 r = 0; r < rows; r++)
-    row_scales[r] = encode_i8_row(panel->values.data() + r * cols, cols, panel->codes.data() + r * cols, &panel->loss);
+    row_scales[r] = encode_i8_row(panel->values.data() + r * cols, cols, panel->codes.data() + r * cols,
+                                  panel->stored.data() + r * cols);
 }
 
 // The scale is rounded to f16, the codes are what they are.
-void encode_group_row(const Tensor& tensor, const f32* values, const i8* codes, const f32* scales, u16* halves, Loss* loss) {
+void encode_group_row(const Tensor& tensor, const i8* codes, const f32* scales, u16* halves, f32* stored) {
   for (i64 c = 0; c < tensor.cols; c++) {
     u16& half = halves[c / WEIGHT_GROUP];
     if (c % WEIGHT_GROUP == 0) half = f32_to_f16(scales[c / WEIGHT_GROUP]);
     f32 scale = f16_to_f32(half);
     if (!std::isfinite(scale))
       unusable("tensor ", tensor.name, ": the scale ", scales[c / WEIGHT_GROUP], " is too large for f16");
-    loss->add(static_cast<f32>(codes[c]) * scale, values[c]);
+    stored[c] = static_cast<f32>(codes[c]) * scale;
   }
 }
 
 // Packs rows [row, row + rows); scales of the format's own go to `row_scales`.
 void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel* panel, f32* row_scales) {
-  Loss* loss = &panel->loss;
   const i64 cols = tensor.cols;
   const i64 groups = div_up<i64>(cols, format == Format::I4 ? GROUP : WEIGHT_GROUP);
   panel->codes.resize(static_cast<size_t>(rows * cols));
+  panel->stored.resize(static_cast<size_t>(rows * cols));
   panel->halves.resize(static_cast<size_t>(format == Format::F16 ? rows * cols : rows * groups));
   panel->scales.resize(static_cast<size_t>(rows * groups));
   i8* codes = panel->codes.data();
+  f32* stored = panel->stored.data();
   u16* halves = panel->halves.data();
   u8* packed = panel->packed.data();
   if (format == Format::T2) {
@@ -109,10 +147,11 @@ void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel*
   const f32* values = panel->values.data();
   switch (format) {
     case Format::F32:
+      panel->stored = panel->values;
       pack_f32(values, rows, cols, packed);
       break;
     case Format::F16:
-      encode_f16(tensor, row, panel, loss);
+      encode_f16(tensor, row, panel);
       pack_f16(halves, rows, cols, packed);
       break;
     case Format::I8:
@@ -128,54 +167,52 @@ void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel*
       bool exact = tensor.native() == Format::I4;
       if (exact) tensor.i4(row, rows, codes, halves);
       for (i64 r = 0; r < rows; r++)
-        encode_i4_row(values + r * cols, cols, exact, codes + r * cols, halves + r * groups, loss);
+        encode_i4_row(values + r * cols, cols, exact, codes + r * cols, halves + r * groups, stored + r * cols);
       pack_i4(codes, halves, rows, cols, packed);
       break;
     }
     case Format::T2_GROUP:
       tensor.codes(row, rows, codes, panel->scales.data());
       for (i64 r = 0; r < rows; r++) {
-        encode_group_row(tensor, values + r * cols, codes + r * cols, panel->scales.data() + r * groups, halves + r * groups,
-                         loss);
+        encode_group_row(tensor, codes + r * cols, panel->scales.data() + r * groups, halves + r * groups,
+                         stored + r * cols);
       }
       pack_t2_group(codes, halves, rows, cols, packed);
       break;
     case Format::T2:
       break;
   }
+  panel->loss.add(stored, values, rows * cols);
 }
 
-// Codes for one scale, and their squared error.
-f32 round_i4(const f32* values, i64 n, f32 scale, i8* codes) {
-  f32 error = 0, inverse = 1 / scale;
-  for (i64 i = 0; i < n; i++) {
-    f32 code = std::min(std::max(values[i] * inverse, -8.0f), 7.0f);
-    code = (code + ROUND_F32) - ROUND_F32;  // to the nearest integer
-    codes[i] = static_cast<i8>(code);
-    f32 difference = code * scale - values[i];
-    error += difference * difference;
-  }
-  return error;
-}
-
-// body(panel, row, rows) for each panel of the tensor, several at a time, then done(panel) for each in order.
+// body(panel, row, rows) for each panel of the tensor, several at a time, then done(panel) for each in order, while the next ones
+// are at work.
 template <class Body, class Done>
 void for_panels(const Tensor& tensor, Body body, Done done) {
   const i64 count = div_up<i64>(tensor.rows, PANEL);
   const i64 batch = min<i64>(count, 1 + BATCH_WEIGHTS / (PANEL * tensor.cols));
   const bool heavy = batch * PANEL * tensor.cols >= HEAVY_WEIGHTS;
-  std::vector<Panel> panels(static_cast<size_t>(batch));
+  std::vector<Panel> batches[2];
+  std::future<void> before;
   for (i64 first = 0; first < count; first += batch) {
-    const i64 n = min(batch, count - first);
+    const i64 turn = first / batch, n = min(batch, count - first);
+    std::vector<Panel>& panels = batches[turn % 2];
+    panels.resize(static_cast<size_t>(batch));
     parallel(n, heavy, [&](i64 i) {
       const i64 row = (first + i) * PANEL;
       Panel& panel = panels[static_cast<size_t>(i)];
       panel.loss = {};
       body(panel, row, min<i64>(PANEL, tensor.rows - row));
     });
-    for (i64 i = 0; i < n; i++)
-      done(panels[static_cast<size_t>(i)]);
+    if (before.valid()) before.get();
+    before = std::async(heavy ? std::launch::async : std::launch::deferred, [&panels, &done, n] {
+      for (i64 i = 0; i < n; i++)
+        done(panels[static_cast<size_t>(i)]);
+    });
+    if (turn % BATCHES_KEPT == BATCHES_KEPT - 1) MappedFile::release_memory();
   }
+  before.get();
+  if (heavy) MappedFile::release_memory();
 }
 
 }  // namespace
@@ -184,42 +221,65 @@ f64 Loss::relative() const {
   return signal > 0 ? std::sqrt(error / signal) : 0;
 }
 
-// The value of the largest magnitude gets code -8 or a little less of the range, by the sign of the scale; each candidate's
-// codes then choose the scale that suits them best.
-u16 best_i4(const f32* values, i64 n, i8* codes) {
-  f32 most = 0, signed_most = 0;
-  for (i64 i = 0; i < n; i++) {
-    if (std::fabs(values[i]) > most) most = std::fabs(values[i]), signed_most = values[i];
-  }
-  u16 best_scale = 0;
-  f32 best_error = INFINITY;
-  i8 trial[GROUP];
-  auto consider = [&](f32 scale) {
-    u16 half = f32_to_f16(scale);
-    f32 rounded = f16_to_f32(half);
-    if (!std::isfinite(rounded) || std::fabs(rounded) < 0x1p-24f) return;
-    f32 error = round_i4(values, n, rounded, trial);
-    if (error >= best_error) return;
-    best_error = error;
-    best_scale = half;
-    std::copy(trial, trial + n, codes);
-  };
-  auto refine = [&] {
-    f32 product = 0, square = 0;
-    for (i64 i = 0; i < n; i++) {
-      f32 code = static_cast<f32>(codes[i]);
-      product += code * values[i];
-      square += code * code;
+void Loss::add(const f32* stored, const f32* original, i64 n) {
+  f64 errors[LANES] = {}, signals[LANES] = {};
+  i64 i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    for (i64 lane = 0; lane < LANES; lane++) {
+      f64 meant = static_cast<f64>(original[i + lane]), difference = static_cast<f64>(stored[i + lane]) - meant;
+      errors[lane] += difference * difference;
+      signals[lane] += meant * meant;
     }
-    if (square > 0) consider(product / square);
-  };
+  }
+  for (; i < n; i++) {
+    f64 meant = static_cast<f64>(original[i]), difference = static_cast<f64>(stored[i]) - meant;
+    errors[0] += difference * difference;
+    signals[0] += meant * meant;
+  }
+  for (i64 lane = 0; lane < LANES; lane++) {
+    error += errors[lane];
+    signal += signals[lane];
+  }
+}
+
+// The value of the largest magnitude gets code -8 or a little less of the range, by the sign of the scale; the codes of the best
+// of these scales choose the one that suits them best, twice.
+u16 best_i4(const f32* values, i64 n, i8* codes) {
+  Lanes group[GROUP_LANES] = {}, trial[GROUP_LANES];
+  std::memcpy(group, values, static_cast<size_t>(n) * sizeof(f32));
+  f32 extreme = 0;
+  for (i64 i = 0; i < n; i++) {
+    if (std::fabs(values[i]) > std::fabs(extreme)) extreme = values[i];
+  }
   std::fill(codes, codes + n, i8{0});
+
   static constexpr f32 LEVELS[] = {-8.5f, -8, -7.5f, -7, -6.5f, -6, 6, 6.5f, 7, 7.5f};
-  for (f32 level : LEVELS)
-    consider(signed_most / level);
-  refine();
-  refine();
-  return best_scale;
+  f32 scale = 0, least_error = INFINITY;
+  for (f32 level : LEVELS) {
+    f32 error = round_i4(group, extreme / level, trial);
+    if (error < least_error) least_error = error, scale = extreme / level;
+  }
+  u16 best = 0;
+  least_error = INFINITY;
+  for (i32 round = 0; round < 3; round++) {
+    const u16 half = f32_to_f16(scale);
+    const f32 stored = f16_to_f32(half);
+    if (!std::isfinite(stored) || std::fabs(stored) < 0x1p-24f) break;
+    f32 error = round_i4(group, stored, trial);
+    if (!(error < least_error)) break;
+    least_error = error;
+    best = half;
+    Lanes products = {}, squares = {};
+    for (i64 i = 0; i < GROUP_LANES; i++) {
+      products += trial[i] * group[i];
+      squares += trial[i] * trial[i];
+    }
+    for (i64 i = 0; i < n; i++)
+      codes[i] = static_cast<i8>(trial[i / 4][i % 4]);
+    if (!(sum(squares) > 0)) break;
+    scale = sum(products) / sum(squares);
+  }
+  return best;
 }
 
 std::vector<u32> sparse_places(const Tensor& tensor, Format format) {
@@ -230,6 +290,7 @@ std::vector<u32> sparse_places(const Tensor& tensor, Format format) {
         f32 row_scales[PANEL];
         read(tensor, row, rows, &panel);
         panel.codes.resize(panel.values.size());
+        panel.stored.resize(panel.values.size());
         encode_i8(rows, tensor.cols, &panel, row_scales);
         i64 bytes = sparse_panel_bytes(format, panel.codes.data(), rows, tensor.cols);
         places[static_cast<size_t>(row / PANEL) + 1] = static_cast<u32>(bytes / SPARSE_ALIGNMENT);

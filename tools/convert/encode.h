@@ -10,11 +10,7 @@ struct Loss {
   f64 signal = 0;        // sum of original^2
   f64 relative() const;  // root of their quotient
 
-  void add(f32 stored, f32 original) {
-    f64 difference = static_cast<f64>(stored) - static_cast<f64>(original);
-    error += difference * difference;
-    signal += static_cast<f64>(original) * static_cast<f64>(original);
-  }
+  void add(const f32* stored, const f32* original, i64 n);
 };
 
 // Where the panels of the tensor will lie in a sparse format: TensorSpec::places.

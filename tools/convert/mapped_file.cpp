@@ -5,10 +5,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <mutex>
+#include <set>
 
 namespace edgellm::convert {
+namespace {
+
+std::mutex open_files_mutex;
+std::set<const MappedFile*> open_files;
+
+}  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -31,14 +40,25 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes));
 }
 
+MappedFile::MappedFile(const std::string& file_path, Bytes mapped) : path(file_path), bytes_(mapped) {
+  std::lock_guard<std::mutex> lock(open_files_mutex);
+  open_files.insert(this);
+}
+
 void MappedFile::read(u64 count) const {
   constexpr u64 MOST = 128 << 20;
-  if (resident_.fetch_add(count) + count <= MOST) return;
-  resident_ = 0;
-  madvise(const_cast<u8*>(bytes_.data), bytes_.size, MADV_DONTNEED);  // unchanged pages: they are read again when needed
+  static std::atomic<u64> resident = 0;  // bytes read since then
+  if (resident.fetch_add(count) + count <= MOST) return;
+  resident = 0;
+  std::lock_guard<std::mutex> lock(open_files_mutex);
+  for (const MappedFile* file : open_files) {  // unchanged pages: they are read again when needed
+    if (file->bytes_.data) madvise(const_cast<u8*>(file->bytes_.data), file->bytes_.size, MADV_DONTNEED);
+  }
 }
 
 MappedFile::~MappedFile() {
+  std::lock_guard<std::mutex> lock(open_files_mutex);
+  open_files.erase(this);
   if (bytes_.data) munmap(const_cast<u8*>(bytes_.data), bytes_.size);
 }
 

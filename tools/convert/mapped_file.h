@@ -1,6 +1,5 @@
 // Source files: mapped read-only, never read past their end.
 #pragma once
-#include <atomic>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -27,13 +26,13 @@ class MappedFile {
   const std::string path;
   Bytes bytes() const { return bytes_; }
 
-  // Says that so many bytes were read: now and then all pages are given back, so that a large file does not fill the memory.
+  // Says that so many bytes were read: now and then the pages of all files are given back, so that large ones do not fill the
+  // memory.
   void read(u64 count) const;
 
  private:
-  MappedFile(const std::string& file_path, Bytes mapped) : path(file_path), bytes_(mapped) {}
+  MappedFile(const std::string& file_path, Bytes mapped);
   Bytes bytes_;
-  mutable std::atomic<u64> resident_ = 0;  // bytes read since then
 };
 
 using File = std::shared_ptr<const MappedFile>;

@@ -4,6 +4,12 @@
 
 namespace edgellm::convert {
 
+static u16 load_u16(const u8* from) {
+  u16 bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return bits;
+}
+
 i64 dtype_bytes(Dtype dtype) {
   switch (dtype) {
     case Dtype::F32:
@@ -42,12 +48,12 @@ void FloatTensor::values(i64 row, i64 count, f32* out) const {
   file_->read(static_cast<u64>(n * dtype_bytes(dtype_)));
   if (dtype_ == Dtype::F32) {
     std::memcpy(out, from, static_cast<size_t>(n) * 4);
+  } else if (dtype_ == Dtype::F16) {
+    for (i64 i = 0; i < n; i++)
+      out[i] = f16_to_f32(load_u16(from + 2 * i));
   } else {
-    for (i64 i = 0; i < n; i++) {
-      u16 bits;
-      std::memcpy(&bits, from + 2 * i, 2);
-      out[i] = dtype_ == Dtype::F16 ? f16_to_f32(bits) : bits_to<f32>(static_cast<u32>(bits) << 16);
-    }
+    for (i64 i = 0; i < n; i++)
+      out[i] = bits_to<f32>(static_cast<u32>(load_u16(from + 2 * i)) << 16);
   }
   if (factor_ < 1 || factor_ > 1) {
     for (i64 i = 0; i < n; i++)

@@ -29,15 +29,15 @@ Loss loss_of(const Matrix& stored, const Tensor& tensor, const Kernels& kernels,
     const i64 n = min(BATCH_PANELS, panels - first);
     parallel(n, n * PANEL * tensor.cols >= HEAVY_WEIGHTS, [&](i64 i) {
       const i64 row = (first + i) * PANEL, rows = min<i64>(PANEL, tensor.rows - row);
-      std::vector<f32> meant(static_cast<size_t>(rows * tensor.cols)), found(static_cast<size_t>(stride));
+      std::vector<f32> meant(static_cast<size_t>(rows * tensor.cols)),
+          found(static_cast<size_t>(rows * tensor.cols + stride));
       tensor.values(row, rows, meant.data());
       Loss& loss = losses[static_cast<size_t>(i)];
       loss = {};
       for (i64 r = 0; r < rows; r++) {
-        kernels.row(stored, static_cast<i32>(row + r), found.data());
-        for (i64 c = 0; c < tensor.cols; c++)
-          loss.add(found[static_cast<size_t>(c)], meant[static_cast<size_t>(r * tensor.cols + c)]);
+        kernels.row(stored, static_cast<i32>(row + r), found.data() + r * tensor.cols);
       }
+      loss.add(found.data(), meant.data(), rows * tensor.cols);
     });
     file.read(static_cast<u64>(n * PANEL * stride) * sizeof(f32));  // at most
     for (i64 i = 0; i < n; i++) {
