@@ -15,7 +15,6 @@ namespace {
 
 constexpr i64 LANES = 8;                // sums that go side by side
 constexpr i64 BATCH_WEIGHTS = 1 << 22;  // panels of so many weights are at work at a time
-constexpr i64 BATCHES_KEPT = 16;        // as much of the source stays in memory
 
 // To the nearest integer, of magnitudes below 2^22.
 inline f32 rounded(f32 value) {
@@ -209,10 +208,8 @@ void for_panels(const Tensor& tensor, Body body, Done done) {
       for (i64 i = 0; i < n; i++)
         done(panels[static_cast<size_t>(i)]);
     });
-    if (turn % BATCHES_KEPT == BATCHES_KEPT - 1) MappedFile::release_memory();
   }
   before.get();
-  if (heavy) MappedFile::release_memory();
 }
 
 }  // namespace

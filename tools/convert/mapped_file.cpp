@@ -46,7 +46,7 @@ MappedFile::MappedFile(const std::string& file_path, Bytes mapped) : path(file_p
 }
 
 void MappedFile::read(u64 count) const {
-  constexpr u64 MOST = 128 << 20;
+  constexpr u64 MOST = 32 << 20;
   static std::atomic<u64> resident = 0;  // bytes read since then
   if (resident.fetch_add(count) + count <= MOST) return;
   resident = 0;
