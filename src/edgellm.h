@@ -57,7 +57,7 @@ enum { EDGELLM_KV_I8 = 0, EDGELLM_KV_F16 = 1 };
 // What is wanted. Zero everywhere but in the first two members is a useful engine of one session.
 typedef struct edgellm_config {
   // The bytes of a .tm2 or .srnn file, from edgellm_map, flash or memory. Start at a multiple of 64; stay there, unchanged,
-  // until edgellm_close.
+  // until edgellm_close. A TM2 version 1 file is refused: convert it.
   const void* model;
   size_t model_bytes;
 

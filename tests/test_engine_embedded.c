@@ -698,6 +698,9 @@ static void test_hostile_input(void) {
     CHECK(edgellm_plan(&config, &facts, &error) == EDGELLM_BAD_MODEL);
     copy[i] ^= 0x40;
   }
+  copy[3] = 0;
+  CHECK_REFUSED(edgellm_plan(&config, &facts, &error), EDGELLM_BAD_MODEL, "version 1 file must be repacked");
+  copy[3] = 2;
   heap_closed = 0;
   CHECK_OK(edgellm_plan(&config, &facts, &error));
   {
