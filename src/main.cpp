@@ -18,6 +18,8 @@ static Status run(i32 count, char** arguments) {
     return {};
   }
   switch (options.command) {
+    case CHAT:
+      return chat_command(options);
     case BENCH:
       return bench_command(options);
     case EVAL:

@@ -151,7 +151,12 @@ TEST(control_c) {
     set_interrupted(false);
     if (interrupted()) return 4;
     raise(SIGINT);
-    return 5;
+    if (!interrupted() || terminated()) return 5;
+    set_interrupted(false);
+    raise(SIGTERM);
+    if (!interrupted() || !terminated()) return 6;
+    raise(SIGINT);
+    return 7;
   });
-  CHECK_EQ(child.signal, SIGINT);
+  CHECK_EQ(child.exit_code, 128 + SIGINT);
 }

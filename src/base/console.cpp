@@ -6,10 +6,10 @@
 
 namespace edgellm {
 
-// Waits for a descriptor that somebody else (a shell, a parent) has made non-blocking.
-static void wait_for(i32 fd, short events) {
+// Waits for a descriptor that somebody else (a shell, a parent) has made non-blocking. False with errno set when it cannot.
+static bool wait_for(i32 fd, short events) {
   pollfd wait{fd, events, 0};
-  poll(&wait, 1, -1);
+  return poll(&wait, 1, -1) >= 0;
 }
 
 bool write_all(i32 fd, Text bytes) {
@@ -26,16 +26,21 @@ bool write_all(i32 fd, Text bytes) {
   return true;
 }
 
+i64 read_some(i32 fd, char* buffer, i64 capacity) {
+  for (;;) {
+    ssize_t n = read(fd, buffer, static_cast<size_t>(capacity));
+    if (n >= 0 || errno != EAGAIN) return n;
+    if (!wait_for(fd, POLLIN)) return -1;
+  }
+}
+
 i64 read_all(i32 fd, char* buffer, i64 capacity) {
   i64 total = 0;
   while (total < capacity) {
-    ssize_t n = read(fd, buffer + total, static_cast<size_t>(capacity - total));
+    i64 n = read_some(fd, buffer + total, capacity - total);
+    if (n == 0) break;
     if (n > 0) {
       total += n;
-    } else if (n == 0) {
-      break;
-    } else if (errno == EAGAIN) {
-      wait_for(fd, POLLIN);
     } else if (errno != EINTR) {
       return -1;
     }

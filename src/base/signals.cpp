@@ -13,6 +13,7 @@ constexpr i32 MAX_MAPS = 8;
 static Span<const u8> maps[MAX_MAPS];
 static std::atomic<i32> map_count;
 static std::atomic<bool> stop_wanted;
+static std::atomic<bool> end_wanted;
 
 static void on_fault(int signal, siginfo_t* info, void*) {
   const u8* at = static_cast<const u8*>(info->si_addr);
@@ -28,8 +29,9 @@ static void on_fault(int signal, siginfo_t* info, void*) {
   if (::signal(signal, SIG_DFL) == SIG_ERR) _exit(128 + signal);
 }
 
-static void on_stop(int) {
-  stop_wanted.store(true);
+static void on_stop(int signal) {
+  if (signal == SIGTERM) end_wanted.store(true);
+  if (stop_wanted.exchange(true)) _exit(128 + signal);
 }
 
 void install_signals() {
@@ -40,9 +42,7 @@ void install_signals() {
   sigaction(SIGSEGV, &fault, nullptr);
 
   struct sigaction stop{};
-  stop.sa_handler = on_stop;
-  stop.sa_flags =
-      static_cast<int>(SA_RESETHAND);  // the second one kills; no SA_RESTART, so that a read from a terminal ends
+  stop.sa_handler = on_stop;  // no SA_RESTART, so that a read from a terminal ends
   sigaction(SIGINT, &stop, nullptr);
   sigaction(SIGTERM, &stop, nullptr);
 
@@ -60,6 +60,10 @@ void watch_map(Span<const u8> map) {
 
 bool interrupted() {
   return stop_wanted.load(std::memory_order_relaxed);
+}
+
+bool terminated() {
+  return end_wanted.load(std::memory_order_relaxed);
 }
 
 void set_interrupted(bool value) {

@@ -2,10 +2,12 @@
 #pragma once
 #include "base/console.h"
 #include "cli/options.h"
+#include "engine/state.h"
 
 namespace edgellm {
 
 Status run_command(Options& options);
+Status chat_command(Options& options);
 Status bench_command(Options& options);
 Status eval_command(Options& options);
 Status info_command(Options& options);
@@ -26,6 +28,18 @@ Status map_model(const char* path, const MapOptions& how, Span<const u8>* map);
 // names one. The process is not sealed yet.
 Status open_for(Options& options, Engine* engine);
 
+// The session's state from one file and to another (or the same), both opened before the seal.
+struct Saved {
+  StateFile from, to;
+  Span<u8> buffer;
+};
+
+// Opens the files that --state-load and --state-save name, and restores the first session from the one.
+Status open_saved(const Options& options, Engine& engine, Saved* saved);
+
+// Keeps the state as --state-save asks.
+Status save(const Options& options, const Engine& engine, Saved& saved);
+
 // Seals the process as --seal asks; `extra` as in base/seal.h. Nothing can be opened or taken afterwards.
 Status seal_for(const Options& options, u32 extra);
 
@@ -36,6 +50,8 @@ Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids);
 // Where the bundled model is: beside the program, in its share folder, or in models/ here. Null when it is not installed.
 const char* bundled_model();
 
+// What a generation took, to stderr; `prompt` is the number of its first ids.
+void note_figures(const Generated& made, i64 prompt, const Options& options);
 void note_hash(u64 hash);
 
 }  // namespace edgellm

@@ -92,6 +92,20 @@ Status open_for(Options& options, Engine* engine) {
   return {};
 }
 
+Status open_saved(const Options& options, Engine& engine, Saved* saved) {
+  if (!options.state_load && !options.state_save) return {};
+  EDGELLM_TRY(take_memory(state_image_bytes(engine), {}, &saved->buffer));
+  if (options.state_load) {
+    EDGELLM_TRY(open_state_file(options.state_load, false, &saved->from));
+    EDGELLM_TRY(load_state_file(engine, saved->from, saved->buffer.data, &engine.sessions[0]));
+  }
+  return options.state_save ? open_state_file(options.state_save, true, &saved->to) : Status();
+}
+
+Status save(const Options& options, const Engine& engine, Saved& saved) {
+  return options.state_save ? save_state_file(engine, engine.sessions[0], saved.buffer.data, saved.to) : Status();
+}
+
 Status seal_for(const Options& options, u32 extra) {
   close_heap();
   if (options.seal == SealMode::no) return {};
@@ -148,6 +162,15 @@ const char* bundled_model() {
     if (access(path, R_OK) == 0) return path;
   }
   return nullptr;
+}
+
+void note_figures(const Generated& made, i64 prompt, const Options& options) {
+  f64 decode_s = static_cast<f64>(made.decode_ns) / 1e9, prompt_s = static_cast<f64>(made.prompt_ns) / 1e9;
+  note("\n", prompt, " tokens in, first out after ", Fixed{prompt_s * 1e3, 1}, " ms; ", made.count, " out");
+  if (made.count > 1 && decode_s > 0) note(", ", Fixed{(made.count - 1) / decode_s, 1}, " tok/s");
+  if (options.generate.sampling.temperature > 0) note("; seed ", options.generate.sampling.seed);
+  note("\n");
+  if (options.generate.pace > 0) note("missed deadlines: ", made.missed_deadlines, " of ", max(made.count - 1, 0), "\n");
 }
 
 void note_hash(u64 hash) {

@@ -8,7 +8,8 @@ namespace edgellm {
 
 namespace {
 
-constexpr u32 LOADS = RUN | BENCH | EVAL | SELFTEST;  // commands that run a model
+constexpr u32 SAMPLES = RUN | CHAT;                       // commands that make text
+constexpr u32 LOADS = SAMPLES | BENCH | EVAL | SELFTEST;  // commands that run a model
 
 bool digit(char c) {
   return c >= '0' && c <= '9';
@@ -117,47 +118,57 @@ const Option OPTIONS[] = {
        o.from_stdin = true;
        return {};
      }},
-    {"-n", "N", RUN | BENCH, "tokens to make (run 32, bench 64)",
+    {"-n", "N", SAMPLES | BENCH, "tokens to make (run 32, bench 64, chat 512 an answer)",
      [](O o, S n, S v) -> Status {
        o.count_given = true;
        return set_number(n, v, 0, 1 << 30, &o.generate.count);
      }},
-    {"-t", "T", RUN, "temperature (0.7); 0 is greedy",
+    {"-t", "T", SAMPLES, "temperature (0.7); 0 is greedy",
      [](O o, S n, S v) -> Status { return set_float(n, v, 0, 100, &o.generate.sampling.temperature); }},
-    {"-p", "P", RUN, "top-p (0.9)",
+    {"-p", "P", SAMPLES, "top-p (0.9)",
      [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.top_p); }},
-    {"-k", "K", RUN, "top-k (0: all)",
+    {"-k", "K", SAMPLES, "top-k (0: all)",
      [](O o, S n, S v) -> Status { return set_number(n, v, 0, 1 << 24, &o.generate.sampling.top_k); }},
-    {"-s", "SEED", RUN, "seed of the draws; without it one is drawn and printed",
+    {"-s", "SEED", SAMPLES, "seed of the draws; without it one is drawn and printed",
      [](O o, S n, S v) -> Status {
        o.seed_given = true;
        if (parse_whole(v, ~u64{0}, &o.generate.sampling.seed)) return {};
        return usage_error(n, ": \"", v, "\" is not a whole number below 2^64");
      }},
-    {"--min-p", "X", RUN, "least share of the best probability (0)",
+    {"--min-p", "X", SAMPLES, "least share of the best probability (0)",
      [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.min_p); }},
-    {"--repeat-penalty", "X", RUN, "divides the logits of the last 64 tokens (1)",
+    {"--repeat-penalty", "X", SAMPLES, "divides the logits of the last 64 tokens (1)",
      [](O o, S n, S v) -> Status { return set_float(n, v, 0.01, 100, &o.generate.sampling.repeat_penalty); }},
-    {"--stop", "TEXT", RUN, "end before this text; up to 16 times",
+    {"--stop", "TEXT", SAMPLES, "end before this text; up to 16 times",
      [](O o, S n, S v) -> Status {
        if (o.generate.stop.add(v)) return {};
        return usage_error(n, ": at most ", StopStrings::MAX_STRINGS, " texts of 1 to ", StopStrings::MAX_BYTES, " bytes");
      }},
-    {"--pace", "R", RUN, "R tokens a second on absolute deadlines; missed ones are counted",
+    {"--pace", "R", SAMPLES, "R tokens a second on absolute deadlines; missed ones are counted",
      [](O o, S n, S v) -> Status { return set_real(n, v, 0.01, 10000, &o.generate.pace); }},
     {"--realtime", nullptr, RUN, "fixed-priority scheduling, memory pinned; only with --pace",
      [](O o, S, S) -> Status {
        o.realtime = true;
        return {};
      }},
-    {"--state-save", "FILE", RUN, "keep the state of the session in a file at the end",
+    {"--state-save", "FILE", SAMPLES, "keep the state of the session in a file at the end",
      [](O o, S, S v) -> Status {
        o.state_save = v;
        return {};
      }},
-    {"--state-load", "FILE", RUN, "go on from a saved state; -i is what follows",
+    {"--state-load", "FILE", SAMPLES, "go on from a saved state; -i is what follows",
      [](O o, S, S v) -> Status {
        o.state_load = v;
+       return {};
+     }},
+    {"--system", "TEXT", CHAT, "what the model is told before the conversation",
+     [](O o, S, S v) -> Status {
+       o.system = v;
+       return {};
+     }},
+    {"--template", "NAME", CHAT, "how the conversation is written, where the file does not say or is wrong",
+     [](O o, S, S v) -> Status {
+       o.chat_template = v;
        return {};
      }},
     {"--text", "FILE", EVAL, "the text to score",
@@ -275,13 +286,8 @@ struct Command {
 };
 
 const Command COMMANDS[] = {
-    {"run", RUN, true},
-    {"bench", BENCH, false},
-    {"eval", EVAL, true},
-    {"info", INFO, false},
-    {"selftest", SELFTEST, false},
-    {"tokenize", TOKENIZE, true},
-    {"detokenize", DETOKENIZE, true},
+    {"run", RUN, true},    {"chat", CHAT, true},          {"bench", BENCH, false},      {"eval", EVAL, true},
+    {"info", INFO, false}, {"selftest", SELFTEST, false}, {"tokenize", TOKENIZE, true}, {"detokenize", DETOKENIZE, true},
 };
 
 const Command& command_of(u32 bit) {
@@ -329,6 +335,8 @@ Status check_together(const Options& o) {
   }
   if (o.logits_file && !o.ids) return usage_error("--logits goes with --ids");
   if (o.command == DETOKENIZE && !o.ids) return usage_error("detokenize: give --ids 1,2,3");
+  if (o.system && o.state_load) return usage_error("--system begins a conversation, --state-load goes on with one");
+  if (o.command == CHAT && o.generate.count == 0) return usage_error("-n: an answer has at least one token");
   if (o.realtime && o.generate.pace == 0) return usage_error("--realtime: only with --pace");
   return {};
 }
@@ -385,6 +393,7 @@ Status parse_list(const char* what, const char* list, void (*add)(void* context,
 void print_help() {
   print(
       "edgellm MODEL [-i PROMPT | -f FILE | -] [options]   go on from a text\n"
+      "edgellm chat MODEL [--system TEXT] [options]        a conversation, a line a message\n"
       "edgellm bench [MODEL]            measure speed\n"
       "edgellm eval MODEL --text FILE   score a text; --ids 1,2,3 for given ids\n"
       "edgellm info [MODEL]             this machine, and what is in a file\n"

@@ -12,7 +12,8 @@ enum : u32 {
   SELFTEST = 1u << 4,
   TOKENIZE = 1u << 5,
   DETOKENIZE = 1u << 6,
-  ALL_COMMANDS = (1u << 7) - 1,
+  CHAT = 1u << 7,
+  ALL_COMMANDS = (1u << 8) - 1,
 };
 
 enum class SealMode : u8 { yes, no, require };
@@ -29,6 +30,8 @@ struct Options {
   const char* ids = nullptr;          // --ids 1,2,3
   const char* logits_file = nullptr;  // --logits
   const char* tokenizer_file = nullptr;
+  const char* system = nullptr;         // --system
+  const char* chat_template = nullptr;  // --template
   const char* state_load = nullptr;
   const char* state_save = nullptr;
   i32 max_tokens = 0;          // eval: 0 is all

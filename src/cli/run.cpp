@@ -3,7 +3,6 @@
 #include "base/realtime.h"
 #include "base/seal.h"
 #include "cli/command.h"
-#include "engine/state.h"
 
 namespace edgellm {
 
@@ -18,31 +17,6 @@ struct Printed {
     return print(text);
   }
 };
-
-void note_figures(const Generated& made, i64 prompt, u64 seed, const Options& options) {
-  f64 decode_s = static_cast<f64>(made.decode_ns) / 1e9, prompt_s = static_cast<f64>(made.prompt_ns) / 1e9;
-  note("\n", prompt, " tokens in, first out after ", Fixed{prompt_s * 1e3, 1}, " ms; ", made.count, " out");
-  if (made.count > 1 && decode_s > 0) note(", ", Fixed{(made.count - 1) / decode_s, 1}, " tok/s");
-  if (options.generate.sampling.temperature > 0) note("; seed ", seed);
-  note("\n");
-  if (options.generate.pace > 0) note("missed deadlines: ", made.missed_deadlines, " of ", max(made.count - 1, 0), "\n");
-}
-
-// The session's state from one file and to another (or the same), both opened before the seal.
-struct Saved {
-  StateFile from, to;
-  Span<u8> buffer;
-};
-
-Status open_saved(const Options& options, Engine& engine, Saved* saved) {
-  if (!options.state_load && !options.state_save) return {};
-  EDGELLM_TRY(take_memory(state_image_bytes(engine), {}, &saved->buffer));
-  if (options.state_load) {
-    EDGELLM_TRY(open_state_file(options.state_load, false, &saved->from));
-    EDGELLM_TRY(load_state_file(engine, saved->from, saved->buffer.data, &engine.sessions[0]));
-  }
-  return options.state_save ? open_state_file(options.state_save, true, &saved->to) : Status();
-}
 
 }  // namespace
 
@@ -74,9 +48,9 @@ Status run_command(Options& options) {
   Status status = generate(engine, session, prompt, options.generate, Printed::sink, &printed, &made);
   if (printed.last != '\n') print("\n");
   if (!status.ok()) return status;
-  note_figures(made, prompt.count, sampling.seed, options);
+  note_figures(made, prompt.count, options);
   if (options.hash) note_hash(made.last_hash);
-  if (options.state_save) EDGELLM_TRY(save_state_file(engine, session, saved.buffer.data, saved.to));
+  EDGELLM_TRY(save(options, engine, saved));
   return made.ending == Ending::sink_closed ? failed("standard output was closed") : Status();
 }
 

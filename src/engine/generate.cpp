@@ -70,6 +70,7 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
   bool continues = session.position > 0 || prompt.count > 1 || prompt[0] != engine.bos;
   if (engine.has_tokenizer) printer.decoder = Decoder(engine.tokenizer, {.specials = false, .continues = continues});
   *result = {};
+  options.stop.reset();
   i64 start = now_ns(), first = start, woken = start;
   i64 period = options.pace > 0 ? static_cast<i64>(1e9 / options.pace) : 0;
   i32 id = session.pending;
@@ -99,7 +100,7 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
     result->count++;
     woken = now_ns();
     result->decode_ns = woken - first;
-    if (!options.ignore_stop_ids && is_stop(engine, id)) {
+    if (id == options.end_id || (!options.ignore_stop_ids && is_stop(engine, id))) {
       result->ending = Ending::stop_id;
       break;
     }

@@ -8,6 +8,12 @@ bool StopStrings::add(Text text) {
   return true;
 }
 
+void StopStrings::reset() {
+  for (i64& matched : matched_)
+    matched = 0;
+  held_count_ = 0;
+}
+
 // Longest prefix of `text` shorter than `matched` that is also a suffix of its first `matched` bytes.
 static i64 border(Text text, i64 matched) {
   for (i64 length = matched - 1; length > 0; length--) {

@@ -12,6 +12,9 @@ class StopStrings {
   // False when there are too many, or it is empty or too long. The bytes must outlive this.
   bool add(Text text);
 
+  // A new stream begins.
+  void reset();
+
   // Takes more text and gives what may be printed to sink(context, text), in one or more calls. True once a stop string was
   // seen: the text before it has been given, what follows is dropped.
   using Sink = void (*)(void* context, Text text);

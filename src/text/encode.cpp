@@ -31,20 +31,6 @@ i64 Tokenizer::max_ids(i64 text_bytes) const {
   return bytes + text_bytes + 2;  // every stretch between added tokens may get a prefix of its own; the start id
 }
 
-// Where the white space that ends at `end` starts, `begin` at the earliest.
-static i64 space_before(Text text, i64 begin, i64 end) {
-  for (;;) {
-    i64 pos = end;
-    do {
-      if (pos == begin) return end;
-      pos--;
-    } while (end - pos < 3 && (text[pos] & 0xc0) == 0x80);
-    Char c = char_at(text, pos);
-    if (!is_space(c) || pos + c.bytes != end) return end;
-    end = pos;
-  }
-}
-
 // One call of encode.
 class Encoder {
  public:
@@ -55,6 +41,8 @@ class Encoder {
   // Calls `stretch(text, offset)` for what lies between the added tokens of `group`, and gives out the tokens.
   template <class Stretch>
   void cut_added(Text text, Tokenizer::AddedGroup group, Stretch stretch);
+  const AddedToken* token_at(Text rest, Tokenizer::AddedGroup group) const;
+  Text outside_plain(Text rest) const;
   void encode_raw(Text text, bool at_start);
   void encode_stretch(char* text, i64 size, bool at_start);
   i64 normalize(Text text, bool at_start);
@@ -66,6 +54,9 @@ class Encoder {
   void emit(i64 id);
   Text character(Text text, i32* bytes) const;
   bool has(TokenizerFlag flag) const { return h_.flags & flag; }
+  bool prefixed(bool at_start) const {
+    return has(TOKENIZER_PREFIX) && (at_start ? !options_.continues : !has(TOKENIZER_PREFIX_FIRST));
+  }
 
   const Tokenizer& t_;
   const TokenizerHeader& h_;
@@ -77,6 +68,7 @@ class Encoder {
   i64 count_ = 0;      // ids so far, also those that had no room
   i64 wrong_id_ = -1;  // an id that the tables name but the vocabulary has not
   bool after_unknown_ = false;
+  bool has_plain_ = false;  // the stretch at hand holds some of options_.plain
 };
 
 Encoder::Encoder(const Tokenizer& tokenizer, EncodeOptions options, i64 text_bytes, Span<u8> workspace, Span<i32> ids)
@@ -103,7 +95,7 @@ void Encoder::cut_added(Text text, Tokenizer::AddedGroup group, Stretch stretch)
   i64 done = 0;
   for (i64 pos = 0; pos < text.size;) {
     u8 c = static_cast<u8>(text[pos]);
-    const AddedToken* token = first[c / 32] >> c % 32 & 1 ? t_.longest_added(text.from(pos), group) : nullptr;
+    const AddedToken* token = first[c / 32] >> c % 32 & 1 ? token_at(text.from(pos), group) : nullptr;
     if (!token) {
       pos++;
       continue;
@@ -124,7 +116,25 @@ void Encoder::cut_added(Text text, Tokenizer::AddedGroup group, Stretch stretch)
   if (done < text.size) stretch(text.from(done), done);
 }
 
+// The longest added token that `rest` starts with; of special ones only those that no plain part has a byte of.
+const AddedToken* Encoder::token_at(Text rest, Tokenizer::AddedGroup group) const {
+  const AddedToken* token = t_.longest_added(rest, group);
+  if (!token || !(token->flags & ADDED_SPECIAL) || options_.plain.count == 0) return token;
+  if (group == Tokenizer::AddedGroup::normalized) return has_plain_ ? nullptr : token;
+  Text ours = outside_plain(rest);
+  return token->bytes <= ours.size ? token : t_.longest_added(ours, group);
+}
+
+// The start of `rest` that is before the next plain part.
+Text Encoder::outside_plain(Text rest) const {
+  for (Text part : options_.plain) {
+    if (part.data + part.size > rest.data) return rest.slice(0, min(rest.size, max<i64>(part.data - rest.data, 0)));
+  }
+  return rest;
+}
+
 void Encoder::encode_raw(Text text, bool at_start) {
+  has_plain_ = outside_plain(text).size < text.size;
   i64 size = normalize(text, at_start);
   cut_added({text_, size}, Tokenizer::AddedGroup::normalized,
             [&](Text stretch, i64 offset) { encode_stretch(text_ + offset, stretch.size, at_start && offset == 0); });
@@ -134,7 +144,7 @@ void Encoder::encode_raw(Text text, bool at_start) {
 i64 Encoder::normalize(Text text, bool at_start) {
   if (has(TOKENIZER_NFC)) return normalize_nfc(text, text_, reinterpret_cast<u8*>(space_.symbols));
   char* to = text_;
-  bool prefix = has(TOKENIZER_PREFIX) && !has(TOKENIZER_PREFIX_MISSING) && (at_start || !has(TOKENIZER_PREFIX_FIRST));
+  bool prefix = prefixed(at_start) && !has(TOKENIZER_PREFIX_MISSING);
   bool trim = has(TOKENIZER_TRIM_SPACES);
   if (trim) {
     while (text.size && text[0] == ' ')
@@ -160,8 +170,7 @@ i64 Encoder::normalize(Text text, bool at_start) {
 
 // `text` lies in text_; what is before it was encoded already and may be overwritten.
 void Encoder::encode_stretch(char* text, i64 size, bool at_start) {
-  if (has(TOKENIZER_PREFIX) && has(TOKENIZER_PREFIX_MISSING) && (at_start || !has(TOKENIZER_PREFIX_FIRST)) &&
-      text[0] != ' ') {
+  if (prefixed(at_start) && has(TOKENIZER_PREFIX_MISSING) && text[0] != ' ') {
     *--text = ' ';
     size++;
   }

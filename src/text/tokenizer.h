@@ -10,8 +10,10 @@
 namespace edgellm {
 
 struct EncodeOptions {
-  bool add_bos = false;        // put the file's start id first (nothing when it names none)
-  bool parse_special = false;  // texts such as <|eot_id|> become the ids of special tokens; else they are plain text
+  bool add_bos = false;         // put the file's start id first (nothing when it names none)
+  bool parse_special = false;   // texts such as <|eot_id|> become the ids of special tokens; else they are plain text
+  bool continues = false;       // the text goes on from another: no space is put before it
+  Span<const Text> plain = {};  // parts of the text, ascending, that stay plain text whatever `parse_special` says
 };
 
 class Tokenizer {

@@ -97,6 +97,19 @@ Char char_at(Text text, i64 pos) {
   return {classify(utf8_decode(text.data + pos, bytes)), bytes};
 }
 
+i64 space_before(Text text, i64 begin, i64 end) {
+  for (;;) {
+    i64 pos = end;
+    do {
+      if (pos == begin) return end;
+      pos--;
+    } while (end - pos < 3 && (text[pos] & 0xc0) == 0x80);
+    Char c = char_at(text, pos);
+    if (!is_space(c) || pos + c.bytes != end) return end;
+    end = pos;
+  }
+}
+
 // Normalisation works on an array of code points with their combining class in the high byte. A byte that is not UTF-8 is
 // RAW + byte, class 0.
 constexpr u32 RAW = 0x1fff00;

@@ -30,6 +30,9 @@ static inline bool is_space(Char c) {
   return c.what == CharClass::space || c.what == CharClass::line_end;
 }
 
+// Where the white space that ends at `end` starts, `begin` at the earliest.
+i64 space_before(Text text, i64 begin, i64 end);
+
 // Bytes that normalize_nfc writes at most, and bytes of scratch that it needs (aligned to 4), for n bytes of text.
 constexpr i64 nfc_bytes(i64 n) {
   return 3 * n;

@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include "base/version.h"
+#include "chat.h"
 #include "lora.h"
 #include "report.h"
 #include "source.h"
@@ -37,12 +38,27 @@ void settle_i2s_layout(const Options& options, Model* model) {
   *model->i2s = *options.i2s_layout;
 }
 
+// The chat template that was asked for, or the source's own; one that cannot be used is left out, and said.
+std::optional<Chat> make_chat(const Options& options, const TokenizerInfo& info, Model* model) {
+  if (options.chat == "none") return std::nullopt;
+  if (!options.chat.empty()) return chat_named(options.chat);
+  if (info.chat_template.empty()) return std::nullopt;
+  try {
+    Chat chat = chat_of_jinja(info.chat_template, info.bos_token, info.eos_token);
+    model->notes.push_back(text("chat template: ", chat.name, chat.system.empty() ? ", without a system text" : ""));
+    return chat;
+  } catch (const Error& error) {
+    model->notes.push_back(text("the chat template is left out: ", error.what(), "; --chat NAME puts one in"));
+    return std::nullopt;
+  }
+}
+
 // The section, empty for none. What the tokenizer says of the start and end of a text overrides the model's own ids.
-std::vector<u8> make_tokenizer(const Options& options, Model* model) {
+std::vector<u8> make_tokenizer(const Options& options, Model* model, TokenizerInfo* tokenizer_info) {
   if (options.tokenizer == "none") return {};
   const std::string& path = options.tokenizer.empty() ? model->tokenizer : options.tokenizer;
   if (path.empty()) return model->byte_tokenizer ? build_byte_tokenizer_section(model->vocab) : std::vector<u8>();
-  TokenizerInfo info;
+  TokenizerInfo& info = *tokenizer_info;
   std::vector<u8> section = build_tokenizer_section(path, model->vocab, &info);
   model->bos = info.bos < 0 ? std::nullopt : std::optional<u32>(static_cast<u32>(info.bos));
   for (u32 id : info.stop) {
@@ -52,7 +68,7 @@ std::vector<u8> make_tokenizer(const Options& options, Model* model) {
   return section;
 }
 
-Metadata make_metadata(const Options& options, const Model& model) {
+Metadata make_metadata(const Options& options, const Model& model, const std::optional<Chat>& chat) {
   Metadata metadata;
   const std::string adapter = options.lora.empty() ? "" : " with the adapter " + file_name(options.lora);
   metadata.emplace_back("name", options.name.empty() ? default_name(options.source) : options.name);
@@ -61,6 +77,7 @@ Metadata make_metadata(const Options& options, const Model& model) {
   metadata.insert(metadata.end(), model.metadata.begin(), model.metadata.end());
   if (model.bos) metadata.emplace_back("bos", *model.bos);
   if (!model.stop.empty()) metadata.emplace_back("stop", model.stop);
+  if (chat) add_chat(*chat, &metadata);
   if (options.rope.empty()) return metadata;
   auto rope = std::find_if(metadata.begin(), metadata.end(), [](const auto& entry) { return entry.first == "rope"; });
   if (rope == metadata.end()) wrong_usage("--rope: this model has no rotary embedding");
@@ -75,8 +92,9 @@ void convert(const Options& options, std::ostream& report, bool progress) {
   Model model = open_source(options.source);
   if (!options.lora.empty()) merge_adapter(options.lora, &model);
   settle_i2s_layout(options, &model);
-  const std::vector<u8> tokenizer = make_tokenizer(options, &model);
-  const Metadata metadata = make_metadata(options, model);
+  TokenizerInfo tokenizer_info;
+  const std::vector<u8> tokenizer = make_tokenizer(options, &model, &tokenizer_info);
+  const Metadata metadata = make_metadata(options, model, make_chat(options, tokenizer_info, &model));
   report << options.source << ": " << model.kind << "\n";
   for (const std::string& note : model.notes)
     report << "note: " << note << "\n";

@@ -11,6 +11,7 @@ struct Options {
   std::string source, destination;
   Formats formats;
   std::string tokenizer;                // path; empty: the source's own, if it has one; "none": none
+  std::string chat;                     // name of a chat template; empty: the source's own; "none": none
   std::string lora;                     // folder of an adapter to merge; empty: none
   std::string rope;                     // "half" or "interleaved"; empty: as the source says
   std::optional<I2sLayout> i2s_layout;  // of I2_S tensors

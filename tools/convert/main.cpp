@@ -32,6 +32,8 @@ const char HELP[] =
     "  --head F         format of the output head (default: as the embedding)\n"
     "  --tokenizer PATH tokenizer.json, tokenizer.model, vocab.json (merges.txt beside it), tokenizer.bin, a GGUF file,\n"
     "                   or the folder that holds one; none leaves it out (default: the model's own)\n"
+    "  --chat NAME      how a conversation is written: llama3, chatml, bitnet, mistral, llama2, zephyr, falcon3, phi,\n"
+    "                   rwkv or plain; none leaves it out (default: the source's own template)\n"
     "  --lora DIR       merges the adapter that PEFT saved in DIR (adapter_config.json) before anything else is done\n"
     "  --rope KIND      pairs of the rotary embedding, interleaved or half, where SRC is wrong about them: TM2 version 1\n"
     "                   files made from Hugging Face weights need half\n"
@@ -87,6 +89,8 @@ bool parse(int count, char** arguments, Options* options) {
       options->tokenizer = value();
     } else if (option == "--lora") {
       options->lora = value();
+    } else if (option == "--chat") {
+      options->chat = value();
     } else if (option == "--rope") {
       options->rope = value();
       if (options->rope != "half" && options->rope != "interleaved") {

@@ -51,15 +51,30 @@ Vocabulary read_vocabulary(const fs::path& path) {
            ": no tokenizer known: expected tokenizer.json, vocab.json, tokenizer.model, tokenizer.bin or rwkv_vocab_*.txt");
 }
 
-// The JSON files beside the tokenizer; null when missing.
+// The files beside the tokenizer; null when missing.
 struct Side {
   Json config, tokenizer_config, special_tokens, generation;
+  std::string template_file;
 
   explicit Side(const fs::path& folder)
       : config(read(folder / "config.json")),
         tokenizer_config(read(folder / "tokenizer_config.json")),
         special_tokens(read(folder / "special_tokens_map.json")),
-        generation(read(folder / "generation_config.json")) {}
+        generation(read(folder / "generation_config.json")) {
+    if (fs::path path = folder / "chat_template.jinja"; fs::is_regular_file(path)) template_file = read_file(path);
+  }
+
+  // A file of its own goes first. In the configuration it is a string, or a list of named ones.
+  std::string chat_template() const {
+    const Json* chat = tokenizer_config.find("chat_template");
+    if (!template_file.empty() || !chat) return template_file;
+    if (chat->string()) return *chat->string();
+    for (const Json& one : chat->array() ? *chat->array() : Json::Array()) {
+      const Json *name = one.find("name"), *source = one.find("template");
+      if (name && name->string() && *name->string() == "default" && source && source->string()) return *source->string();
+    }
+    return {};
+  }
 
   static Json read(const fs::path& path) {
     return fs::is_regular_file(path) ? parse_json(read_file(path), path.string()) : Json();
@@ -74,10 +89,10 @@ i64 id_of(const Vocabulary& v, const std::string& text) {
 }
 
 // A token is written as its text or as an object with "content".
-i64 named_id(const Vocabulary& v, const Json& json, const char* key) {
+std::string token_text(const Json& json, const char* key) {
   const Json* token = json.find(key);
   if (token && token->object()) token = token->find("content");
-  return token && token->string() ? id_of(v, *token->string()) : -1;
+  return token && token->string() ? *token->string() : std::string();
 }
 
 // Ids are written as one number or a list of them.
@@ -119,11 +134,12 @@ void add_declared_tokens(Vocabulary* v, const Json& tokenizer_config, const std:
 void add_side(Vocabulary* v, const Side& side, bool complete, i64 vocab, const std::string& source, TokenizerInfo* info) {
   if (!complete) add_declared_tokens(v, side.tokenizer_config, source);
   auto named = [&](const char* key) {
-    i64 id = named_id(*v, side.tokenizer_config, key);
-    return id >= 0 ? id : named_id(*v, side.special_tokens, key);
+    i64 id = id_of(*v, token_text(side.tokenizer_config, key));
+    return id >= 0 ? id : id_of(*v, token_text(side.special_tokens, key));
   };
   if (i64 id = named("eos_token"); id >= 0) v->eos = id;
   if (v->bos < 0) v->bos = named("bos_token");
+  i64 bos = v->bos;
   const Json* adds = side.tokenizer_config.find("add_bos_token");
   if (adds && adds->boolean()) v->adds_bos = *adds->boolean();
   if (!v->adds_bos) v->bos = -1;
@@ -137,8 +153,17 @@ void add_side(Vocabulary* v, const Side& side, bool complete, i64 vocab, const s
   if (v->eos < 0 && !stop.empty()) v->eos = *stop.begin();
   if (v->eos >= 0) stop.insert(static_cast<u32>(v->eos));
   info->stop.assign(stop.begin(), stop.end());
-  const Json* chat = side.tokenizer_config.find("chat_template");
-  if (chat && chat->string()) info->chat_template = *chat->string();
+  auto text_named = [&](const char* key, i64 id) {
+    std::string text = token_text(side.tokenizer_config, key);
+    if (text.empty()) text = token_text(side.special_tokens, key);
+    for (const Vocabulary::Added& added : v->added) {
+      if (text.empty() && added.id == id) text = added.text;
+    }
+    return text;
+  };
+  info->bos_token = text_named("bos_token", bos);
+  info->eos_token = text_named("eos_token", v->eos);
+  info->chat_template = side.chat_template();
 }
 
 }  // namespace

@@ -10,12 +10,13 @@ namespace edgellm::convert {
 
 // What the files say beside the vocabulary.
 struct TokenizerInfo {
-  std::string kind;           // for people: "tokenizer.json, byte-level BPE"
-  i64 ids = 0;                // in the section
-  i64 bos = -1;               // id that the model wants before a text; -1: none
-  i64 eos = -1;               // id that ends a text; -1: none
-  std::vector<u32> stop;      // ids that end generation, ascending
-  std::string chat_template;  // Jinja source; empty: none
+  std::string kind;                  // for people: "tokenizer.json, byte-level BPE"
+  i64 ids = 0;                       // in the section
+  i64 bos = -1;                      // id that the model wants before a text; -1: none
+  i64 eos = -1;                      // id that ends a text; -1: none
+  std::vector<u32> stop;             // ids that end generation, ascending
+  std::string chat_template;         // Jinja source; empty: none
+  std::string bos_token, eos_token;  // their texts, for the template
 };
 
 // Reads the tokenizer at `path`, a file or the folder it lies in:
@@ -25,7 +26,8 @@ struct TokenizerInfo {
 //   tokenizer.bin     llama2.c
 //   rwkv_vocab_*.txt  RWKV's world vocabulary
 //   FILE.gguf         the tokenizer in it; it says all by itself
-// the others together with tokenizer_config.json, special_tokens_map.json, generation_config.json and config.json beside it. `vocab` is the
+// the others together with tokenizer_config.json, special_tokens_map.json, generation_config.json, config.json and
+// chat_template.jinja beside it. `vocab` is the
 // model's number of ids. Throws an Error that names the file and what cannot be used; no kind is guessed.
 std::vector<u8> build_tokenizer_section(const std::filesystem::path& path, i64 vocab, TokenizerInfo* info);
 

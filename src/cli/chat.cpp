@@ -1,0 +1,235 @@
+// edgellm chat MODEL: a conversation, a line a message. Answers go to stdout and nothing else does, each with a line feed at its
+// end and an empty line before the next.
+#include "engine/chat.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/random.h"
+#include "base/seal.h"
+#include "base/signals.h"
+#include "cli/command.h"
+
+namespace edgellm {
+
+namespace {
+
+constexpr i32 ANSWER_TOKENS = 512;
+constexpr const char* NO_SYSTEM = "the chat template has no place for a system text";
+
+// Messages from standard input: lines, joined where one ends with a backslash.
+class Messages {
+ public:
+  enum class Next { message, end, interrupted, too_long, failed };
+
+  explicit Messages(Span<char> buffer) : buffer_(buffer) {}
+
+  // `message` stays until the next call.
+  Next next(Text* message);
+
+ private:
+  Next read_more();
+
+  Span<char> buffer_;
+  i64 start_ = 0;  // what was read and not taken is [start, end)
+  i64 end_ = 0;
+};
+
+// `message`: there is more than before.
+Messages::Next Messages::read_more() {
+  if (end_ == buffer_.count) return Next::too_long;
+  for (;;) {
+    i64 n = read_some(STDIN, buffer_.data + end_, buffer_.count - end_);
+    if (n < 0 && errno == EINTR && !interrupted()) continue;
+    if (n < 0) return errno == EINTR ? Next::interrupted : Next::failed;
+    end_ += n;
+    return n ? Next::message : Next::end;
+  }
+}
+
+Messages::Next Messages::next(Text* message) {
+  char* line = buffer_.data;
+  end_ -= start_;
+  memmove(line, line + start_, static_cast<size_t>(end_));
+  start_ = 0;
+  for (i64 at = 0;; at++) {
+    if (at == end_) {
+      Next more = read_more();
+      if (more == Next::end && end_ > 0) {
+        start_ = end_;
+        *message = {line, end_};
+        return Next::message;
+      }
+      if (more != Next::message) return more;
+    }
+    if (line[at] != '\n') continue;
+    if (at == 0 || line[at - 1] != '\\') {
+      start_ = at + 1;
+      *message = {line, at};
+      return Next::message;
+    }
+    memmove(line + at - 1, line + at, static_cast<size_t>(end_ - at));
+    end_--;
+    at--;
+  }
+}
+
+bool blank(Text text) {
+  for (i64 i = 0; i < text.size; i++) {
+    if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r' && text[i] != '\n') return false;
+  }
+  return true;
+}
+
+// An answer to stdout, without the white space that it starts with.
+struct Answer {
+  char last = 0;
+
+  static bool sink(void* context, Text text) {
+    Answer& answer = *static_cast<Answer*>(context);
+    while (!answer.last && text.size && (text[0] == ' ' || text[0] == '\n'))
+      text = text.from(1);
+    if (text.size == 0) return true;
+    answer.last = text[text.size - 1];
+    return print(text);
+  }
+};
+
+struct Conversation {
+  const Options& options;
+  Messages messages;
+  Chat chat;
+  Span<char> system_buffer;
+  Text system;
+  bool terminal;  // somebody types
+  bool over = false;
+  i32 answers = 0;
+
+  Status run();
+  bool command(Text message);
+  Status turn(Text message);
+};
+
+// False when it is no command.
+bool Conversation::command(Text message) {
+  constexpr Text SYSTEM = "/system ";
+  if (message == "/quit") {
+    over = true;
+  } else if (message == "/reset") {
+    reset_chat(chat);
+  } else if (message.size > SYSTEM.size && message.slice(0, SYSTEM.size) == SYSTEM) {
+    if (chat.form.system.size == 0) {
+      note("note: ", NO_SYSTEM, "\n");
+      return true;
+    }
+    system = {system_buffer.data, message.size - SYSTEM.size};
+    memcpy(system_buffer.data, message.from(SYSTEM.size).data, static_cast<size_t>(system.size));
+    reset_chat(chat);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+Status Conversation::turn(Text message) {
+  i32 before = chat.session->position;
+  Answer answer;
+  Generated made;
+  EDGELLM_TRY(chat_turn(chat, system, message, options.generate, Answer::sink, &answer, &made));
+  if (made.ending == Ending::sink_closed) return failed("standard output was closed");
+  if (answer.last != '\n') print("\n");
+  if (made.ending == Ending::length) {
+    note("note: ",
+         made.count < options.generate.count ? "the context is full: /reset, or start with a larger --ctx or --window W"
+                                             : "the answer was cut; -n allows more tokens",
+         "\n");
+  }
+  if (options.verbose) note_figures(made, chat.session->position - before - made.count + 1, options);
+  if (options.hash) note_hash(made.last_hash);
+  return {};
+}
+
+Status Conversation::run() {
+  while (!over) {
+    if (terminal) note("> ");
+    Text message;
+    switch (messages.next(&message)) {
+      case Messages::Next::message:
+        break;
+      case Messages::Next::too_long:
+        return failed("a message has more than ", Chat::TEXT_BYTES, " bytes");
+      case Messages::Next::failed:
+        return failed("standard input cannot be read: ", strerror(errno));
+      default:
+        if (terminal) note("\n");
+        return {};
+    }
+    if (blank(message) || command(message)) continue;
+    if (!terminal && answers++ > 0) print("\n");
+    Status status = turn(message);
+    if (!status.ok()) {
+      if (!terminal) return status;
+      note("edgellm: ", status.text(), "\n");
+    }
+    if (!interrupted()) continue;
+    over = !terminal || terminated();
+    set_interrupted(over);
+  }
+  return {};
+}
+
+// As --template says, or the file; else plain text.
+Status choose_template(const Options& options, const ModelFile& file, ChatTemplate* form) {
+  bool found;
+  EDGELLM_TRY(read_chat_template(file, form, &found));
+  const ChatTemplate* named = find_chat_template(options.chat_template ? options.chat_template : "plain");
+  if (named && (options.chat_template || !found)) *form = *named;
+  if (!named) {
+    char names[128];
+    Writer writer(names);
+    for (const ChatTemplate& one : chat_templates())
+      write(writer, " ", one.name);
+    return usage_error("--template: \"", options.chat_template, "\" is none of", names);
+  }
+  if (!found && !options.chat_template) {
+    note(
+        "note: the model file has no chat template; the conversation is written as plain text (--template names another)\n");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status chat_command(Options& options) {
+  if (!options.count_given) options.generate.count = ANSWER_TOKENS;
+  options.engine.text_bytes = Chat::TEXT_BYTES;
+  options.generate.hash = options.hash;
+  SamplingOptions& sampling = options.generate.sampling;
+  if (!options.seed_given) sampling.seed = draw_seed();
+  Engine engine;
+  EDGELLM_TRY(open_for(options, &engine));
+  if (!engine.has_tokenizer) return failed("the model has no tokenizer; --tokenizer FILE takes that of another model file");
+  Span<u8> block;  // for the text of a turn, what was read, and the system text
+  EDGELLM_TRY(take_memory(3 * Chat::TEXT_BYTES, {.huge_pages = false, .lock = options.engine.lock}, &block));
+  Span<char> buffers = {reinterpret_cast<char*>(block.data), block.count};
+  ChatTemplate form;
+  EDGELLM_TRY(choose_template(options, engine.file, &form));
+  if (options.system && form.system.size == 0) return usage_error("--system: ", NO_SYSTEM);
+  Conversation talk = {.options = options,
+                       .messages = Messages(buffers.slice(Chat::TEXT_BYTES, Chat::TEXT_BYTES)),
+                       .chat = {},
+                       .system_buffer = buffers.slice(2 * Chat::TEXT_BYTES, Chat::TEXT_BYTES),
+                       .system = options.system ? Text(options.system) : Text(),
+                       .terminal = isatty(STDIN) != 0};
+  EDGELLM_TRY(
+      open_chat(engine, engine.sessions[0], form, buffers.slice(0, Chat::TEXT_BYTES), &options.generate, &talk.chat));
+  Saved saved;
+  EDGELLM_TRY(open_saved(options, engine, &saved));
+  if (!options.seed_given && sampling.temperature > 0) note("seed ", sampling.seed, "\n");
+  EDGELLM_TRY(seal_for(options, options.state_save ? u32{SEAL_FILES} : 0));
+  EDGELLM_TRY(talk.run());
+  return save(options, engine, saved);
+}
+
+}  // namespace edgellm

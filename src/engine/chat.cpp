@@ -1,0 +1,117 @@
+#include "engine/chat.h"
+
+#include <string.h>
+
+namespace edgellm {
+
+namespace {
+
+constexpr i32 MOST_SAID = 4;  // in one turn
+
+// The text of the last ids ends with `text`.
+bool ends_with(const Engine& engine, const Session& session, Text text) {
+  for (i32 i = session.recent_count; i >= 0 && text.size > 0; i--) {
+    Text piece = engine.tokenizer.piece(i == session.recent_count ? session.pending : session.recent[i]);
+    i64 n = min(piece.size, text.size);
+    if (!(piece.from(piece.size - n) == text.from(text.size - n))) return false;
+    text = text.slice(0, text.size - n);
+  }
+  return text.size == 0;
+}
+
+}  // namespace
+
+Status read_chat_template(const ModelFile& file, ChatTemplate* chat, bool* found) {
+  *chat = {};
+  EDGELLM_TRY(file.text_or("chat", "", &chat->name));
+  EDGELLM_TRY(file.text_or("chat.start", "", &chat->start));
+  EDGELLM_TRY(file.text_or("chat.system", "", &chat->system));
+  EDGELLM_TRY(file.text_or("chat.user", "", &chat->user));
+  EDGELLM_TRY(file.text_or("chat.answer", "", &chat->answer));
+  EDGELLM_TRY(file.text_or("chat.assistant", "", &chat->assistant));
+  i32 bos, trim;
+  EDGELLM_TRY(file.number_or("chat.bos", 0, 0, 1, &bos));
+  EDGELLM_TRY(file.number_or("chat.trim", 0, 0, 1, &trim));
+  chat->bos = bos;
+  chat->trim = trim;
+  *found = chat->name.size > 0;
+  return *found ? chat->check() : Status();
+}
+
+Status open_chat(Engine& engine, Session& session, const ChatTemplate& form, Span<char> text, GenerateOptions* options,
+                 Chat* chat) {
+  *chat = {.engine = &engine, .session = &session, .form = form, .text = text};
+  Text close = form.close();
+  i32 count = 0;
+  EDGELLM_TRY(engine.tokenizer.encode(close, {.parse_special = true}, engine.text_workspace, engine.text_ids, &count));
+  if (count > 0 && engine.tokenizer.special(engine.text_ids[0])) {
+    options->end_id = chat->end_id = engine.text_ids[0];
+    return {};
+  }
+  Writer writer(chat->next_turn);
+  Text next = write(writer, close, form.before_user()).text();
+  while (next.size > 0 && (next[next.size - 1] == ' ' || next[next.size - 1] == '\n'))
+    next = next.slice(0, next.size - 1);
+  chat->next_turn_bytes = next.size;
+  if (next.size == 0 || options->stop.add(next)) return {};
+  return usage_error("--stop: the chat template \"", form.name, "\" needs one of the ", StopStrings::MAX_STRINGS, " places");
+}
+
+// The ids of a turn in engine.text_ids.
+static Status turn_ids(Chat& chat, Text system, Text user, Span<const i32>* ids) {
+  Engine& engine = *chat.engine;
+  Session& session = *chat.session;
+  bool starts = session.position == 0;
+  Text said[MOST_SAID];
+  ChatWriter writer(chat.form, chat.text, {said, MOST_SAID});
+  if (starts) {
+    writer.begin(system);
+  } else {
+    writer.close();
+  }
+  writer.user(user);
+  writer.answer();
+  if (writer.full())
+    return failed("the message is too long: with the words of the template at most ", chat.text.count, " bytes");
+  // An answer that ran into the next turn has begun it.
+  Text text = writer.text(), begun = {chat.next_turn, chat.next_turn_bytes};
+  if (!starts && begun.size && ends_with(engine, session, begun)) text = text.from(begun.size);
+  i32 count = 0, first = starts && chat.form.bos && engine.bos >= 0;
+  if (first) engine.text_ids[0] = engine.bos;
+  EDGELLM_TRY(engine.tokenizer.encode(text, {.parse_special = true, .continues = !starts, .plain = writer.said()},
+                                      engine.text_workspace, engine.text_ids.slice(first, engine.text_ids.count - first),
+                                      &count));
+  *ids = engine.text_ids.slice(0, first + count);
+  return ids->count ? Status() : failed("the message is empty, and the chat template has no words of its own");
+}
+
+Status chat_turn(Chat& chat, Text system, Text user, const GenerateOptions& options, TextSink sink, void* context,
+                 Generated* result) {
+  Engine& engine = *chat.engine;
+  Session& session = *chat.session;
+  Span<const i32> ids;
+  EDGELLM_TRY(turn_ids(chat, system, user, &ids));
+  // What ended the answer before is written by the template.
+  bool ended = session.pending == chat.end_id || is_stop(engine, session.pending);
+  i64 positions = session.position + (session.pending >= 0 && !ended) + ids.count;
+  GenerateOptions turn = options;
+  if (engine.limits.window == 0 && !engine.model.unbounded) {
+    i64 room = engine.limits.context - positions + 1;  // the id made last is not run
+    if (room < 1) {
+      return failed("the context is full: of ", engine.limits.context, " positions ", session.position,
+                    " are taken, this turn needs ", positions - session.position,
+                    "; /reset, or start with a larger --ctx or --window W");
+    }
+    turn.count = static_cast<i32>(min<i64>(turn.count, room));
+  }
+  if (ended) session.pending = -1;
+  return generate(engine, session, ids, turn, sink, context, result);
+}
+
+void reset_chat(Chat& chat) {
+  chat.session->position = 0;
+  chat.session->pending = -1;
+  chat.session->recent_count = 0;
+}
+
+}  // namespace edgellm

@@ -1,0 +1,37 @@
+// A conversation in a session: each turn runs the ids that are new and nothing else.
+#pragma once
+#include "engine/generate.h"
+#include "text/chat.h"
+
+namespace edgellm {
+
+// The template of a model file (`chat.*`); *found tells whether there is one.
+Status read_chat_template(const ModelFile& file, ChatTemplate* chat, bool* found);
+
+struct Chat {
+  // What the user and the system say in one turn, with the words of the template around it.
+  static constexpr i64 TEXT_BYTES = 1 << 16;
+
+  Engine* engine = nullptr;
+  Session* session = nullptr;
+  ChatTemplate form;
+  Span<char> text;                              // (TEXT_BYTES)
+  i32 end_id = -1;                              // the special token that ends an answer, -1: the template has none
+  char next_turn[StopStrings::MAX_BYTES] = {};  // then: what the model would go on with, so that its answer ends there
+  i64 next_turn_bytes = 0;
+};
+
+// The engine has a tokenizer and was opened for texts of TEXT_BYTES; `form` was checked. What ends an answer is added to the
+// options that all turns are made with.
+Status open_chat(Engine& engine, Session& session, const ChatTemplate& form, Span<char> text, GenerateOptions* options,
+                 Chat* chat);
+
+// Says `user` and generates the answer. `system` counts at the start of a conversation alone. The error `failed` leaves the
+// session as it was, if the message is too long or the context has no place for it.
+Status chat_turn(Chat& chat, Text system, Text user, const GenerateOptions& options, TextSink sink, void* context,
+                 Generated* result);
+
+// Forgets the conversation.
+void reset_chat(Chat& chat);
+
+}  // namespace edgellm

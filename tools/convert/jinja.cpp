@@ -1,0 +1,620 @@
+// Runs a template.
+#include "jinja.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <variant>
+
+#include "error.h"
+#include "jinja_syntax.h"
+
+namespace edgellm::convert {
+namespace {
+
+constexpr i64 MAX_STEPS = 100000;
+constexpr size_t MAX_BYTES = 1 << 16;  // of a string, and of what is written
+constexpr size_t MAX_ITEMS = 4096;     // of a list
+constexpr int MAX_DEPTH = 10;          // of macros that call macros
+
+struct Value;
+using List = std::vector<Value>;
+using Dictionary = std::map<std::string, Value>;  // keys are strings
+struct Undefined {};
+struct None {};
+
+// Lists and dictionaries are shared, as in the language.
+struct Value {
+  std::variant<Undefined, None, bool, i64, std::string, std::shared_ptr<List>, std::shared_ptr<Dictionary>,
+               const JinjaStatement*>
+      is = Undefined{};
+
+  Value() = default;
+  template <class T>
+  Value(T value) : is(std::move(value)) {}
+  Value(const char* text) : is(std::string(text)) {}
+
+  template <class T>
+  const T* as() const {
+    return std::get_if<T>(&is);
+  }
+  const std::string* string() const { return as<std::string>(); }
+  const List* list() const {
+    const auto* shared = as<std::shared_ptr<List>>();
+    return shared ? shared->get() : nullptr;
+  }
+  Dictionary* dictionary() const {
+    const auto* shared = as<std::shared_ptr<Dictionary>>();
+    return shared ? shared->get() : nullptr;
+  }
+  bool undefined() const { return as<Undefined>(); }
+};
+
+Value make_list(List items) {
+  return std::make_shared<List>(std::move(items));
+}
+Value make_dictionary(Dictionary members) {
+  return std::make_shared<Dictionary>(std::move(members));
+}
+
+bool truth(const Value& v) {
+  if (v.undefined() || v.as<None>()) return false;
+  if (const bool* b = v.as<bool>()) return *b;
+  if (const i64* n = v.as<i64>()) return *n != 0;
+  if (v.string()) return !v.string()->empty();
+  if (v.list()) return !v.list()->empty();
+  return !v.dictionary() || !v.dictionary()->empty();
+}
+
+std::optional<i64> number(const Value& v) {
+  if (const bool* b = v.as<bool>()) return *b;
+  if (const i64* n = v.as<i64>()) return *n;
+  return std::nullopt;
+}
+
+bool equal(const Value& a, const Value& b) {
+  if (number(a) && number(b)) return *number(a) == *number(b);
+  if (a.is.index() != b.is.index()) return false;
+  if (a.string()) return *a.string() == *b.string();
+  if (a.list()) return std::equal(a.list()->begin(), a.list()->end(), b.list()->begin(), b.list()->end(), equal);
+  if (a.dictionary()) return a.dictionary() == b.dictionary();
+  return true;
+}
+
+constexpr const char* BLANKS = " \t\n\v\f\r\x1c\x1d\x1e\x1f";
+
+std::string strip(std::string s, const std::string& what, bool left, bool right) {
+  if (left) s.erase(0, std::min(s.find_first_not_of(what), s.size()));
+  if (right) s.erase(s.find_last_not_of(what) + 1);
+  return s;
+}
+
+std::string cased(std::string s, int (*first)(int), int (*others)(int)) {
+  for (size_t i = 0; i < s.size(); i++) {
+    if (static_cast<unsigned char>(s[i]) < 0x80) s[i] = static_cast<char>((i == 0 ? first : others)(s[i]));
+  }
+  return s;
+}
+
+int upper(int c) {
+  return c >= 'a' && c <= 'z' ? c - 32 : c;
+}
+int lower(int c) {
+  return c >= 'A' && c <= 'Z' ? c + 32 : c;
+}
+
+// Arguments of a call, a filter or a test: by place, then by name.
+struct Arguments {
+  List places;
+  Dictionary names;
+  const Value& at(size_t place, const char* name = "") const {
+    static const Value NOTHING;
+    auto named = names.find(name);
+    return named != names.end() ? named->second : place < places.size() ? places[place] : NOTHING;
+  }
+};
+
+class Run {
+ public:
+  explicit Run(Dictionary globals) { scopes_.push_back(std::move(globals)); }
+  std::string body(const JinjaBody& body) {
+    run(body);
+    return std::move(out_);
+  }
+
+ private:
+  using Kind = JinjaExpression::Kind;
+  enum class Flow { on, leave, next };
+
+  [[noreturn]] void wrong(const std::string& what) { unusable("line ", line_, ": ", what); }
+  void step() {
+    if (++steps_ > MAX_STEPS) wrong("it does not come to an end");
+  }
+  const std::string& bounded(const std::string& s) {
+    if (s.size() > MAX_BYTES) wrong("it writes too much");
+    return s;
+  }
+  Value bounded_list(List items) {
+    if (items.size() > MAX_ITEMS) wrong("a list is too long");
+    return make_list(std::move(items));
+  }
+
+  Flow run(const JinjaBody& body);
+  Flow run(const JinjaStatement& s);
+  Flow loop(const JinjaStatement& s);
+  void assign(const std::vector<std::string>& names, const Value& value);
+  void set(const JinjaStatement& s);
+  std::string captured(const JinjaBody& body);
+
+  Value eval(const JinjaExpression& e);
+  Value eval_part(const JinjaPart& part) { return part ? eval(*part) : Value(); }
+  Value variable(const std::string& name);
+  Value member(const Value& of, const std::string& name);
+  Value item(const Value& of, const Value& key);
+  Value slice(const Value& of, const Value& first, const Value& last, const Value& step);
+  Value binary(const JinjaExpression& e);
+  Value concatenate(const Value& a, const Value& b);
+  bool contains(const Value& whole, const Value& part);
+  Arguments arguments(const JinjaExpression& e);
+  Value call(const JinjaExpression& e);
+  Value call_macro(const JinjaStatement& macro, const Arguments& with);
+  Value method(const Value& of, const std::string& name, const Arguments& with);
+  Value filter(const std::string& name, const Value& of, const Arguments& with);
+  Value where(const Value& of, const Arguments& with, bool wanted);
+  bool test(const std::string& name, const Value& of, const Arguments& with);
+  List items(const Value& of);
+  std::string text(const Value& v);
+  std::string json(const Value& v);
+  const std::string& string(const Value& v, const char* what) {
+    if (!v.string()) wrong(std::string(what) + " wants a string");
+    return *v.string();
+  }
+
+  std::vector<Dictionary> scopes_;
+  std::string out_;
+  i64 steps_ = 0;
+  int depth_ = 0;
+  i32 line_ = 1;
+};
+
+Run::Flow Run::run(const JinjaBody& body) {
+  for (const auto& statement : body.statements) {
+    if (Flow flow = run(*statement); flow != Flow::on) return flow;
+  }
+  return Flow::on;
+}
+
+Run::Flow Run::run(const JinjaStatement& s) {
+  using Statement = JinjaStatement::Kind;
+  step();
+  switch (s.kind) {
+    case Statement::text:
+      out_ += s.names[0];
+      break;
+    case Statement::output:
+      out_ += text(eval(*s.value));
+      break;
+    case Statement::choice:
+      return run(s.bodies[truth(eval(*s.value)) ? 0 : 1]);
+    case Statement::loop:
+      return loop(s);
+    case Statement::set:
+      set(s);
+      break;
+    case Statement::capture:
+      assign(s.names, captured(s.bodies[0]));
+      break;
+    case Statement::macro:
+      assign({s.names[0]}, &s);
+      break;
+    case Statement::leave:
+      return Flow::leave;
+    case Statement::next:
+      return Flow::next;
+  }
+  bounded(out_);
+  return Flow::on;
+}
+
+Run::Flow Run::loop(const JinjaStatement& s) {
+  List all = items(eval(*s.value)), chosen;
+  for (const Value& one : all) {
+    scopes_.emplace_back();
+    assign(s.names, one);
+    if (!s.condition || truth(eval(*s.condition))) chosen.push_back(one);
+    scopes_.pop_back();
+  }
+  i64 length = static_cast<i64>(chosen.size());
+  for (i64 i = 0; i < length; i++) {
+    size_t at = static_cast<size_t>(i);
+    scopes_.emplace_back();
+    assign(s.names, chosen[at]);
+    scopes_.back()["loop"] = make_dictionary({{"index", i + 1},
+                                              {"index0", i},
+                                              {"revindex", length - i},
+                                              {"revindex0", length - i - 1},
+                                              {"first", i == 0},
+                                              {"last", i + 1 == length},
+                                              {"length", length},
+                                              {"previtem", i > 0 ? chosen[at - 1] : Value()},
+                                              {"nextitem", i + 1 < length ? chosen[at + 1] : Value()}});
+    Flow flow = run(s.bodies[0]);
+    scopes_.pop_back();
+    if (flow == Flow::leave) break;
+  }
+  return length == 0 ? run(s.bodies[1]) : Flow::on;
+}
+
+void Run::assign(const std::vector<std::string>& names, const Value& value) {
+  if (names.size() == 1) {
+    scopes_.back()[names[0]] = value;
+    return;
+  }
+  List parts = items(value);
+  if (parts.size() != names.size()) wrong("a value of another number of parts than names");
+  for (size_t i = 0; i < names.size(); i++)
+    scopes_.back()[names[i]] = parts[i];
+}
+
+void Run::set(const JinjaStatement& s) {
+  Value value = eval(*s.value);
+  if (s.member.empty()) return assign(s.names, value);
+  Value owner = variable(s.names[0]);
+  if (!owner.dictionary()) wrong("\"" + s.names[0] + "\" is no namespace");
+  (*owner.dictionary())[s.member] = value;
+}
+
+std::string Run::captured(const JinjaBody& body) {
+  std::string outer = std::move(out_);
+  out_.clear();
+  run(body);
+  std::swap(outer, out_);
+  return outer;
+}
+
+Value Run::eval(const JinjaExpression& e) {
+  step();
+  line_ = e.line;
+  switch (e.kind) {
+    case Kind::text:
+      return e.name;
+    case Kind::number:
+      return e.number;
+    case Kind::truth:
+      return e.number != 0;
+    case Kind::none:
+      return None{};
+    case Kind::variable:
+      return variable(e.name);
+    case Kind::list: {
+      List out;
+      for (const JinjaPart& part : e.parts)
+        out.push_back(eval(*part));
+      return make_list(std::move(out));
+    }
+    case Kind::dictionary: {
+      Dictionary out;
+      for (size_t i = 0; i < e.parts.size(); i += 2)
+        out[string(eval(*e.parts[i]), "a key")] = eval(*e.parts[i + 1]);
+      return make_dictionary(std::move(out));
+    }
+    case Kind::member:
+      return member(eval(*e.parts[0]), e.name);
+    case Kind::item:
+      return item(eval(*e.parts[0]), eval(*e.parts[1]));
+    case Kind::slice:
+      return slice(eval(*e.parts[0]), eval_part(e.parts[1]), eval_part(e.parts[2]), eval_part(e.parts[3]));
+    case Kind::call:
+      return call(e);
+    case Kind::filter:
+      return filter(e.name, eval(*e.parts[0]), arguments(e));
+    case Kind::test:
+      return test(e.name, eval(*e.parts[0]), arguments(e));
+    case Kind::negation:
+      return !truth(eval(*e.parts[0]));
+    case Kind::minus:
+      if (std::optional<i64> n = number(eval(*e.parts[0]))) return -*n;
+      wrong("- wants a number");
+    case Kind::binary:
+      return binary(e);
+    case Kind::conditional:
+      return truth(eval(*e.parts[1])) ? eval(*e.parts[0]) : eval_part(e.parts[2]);
+  }
+  return {};
+}
+
+Value Run::variable(const std::string& name) {
+  for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
+    if (auto found = scope->find(name); found != scope->end()) return found->second;
+  }
+  return {};
+}
+
+Value Run::member(const Value& of, const std::string& name) {
+  if (of.undefined()) wrong("\"" + name + "\" of what is undefined");
+  if (!of.dictionary()) return {};
+  auto found = of.dictionary()->find(name);
+  return found == of.dictionary()->end() ? Value() : found->second;
+}
+
+Value Run::item(const Value& of, const Value& key) {
+  if (key.string()) return member(of, *key.string());
+  std::optional<i64> n = number(key);
+  if (!n || !(of.list() || of.string())) wrong("what is in brackets does not fit");
+  i64 size = static_cast<i64>(of.list() ? of.list()->size() : of.string()->size());
+  i64 at = *n < 0 ? *n + size : *n;
+  if (at < 0 || at >= size) return {};
+  return of.list() ? (*of.list())[static_cast<size_t>(at)] : Value(std::string(1, (*of.string())[static_cast<size_t>(at)]));
+}
+
+Value Run::slice(const Value& of, const Value& first, const Value& last, const Value& step_value) {
+  if (!of.list() && !of.string()) wrong("only lists and strings can be sliced");
+  i64 size = static_cast<i64>(of.list() ? of.list()->size() : of.string()->size()), by = number(step_value).value_or(1);
+  if (by != 1 && by != -1) wrong("slices in steps of another size are not known");
+  auto place = [&](const Value& v, i64 otherwise) {
+    std::optional<i64> n = number(v);
+    if (!n) return otherwise;
+    i64 low = by > 0 ? 0 : -1;
+    return std::clamp(*n < 0 ? *n + size : *n, low, low + size);
+  };
+  i64 from = place(first, by > 0 ? 0 : size - 1), to = place(last, by > 0 ? size : -1);
+  List out;
+  std::string characters;
+  for (i64 i = from; by > 0 ? i < to : i > to; i += by) {
+    if (of.list())
+      out.push_back((*of.list())[static_cast<size_t>(i)]);
+    else
+      characters += (*of.string())[static_cast<size_t>(i)];
+  }
+  return of.list() ? make_list(std::move(out)) : Value(characters);
+}
+
+Value Run::binary(const JinjaExpression& e) {
+  const std::string& op = e.name;
+  Value a = eval(*e.parts[0]);
+  if (op == "or") return truth(a) ? a : eval(*e.parts[1]);
+  if (op == "and") return truth(a) ? eval(*e.parts[1]) : a;
+  Value b = eval(*e.parts[1]);
+  if (op == "==") return equal(a, b);
+  if (op == "!=") return !equal(a, b);
+  if (op == "in") return contains(b, a);
+  if (op == "not in") return !contains(b, a);
+  if (op == "~") return bounded(text(a) + text(b));
+  if (op == "+" && !number(a)) return concatenate(a, b);
+  std::optional<i64> x = number(a), y = number(b);
+  if (a.string() && b.string()) x = a.string()->compare(*b.string()), y = 0;
+  if (!x || !y || (a.string() && op[0] != '<' && op[0] != '>')) wrong("\"" + op + "\" does not go with these values");
+  if (op == "<") return *x < *y;
+  if (op == ">") return *x > *y;
+  if (op == "<=") return *x <= *y;
+  if (op == ">=") return *x >= *y;
+  constexpr i64 MOST = 1 << 30;
+  if (std::max(std::abs(*x), std::abs(*y)) > MOST) wrong("a number is too large");
+  if (op == "+") return *x + *y;
+  if (op == "-") return *x - *y;
+  if (op == "*") return *x * *y;
+  if (op == "/" || *y <= 0) wrong("this division is not known");
+  i64 rest = ((*x % *y) + *y) % *y;
+  return op == "%" ? rest : (*x - rest) / *y;
+}
+
+Value Run::concatenate(const Value& a, const Value& b) {
+  if (a.string() && b.string()) return bounded(*a.string() + *b.string());
+  if (!a.list() || !b.list()) wrong("+ does not go with these values");
+  List out = *a.list();
+  out.insert(out.end(), b.list()->begin(), b.list()->end());
+  return bounded_list(std::move(out));
+}
+
+bool Run::contains(const Value& whole, const Value& part) {
+  if (whole.string()) return whole.string()->find(string(part, "in")) != std::string::npos;
+  if (whole.dictionary()) return part.string() && whole.dictionary()->contains(*part.string());
+  if (!whole.list()) wrong("in wants a string, a list or a dictionary");
+  return std::any_of(whole.list()->begin(), whole.list()->end(), [&](const Value& one) { return equal(one, part); });
+}
+
+Arguments Run::arguments(const JinjaExpression& e) {
+  Arguments out;
+  for (size_t i = 1; i < e.parts.size(); i++) {
+    if (e.keywords[i].empty())
+      out.places.push_back(eval(*e.parts[i]));
+    else
+      out.names[e.keywords[i]] = eval(*e.parts[i]);
+  }
+  return out;
+}
+
+Value Run::call(const JinjaExpression& e) {
+  const JinjaExpression& callee = *e.parts[0];
+  Arguments with = arguments(e);
+  if (callee.kind == Kind::member) return method(eval(*callee.parts[0]), callee.name, with);
+  Value of = eval(callee);
+  if (const auto* macro = of.as<const JinjaStatement*>()) return call_macro(**macro, with);
+  const std::string& name = callee.name;
+  if (callee.kind != Kind::variable) wrong("this cannot be called");
+  if (name == "raise_exception") wrong("it refuses the conversation: " + text(with.at(0)));
+  if (name == "namespace" || name == "dict") return make_dictionary(with.names);
+  if (name != "range") wrong("a function \"" + name + "\" is not known");
+  bool two = with.places.size() > 1;
+  i64 first = two ? number(with.at(0)).value_or(0) : 0, last = number(with.at(two)).value_or(0),
+      by = number(with.at(2)).value_or(1);
+  List out;
+  for (i64 i = first; by != 0 && (by > 0 ? i < last : i > last) && out.size() <= MAX_ITEMS; i += by)
+    out.push_back(i);
+  return bounded_list(std::move(out));
+}
+
+Value Run::call_macro(const JinjaStatement& macro, const Arguments& with) {
+  if (++depth_ > MAX_DEPTH) wrong("macros call each other without end");
+  Dictionary scope;
+  for (size_t i = 1; i < macro.names.size(); i++) {
+    const Value& given = with.at(i - 1, macro.names[i].c_str());
+    scope[macro.names[i]] = given.undefined() ? eval_part(macro.defaults[i]) : given;
+  }
+  scopes_.push_back(std::move(scope));
+  std::string out = captured(macro.bodies[0]);
+  scopes_.pop_back();
+  depth_--;
+  return out;
+}
+
+Value Run::method(const Value& of, const std::string& name, const Arguments& with) {
+  if (Dictionary* d = of.dictionary()) {
+    if (name == "get") {
+      auto found = d->find(string(with.at(0), "get"));
+      return found != d->end() ? found->second : with.places.size() > 1 ? with.at(1) : Value(None{});
+    }
+    if (name == "items") return filter("items", of, with);
+    if (name == "keys") return make_list(items(of));
+  }
+  if (name == "append" && of.list()) {
+    List& list = *std::get<std::shared_ptr<List>>(of.is);
+    if (list.size() == MAX_ITEMS) wrong("a list is too long");
+    list.push_back(with.at(0));
+    return None{};
+  }
+  if (!of.string()) wrong("a method \"" + name + "\" is not known");
+  const std::string& s = *of.string();
+  if (name == "strip" || name == "lstrip" || name == "rstrip") {
+    return strip(s, with.at(0).string() ? *with.at(0).string() : BLANKS, name != "rstrip", name != "lstrip");
+  }
+  if (name == "startswith") return s.starts_with(string(with.at(0), "startswith"));
+  if (name == "endswith") return s.ends_with(string(with.at(0), "endswith"));
+  if (name == "split") {
+    const std::string& by = string(with.at(0), "split");
+    if (by.empty()) wrong("split wants a separator");
+    List out;
+    size_t from = 0;
+    for (size_t to; (to = s.find(by, from)) != std::string::npos; from = to + by.size())
+      out.push_back(s.substr(from, to - from));
+    out.push_back(s.substr(from));
+    return bounded_list(std::move(out));
+  }
+  return filter(name, of, with);
+}
+
+Value Run::filter(const std::string& name, const Value& of, const Arguments& with) {
+  if (name == "default" || name == "d")
+    return of.undefined() || (truth(with.at(1, "boolean")) && !truth(of)) ? with.at(0) : of;
+  if (name == "selectattr" || name == "rejectattr") return where(of, with, name == "selectattr");
+  if (name == "tojson") return json(of);
+  if (name == "string") return text(of);
+  if (name == "safe") return of;
+  if (name == "length" || name == "count") return static_cast<i64>(of.string() ? of.string()->size() : items(of).size());
+  if (name == "list") return make_list(items(of));
+  if (name == "first" || name == "last") {
+    List all = items(of);
+    return all.empty() ? Value() : name == "first" ? all.front() : all.back();
+  }
+  if (name == "items") {
+    if (!of.dictionary()) wrong("items wants a dictionary");
+    List out;
+    for (const auto& [key, value] : *of.dictionary())
+      out.push_back(make_list({key, value}));
+    return make_list(std::move(out));
+  }
+  if (name == "join") {
+    std::string out;
+    for (const Value& one : items(of))
+      out += (out.empty() || !with.at(0).string() ? "" : *with.at(0).string()) + text(one);
+    return bounded(out);
+  }
+  if (name == "trim") return strip(text(of), with.at(0).string() ? *with.at(0).string() : BLANKS, true, true);
+  if (name == "capitalize") return cased(text(of), upper, lower);
+  if (name == "title") wrong("a filter \"title\" is not known");
+  if (name == "upper") return cased(text(of), upper, upper);
+  if (name == "lower") return cased(text(of), lower, lower);
+  if (name == "replace") {
+    const std::string &what = string(with.at(0), "replace"), &by = string(with.at(1), "replace");
+    std::string s = text(of);
+    for (size_t at = 0; !what.empty() && (at = s.find(what, at)) != std::string::npos; at += by.size())
+      bounded(s.replace(at, what.size(), by));
+    return s;
+  }
+  wrong("a filter \"" + name + "\" is not known");
+}
+
+// selectattr(name, test, value): the items whose member passes the test, or without one is true.
+Value Run::where(const Value& of, const Arguments& with, bool wanted) {
+  List out;
+  for (const Value& one : items(of)) {
+    Value value = member(one, string(with.at(0), "selectattr"));
+    bool passes = with.at(1).string() ? test(*with.at(1).string(), value, {{with.at(2)}, {}}) : truth(value);
+    if (passes == wanted) out.push_back(one);
+  }
+  return make_list(std::move(out));
+}
+
+bool Run::test(const std::string& name, const Value& of, const Arguments& with) {
+  if (name == "defined") return !of.undefined();
+  if (name == "undefined") return of.undefined();
+  if (name == "none") return of.as<None>();
+  if (name == "string") return of.string();
+  if (name == "mapping") return of.dictionary();
+  if (name == "sequence" || name == "iterable") return of.string() || of.list() || of.dictionary();
+  if (name == "boolean") return of.as<bool>();
+  if (name == "number" || name == "integer") return of.as<i64>();
+  if (name == "true") return of.as<bool>() && truth(of);
+  if (name == "false") return of.as<bool>() && !truth(of);
+  if (name == "equalto" || name == "eq") return equal(of, with.at(0));
+  if (name == "ne") return !equal(of, with.at(0));
+  if (name == "in") return contains(with.at(0), of);
+  if ((name == "odd" || name == "even") && number(of)) return (*number(of) % 2 != 0) == (name == "odd");
+  wrong("a test \"" + name + "\" is not known");
+}
+
+List Run::items(const Value& of) {
+  if (of.list()) return *of.list();
+  List out;
+  if (of.dictionary()) {
+    for (const auto& [key, value] : *of.dictionary())
+      out.push_back(key);
+  } else if (!of.undefined()) {
+    wrong("only lists and dictionaries have items");
+  }
+  return out;
+}
+
+std::string Run::text(const Value& v) {
+  if (v.undefined()) return {};
+  if (v.string()) return *v.string();
+  if (v.as<None>()) return "None";
+  if (const bool* b = v.as<bool>()) return *b ? "True" : "False";
+  if (const i64* n = v.as<i64>()) return std::to_string(*n);
+  wrong("it writes a list or a dictionary");
+}
+
+std::string Run::json(const Value& v) {
+  if (v.as<None>()) return "null";
+  if (const bool* b = v.as<bool>()) return *b ? "true" : "false";
+  if (const i64* n = v.as<i64>()) return std::to_string(*n);
+  if (!v.string()) wrong("tojson of this value is not known");
+  std::string out = "\"";
+  for (char c : *v.string()) {
+    if (static_cast<unsigned char>(c) < 0x20) wrong("tojson of this value is not known");
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+JinjaTemplate::JinjaTemplate(const std::string& source) : body_(parse_jinja(source)) {}
+JinjaTemplate::~JinjaTemplate() = default;
+
+std::string JinjaTemplate::render(const std::vector<ChatMessage>& messages, bool add_generation_prompt,
+                                  const std::string& bos_token, const std::string& eos_token) const {
+  List list;
+  for (const ChatMessage& message : messages)
+    list.push_back(make_dictionary({{"role", message.role}, {"content", message.content}}));
+  return Run({{"messages", make_list(std::move(list))},
+              {"add_generation_prompt", add_generation_prompt},
+              {"bos_token", bos_token},
+              {"eos_token", eos_token},
+              {"tools", None{}},
+              {"documents", None{}}})
+      .body(*body_);
+}
+
+}  // namespace edgellm::convert
