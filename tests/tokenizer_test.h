@@ -47,20 +47,24 @@ struct Section {
 };
 
 // `status` of the call when given; else the call must succeed.
-inline Ids encode(const Tokenizer& tokenizer, const std::string& text, EncodeOptions options = {},
-                  Status* status = nullptr) {
-  size_t needed = static_cast<size_t>(tokenizer.workspace_bytes(view(text).size));
+inline Ids encode_view(const Tokenizer& tokenizer, Text text, EncodeOptions options = {}, Status* status = nullptr) {
+  size_t needed = static_cast<size_t>(tokenizer.workspace_bytes(text.size));
   std::unique_ptr<u64[]> workspace(new u64[needed / 8]);
-  Ids ids(static_cast<size_t>(tokenizer.max_ids(view(text).size)));
+  Ids ids(static_cast<size_t>(tokenizer.max_ids(text.size)));
   i32 count = 0;
   Span<u8> space{reinterpret_cast<u8*>(workspace.get()), static_cast<i64>(needed)};
-  Status result = tokenizer.encode(view(text), options, space, {ids.data(), static_cast<i64>(ids.size())}, &count);
+  Status result = tokenizer.encode(text, options, space, {ids.data(), static_cast<i64>(ids.size())}, &count);
   if (status)
     *status = result;
   else if (!result.ok())
     check::failed(__FILE__, __LINE__, result.text());
   ids.resize(static_cast<size_t>(count));
   return ids;
+}
+
+inline Ids encode(const Tokenizer& tokenizer, const std::string& text, EncodeOptions options = {},
+                  Status* status = nullptr) {
+  return encode_view(tokenizer, view(text), options, status);
 }
 
 inline bool whole_characters(Text text) {

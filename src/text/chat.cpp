@@ -51,7 +51,6 @@ constexpr ChatTemplate TEMPLATES[] = {
      .answer = "<|assistant|>\n",
      .assistant = "<|assistant|>\n{assistant}<|endoftext|>\n"},
     {.name = "phi",
-     .system = "{system}\n",
      .user = "Instruct: {user}\n",
      .answer = "Output:",
      .assistant = "Output: {assistant}\n",

@@ -47,6 +47,9 @@ void replace(std::string* text, const std::string& what, const std::string& by) 
 Chat take_apart(const Source& source) {
   const std::vector<ChatMessage> three = {{"user", USER}, {"assistant", ASSISTANT}, {"user", LATER}};
   std::string all = source.write(three, true), turns = source.write(three, false);
+  // Some write the end of the text where no answer is asked for.
+  std::string eos = all.starts_with(turns) ? "" : source.eos;
+  turns = before(turns, eos, "the end of a text");
   if (!all.starts_with(turns)) unusable("asking for an answer changes what was written before");
   Chat chat;
   chat.answer = all.substr(turns.size());
@@ -59,7 +62,7 @@ Chat take_apart(const Source& source) {
   if (!middle.starts_with(tail)) unusable("it writes the last turn of the user in another way");
 
   // Between an answer and the next turn: what belongs to the answer is what also stands when it is the last, or more of it.
-  std::string two = source.write({{"user", USER}, {"assistant", ASSISTANT}}, false);
+  std::string two = before(source.write({{"user", USER}, {"assistant", ASSISTANT}}, false), eos, "the end of a text");
   std::string last = two.substr(place(two, ASSISTANT, "assistant") + ASSISTANT.size());
   std::string opening = next.starts_with(last) ? next.substr(last.size()) : next;
   opening = opening.substr(opening.size() - common_end(opening, head));
@@ -71,12 +74,13 @@ Chat take_apart(const Source& source) {
 
 // The place of a system text: a turn of its own, or inside the first one.
 std::string system_of(const Source& source, const Chat& chat) {
-  std::string written = source.write({{"system", SYSTEM}, {"user", USER}}, false), turn = chat.user;
+  std::string written =
+      before(source.write({{"system", SYSTEM}, {"user", USER}}, true), chat.answer, "the question for an answer");
   place(written, SYSTEM, "system");
   place(written, USER, "user");
   replace(&written, SYSTEM, "{system}");
   replace(&written, USER, "{user}");
-  return written.ends_with(turn) ? written.substr(0, written.size() - turn.size()) : written;
+  return written.ends_with(chat.user) ? before(written, chat.user, "") : written;
 }
 
 std::string written(const Chat& chat, const std::vector<ChatMessage>& messages) {

@@ -219,6 +219,7 @@ Run::Flow Run::run(const JinjaStatement& s) {
 Run::Flow Run::loop(const JinjaStatement& s) {
   List all = items(eval(*s.value)), chosen;
   for (const Value& one : all) {
+    step();
     scopes_.emplace_back();
     assign(s.names, one);
     if (!s.condition || truth(eval(*s.condition))) chosen.push_back(one);
