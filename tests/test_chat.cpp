@@ -429,7 +429,7 @@ TEST(hostile_metadata) {
   sources::Folder folder;
   auto read = [&](const convert::Metadata& metadata) -> std::string {
     convert::FileWriter writer(folder / "x.tm2");
-    writer.begin(MAGIC_TM2, metadata, {}, {});
+    writer.begin(metadata, {}, {});
     writer.finish();
     writer.publish();
     Span<const u8> map;

@@ -65,6 +65,9 @@ class Reader {
     v.eos = id("eos").value_or(v.eos);
     v.bos = v.adds_bos ? id("bos").value_or(v.bos) : -1;
     read_stops(v);
+    for (auto [name, token] : {std::pair{"bos", &info_.bos_token}, {"eos", &info_.eos_token}}) {
+      if (std::optional<i64> special = id(name)) *token = pieces_[static_cast<size_t>(*special)].text;
+    }
     info_.chat_template = gguf_.string("tokenizer.chat_template").value_or("");
     return v;
   }
