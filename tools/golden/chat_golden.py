@@ -2,14 +2,11 @@
 """Chat templates of the families, written down here from what they write, and what `transformers` makes of conversations with them:
 
   python3 tools/golden/chat_golden.py             -> tests/golden/chat/
-  python3 tools/golden/chat_golden.py DATA        prints the table of tests/test_chat_data.cpp, from the tokenizers in DATA
-
 chat.json: "conversations", "templates" (for each the family it is to be recognised as, the text of each conversation, null where the
 template refuses it, and the ids with a tokenizer of tests/golden/tokenizer/ or of this folder), and "refused", templates that
 cannot be expressed. llama3/ is a small tokenizer with the special tokens of Llama 3."""
 import json
 import pathlib
-import sys
 
 import jinja2
 from tokenizers import AddedToken, Tokenizer
