@@ -1,5 +1,5 @@
 // i4 (layout: kernels/ref/i4.cpp): two groups of 32 columns a unit, an f16 scale a row and group inside it.
-#include "tiles.h"
+#include "tiles_direct.h"
 
 namespace edgellm {
 namespace {
@@ -10,22 +10,21 @@ constexpr i32 GROUP_LINES = 4;
 struct I4 {
   static constexpr i32 UNIT = 64, UNIT_BYTES = 576, OFFSET = 8;
 
-  static void unpack(const u8* data, i32 columns, Chunk& chunk) {
+  static constexpr i32 STEPS = 2;
+
+  static void codes(const u8* line, __m512i (&out)[STEPS]) {
     const __m512i low = _mm512_set1_epi8(15);
-    u8* out = chunk.lines;
-    for (i32 k = 0; k < columns; k += UNIT, data += UNIT_BYTES) {
-      UNROLL for (i32 h = 0; h < 2; h++) chunk.scales[k / GROUP + h] = load_f16(data + h * 32);
-      for (i32 j = 0; j < 2 * GROUP_LINES; j++, out += 2 * LINE) {
-        prefetch(data + SCALE_BYTES + j * LINE);
-        __m512i x = load(data + SCALE_BYTES + j * LINE);
-        _mm512_store_si512(out, _mm512_and_si512(x, low));
-        _mm512_store_si512(out + LINE, _mm512_and_si512(_mm512_srli_epi16(x, 4), low));
-      }
-    }
+    __m512i x = load(line);
+    out[0] = _mm512_and_si512(x, low);
+    out[1] = _mm512_and_si512(_mm512_srli_epi16(x, 4), low);
   }
 
-  static void fold(const Chunk& chunk, i32 g, __m512 sum, f32 scale, __m512&, __m512& acc) {
-    acc = _mm512_fmadd_ps(sum, _mm512_mul_ps(chunk.scales[g], _mm512_set1_ps(scale)), acc);
+  static const u8* unit(const u8* panel, i32 g) { return panel + g / 2 * i64{UNIT_BYTES}; }
+  static const u8* group(const u8* panel, i32 g) { return unit(panel, g) + SCALE_BYTES + g % 2 * GROUP_LINES * LINE; }
+  static __m512 weight_scale(const u8* panel, i32 g) { return load_f16(unit(panel, g) + g % 2 * (SCALE_BYTES / 2)); }
+
+  static void fold(i32, __m512 sum, f32 scale, __m512 weight_scale, __m512&, __m512& acc) {
+    acc = _mm512_fmadd_ps(sum, _mm512_mul_ps(weight_scale, _mm512_set1_ps(scale)), acc);
   }
 };
 
@@ -59,7 +58,7 @@ void one_group32(const Matrix& w, const Activations& a, const u8* data, f32* y) 
 void matmul_i4_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   for_panels<I4>(
       w, a, row0, row1, [&](i32 panel, const u8* data) { one_group32(w, a, data, y + panel * PANEL); },
-      [&](i32 panel, const u8* data, i32 v) { many_group32<I4>(w, a, y, y_stride, panel, data, v); });
+      [&](i32 panel, const u8* data) { many_group32<I4>(w, a, y, y_stride, panel, data); });
 }
 
 }  // namespace

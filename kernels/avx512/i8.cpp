@@ -1,5 +1,5 @@
 // i8 (layout: kernels/ref/i8.cpp). The sign bit turned round makes the weight an unsigned code, 128 too large.
-#include "tiles.h"
+#include "tiles_direct.h"
 
 namespace edgellm {
 namespace {
@@ -7,16 +7,13 @@ namespace {
 struct I8 {
   static constexpr i32 UNIT = 32, UNIT_BYTES = 512, OFFSET = 128;
 
-  static __m512i codes(const u8* line) { return _mm512_xor_si512(load(line), _mm512_set1_epi8(-128)); }
+  static constexpr i32 STEPS = 1;
 
-  static void unpack(const u8* data, i32 columns, Chunk& chunk) {
-    for (i32 i = 0; i < columns / 4; i++) {
-      prefetch(data + i * LINE);
-      _mm512_store_si512(chunk.lines + i * LINE, codes(data + i * LINE));
-    }
-  }
-
-  static void fold(const Chunk&, i32, __m512 sum, f32 scale, __m512&, __m512& acc) { fold_plain(sum, scale, acc); }
+  static __m512i code(const u8* line) { return _mm512_xor_si512(load(line), _mm512_set1_epi8(-128)); }
+  static void codes(const u8* line, __m512i (&out)[STEPS]) { out[0] = code(line); }
+  static const u8* group(const u8* panel, i32 g) { return panel + g * i64{UNIT_BYTES}; }
+  static __m512 weight_scale(const u8*, i32) { return _mm512_setzero_ps(); }
+  static void fold(i32, __m512 sum, f32 scale, __m512, __m512&, __m512& acc) { fold_plain(sum, scale, acc); }
 };
 
 constexpr i32 UNIT_LINES = I8::UNIT / 4;
@@ -25,7 +22,7 @@ constexpr i32 UNIT_LINES = I8::UNIT / 4;
 inline void add_unit(const u8* data, const i8* q, __m512i (&sums)[4]) {
   UNROLL for (i32 i = 0; i < UNIT_LINES; i++) {
     prefetch(data + i * LINE);
-    sums[i % 4] = _mm512_dpbusd_epi32(sums[i % 4], I8::codes(data + i * LINE), broadcast4(q + 4 * i));
+    sums[i % 4] = _mm512_dpbusd_epi32(sums[i % 4], I8::code(data + i * LINE), broadcast4(q + 4 * i));
   }
 }
 
@@ -63,13 +60,13 @@ void one_group32(const Matrix& w, const Activations& a, const u8* data, i32 pane
 void matmul_i8_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   for_panels<I8>(
       w, a, row0, row1, [&](i32 panel, const u8* data) { one_token(w, a, data, panel, y + panel * PANEL); },
-      [&](i32 panel, const u8* data, i32 v) { many_token<I8>(w, a, y, y_stride, panel, data, v); });
+      [&](i32 panel, const u8* data) { many_token<I8>(w, a, y, y_stride, panel, data); });
 }
 
 void matmul_i8_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   for_panels<I8>(
       w, a, row0, row1, [&](i32 panel, const u8* data) { one_group32(w, a, data, panel, y + panel * PANEL); },
-      [&](i32 panel, const u8* data, i32 v) { many_group32<I8>(w, a, y, y_stride, panel, data, v); });
+      [&](i32 panel, const u8* data) { many_group32<I8>(w, a, y, y_stride, panel, data); });
 }
 
 }  // namespace

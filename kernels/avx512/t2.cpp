@@ -1,5 +1,4 @@
-// t2 (layout: kernels/ref/t2.cpp). One vector reads the stream once and decodes in registers; many vectors share codes unpacked
-// to bytes (tiles.h).
+// t2 (layout: kernels/ref/t2.cpp). One vector leaves the bits where they are.
 #include "t2.h"
 
 namespace edgellm {
@@ -8,11 +7,12 @@ namespace {
 struct T2 {
   static constexpr i32 UNIT = 32, UNIT_BYTES = 128, OFFSET = 1;
 
-  static void unpack(const u8* data, i32 columns, Chunk& chunk) {
-    unpack_lines(data, columns / T2_LINE_COLUMNS, chunk.lines);
-  }
+  static constexpr i32 STEPS = T2_STEPS;
 
-  static void fold(const Chunk&, i32, __m512 sum, f32 scale, __m512&, __m512& acc) { fold_plain(sum, scale, acc); }
+  static void codes(const u8* line, __m512i (&out)[STEPS]) { t2_codes(line, out); }
+  static const u8* group(const u8* panel, i32 g) { return panel + g * i64{UNIT_BYTES}; }
+  static __m512 weight_scale(const u8*, i32) { return _mm512_setzero_ps(); }
+  static void fold(i32, __m512 sum, f32 scale, __m512, __m512&, __m512& acc) { fold_plain(sum, scale, acc); }
 };
 
 // Each pair of bits stays where it is and has a sum of its own, 1, 4, 16 and 64 times too large: no shifts of the weights. The
@@ -53,13 +53,13 @@ void one_group32(const Matrix& w, const Activations& a, const u8* data, i32 pane
 void matmul_t2_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   for_panels<T2>(
       w, a, row0, row1, [&](i32 panel, const u8* data) { one_token(w, a, data, panel, y + panel * PANEL); },
-      [&](i32 panel, const u8* data, i32 v) { many_token<T2>(w, a, y, y_stride, panel, data, v); });
+      [&](i32 panel, const u8* data) { many_token<T2>(w, a, y, y_stride, panel, data); });
 }
 
 void matmul_t2_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   for_panels<T2>(
       w, a, row0, row1, [&](i32 panel, const u8* data) { one_group32(w, a, data, panel, y + panel * PANEL); },
-      [&](i32 panel, const u8* data, i32 v) { many_group32<T2>(w, a, y, y_stride, panel, data, v); });
+      [&](i32 panel, const u8* data) { many_group32<T2>(w, a, y, y_stride, panel, data); });
 }
 
 }  // namespace

@@ -1,24 +1,19 @@
 // Lines of two-bit codes, shared by t2 and t2_group: byte 4r + c of a 64-byte line holds columns c, c + 4, c + 8 and c + 12 of
 // row r, lowest bits first. A code is the weight + 1.
 #pragma once
-#include "tiles.h"
+#include "tiles_direct.h"
 
 namespace edgellm {
 namespace {
 
 constexpr i32 T2_LINE_COLUMNS = 16;
 
-// Unpacks `count` lines to four lines of bytes each.
-inline void unpack_lines(const u8* lines, i32 count, u8* out) {
+constexpr i32 T2_STEPS = T2_LINE_COLUMNS / 4;
+
+inline void t2_codes(const u8* line, __m512i (&out)[T2_STEPS]) {
   const __m512i low = _mm512_set1_epi8(3);
-  for (i32 i = 0; i < count; i++, lines += LINE, out += 4 * LINE) {
-    prefetch(lines);
-    __m512i x = load(lines);
-    _mm512_store_si512(out, _mm512_and_si512(x, low));
-    _mm512_store_si512(out + LINE, _mm512_and_si512(_mm512_srli_epi16(x, 2), low));
-    _mm512_store_si512(out + 2 * LINE, _mm512_and_si512(_mm512_srli_epi16(x, 4), low));
-    _mm512_store_si512(out + 3 * LINE, _mm512_and_si512(_mm512_srli_epi16(x, 6), low));
-  }
+  __m512i x = load(line);
+  UNROLL for (u32 s = 0; s < T2_STEPS; s++) out[s] = _mm512_and_si512(_mm512_srli_epi16(x, 2 * s), low);
 }
 
 // The exact sums of two lines, a group of 32 columns. Codes of bits 2-3 stay in place and count four times in `coarse`.

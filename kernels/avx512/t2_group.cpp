@@ -10,17 +10,19 @@ constexpr i32 INNER = WEIGHT_GROUP / GROUP;  // groups of activations in a group
 struct T2Group {
   static constexpr i32 UNIT = 256, UNIT_BYTES = 1088, OFFSET = 1;
 
-  static void unpack(const u8* data, i32 columns, Chunk& chunk) {
-    for (i32 k = 0; k < columns; k += UNIT, data += UNIT_BYTES) {
-      UNROLL for (i32 h = 0; h < 2; h++) chunk.scales[k / WEIGHT_GROUP + h] = load_f16(data + h * 32);
-      unpack_lines(data + SCALE_BYTES, UNIT / T2_LINE_COLUMNS, chunk.lines + k / 4 * LINE);
-    }
+  static constexpr i32 STEPS = T2_STEPS, GROUPS = UNIT / GROUP;
+
+  static void codes(const u8* line, __m512i (&out)[STEPS]) { t2_codes(line, out); }
+  static const u8* unit(const u8* panel, i32 g) { return panel + g / GROUPS * i64{UNIT_BYTES}; }
+  static const u8* group(const u8* panel, i32 g) { return unit(panel, g) + SCALE_BYTES + g % GROUPS * 2 * LINE; }
+  static __m512 weight_scale(const u8* panel, i32 g) {
+    return load_f16(unit(panel, g) + g % GROUPS / INNER * (SCALE_BYTES / 2));
   }
 
-  static void fold(const Chunk& chunk, i32 g, __m512 sum, f32 scale, __m512& inner, __m512& acc) {
+  static void fold(i32 g, __m512 sum, f32 scale, __m512 weight_scale, __m512& inner, __m512& acc) {
     fold_plain(sum, scale, inner);
     if (g % INNER != INNER - 1) return;
-    acc = _mm512_fmadd_ps(inner, chunk.scales[g / INNER], acc);
+    acc = _mm512_fmadd_ps(inner, weight_scale, acc);
     inner = _mm512_setzero_ps();
   }
 };
@@ -45,7 +47,7 @@ void one_group32(const Matrix& w, const Activations& a, const u8* data, f32* y) 
 void matmul_t2_group_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   for_panels<T2Group>(
       w, a, row0, row1, [&](i32 panel, const u8* data) { one_group32(w, a, data, y + panel * PANEL); },
-      [&](i32 panel, const u8* data, i32 v) { many_group32<T2Group>(w, a, y, y_stride, panel, data, v); });
+      [&](i32 panel, const u8* data) { many_group32<T2Group>(w, a, y, y_stride, panel, data); });
 }
 
 }  // namespace
