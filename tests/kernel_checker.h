@@ -26,6 +26,7 @@ struct Options {
   bool quick = false;  // for emulators
   bool bench = false;
   i64 megabytes = 256;  // of weights, in the benchmark
+  i32 threads = 1;      // of the benchmark of sparse formats
   i32 passes = 0;       // with a number: only multiply so many times, untimed, for a counter of instructions
   i32 vectors = 1;      // of these passes
 };
@@ -157,6 +158,7 @@ void check_attention(Checker& c);
 void check_recurrent(Checker& c);
 
 void bench(const std::vector<Set>& sets, const Options& options);
+void bench_sparse(const std::vector<Set>& sets, const Options& options);
 void multiply(const std::vector<Set>& sets, const Options& options);
 
 }  // namespace checker

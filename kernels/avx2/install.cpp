@@ -6,6 +6,7 @@ namespace edgellm {
 void avx2_f32(Kernels& k);
 void avx2_f16(Kernels& k);
 void avx2_i8(Kernels& k);
+void avx2_sparse(Kernels& k);
 void avx2_i4(Kernels& k);
 void avx2_t2(Kernels& k);
 void avx2_t2_group(Kernels& k);
@@ -25,6 +26,7 @@ void install_avx2(Kernels& k) {
   avx2_f32(k);
   avx2_f16(k);
   avx2_i8(k);
+  avx2_sparse(k);
   avx2_i4(k);
   avx2_t2(k);
   avx2_t2_group(k);

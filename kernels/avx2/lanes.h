@@ -20,8 +20,9 @@ inline __m256i load(const void* p) {
 inline void store(void* p, __m256i v) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), v);
 }
+template <i32 DISTANCE = AHEAD>
 inline void prefetch(const u8* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p + AHEAD), _MM_HINT_T0);
+  _mm_prefetch(reinterpret_cast<const char*>(p + DISTANCE), _MM_HINT_T0);
 }
 
 // Accumulators in their own types: where a loop carries them as __m256i, g++ copies and spills them.

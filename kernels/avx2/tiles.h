@@ -94,28 +94,28 @@ inline void for_chunks(const u8* panel, i32 columns, Body&& body) {
   }
 }
 
+// acc[v] += the chunk's `n` columns, from `first` on, times vector v0 + v.
 template <class F>
-void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0) {
-  i32 vectors = min(VECTORS, a.count - v0), columns = align_up(w.cols, F::UNIT);
-  alignas(64) i32 acc[VECTORS][PANEL];
-  for (i32 v = 0; v < vectors; v++)
-    clear(acc[v]);
-  for_chunks<F>(w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES}), columns,
-                [&](const Chunk& chunk, i32 first, i32 n) {
-                  for_tiles<4>(vectors, [&]<i32 T>(i32 v) {
-                    const i8* q = a.q + (v0 + v) * static_cast<i64>(a.stride) + first;
-                    for (i32 k = 0; k < n; k += DOT_COLUMNS) {
-                      __m256i sums[T][2];
-                      F::template dot<T>(chunk.lines + k / 4 * LINE, min(DOT_COLUMNS, n - k) / 4, q + k, a.stride, sums);
-                      UNROLL for (i32 t = 0; t < T; t++) {
-                        UNROLL for (i32 h = 0; h < 2; h++) {
-                          i32* lanes = acc[v + t] + h * HALF;
-                          store(lanes, _mm256_add_epi32(load(lanes), sums[t][h]));
-                        }
-                      }
-                    }
-                  });
-                });
+inline void dot_chunk(const Chunk& chunk, i32 n, const Activations& a, i32 v0, i32 vectors, i32 first, i32 (*acc)[PANEL]) {
+  for_tiles<4>(vectors, [&]<i32 T>(i32 v) {
+    const i8* q = a.q + (v0 + v) * static_cast<i64>(a.stride) + first;
+    for (i32 k = 0; k < n; k += DOT_COLUMNS) {
+      __m256i sums[T][2];
+      F::template dot<T>(chunk.lines + k / 4 * LINE, min(DOT_COLUMNS, n - k) / 4, q + k, a.stride, sums);
+      UNROLL for (i32 t = 0; t < T; t++) {
+        UNROLL for (i32 h = 0; h < 2; h++) {
+          i32* lanes = acc[v + t] + h * HALF;
+          store(lanes, _mm256_add_epi32(load(lanes), sums[t][h]));
+        }
+      }
+    }
+  });
+}
+
+// Whole sums to f32, of `vectors` vectors from v0 on.
+template <class F>
+inline void store_token(const Matrix& w, const Activations& a, i32 panel, i32 v0, i32 vectors, i32 (*acc)[PANEL], f32* y,
+                        i64 y_stride) {
   for (i32 v = 0; v < vectors; v++) {
     const __m256i offset = _mm256_set1_epi32(F::OFFSET * a.sums[v0 + v]);
     UNROLL for (i32 h = 0; h < 2; h++) {
@@ -124,6 +124,17 @@ void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32
       _mm256_storeu_ps(y + (v0 + v) * y_stride + panel * PANEL + h * HALF, _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale));
     }
   }
+}
+
+template <class F>
+void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0) {
+  i32 vectors = min(VECTORS, a.count - v0), columns = align_up(w.cols, F::UNIT);
+  alignas(64) i32 acc[VECTORS][PANEL];
+  for (i32 v = 0; v < vectors; v++)
+    clear(acc[v]);
+  for_chunks<F>(w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES}), columns,
+                [&](const Chunk& chunk, i32 first, i32 n) { dot_chunk<F>(chunk, n, a, v0, vectors, first, acc); });
+  store_token<F>(w, a, panel, v0, vectors, acc, y, y_stride);
 }
 
 template <class F>

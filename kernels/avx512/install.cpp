@@ -6,6 +6,7 @@ namespace edgellm {
 void avx512_f32(Kernels& k);
 void avx512_f16(Kernels& k);
 void avx512_i8(Kernels& k);
+void avx512_sparse(Kernels& k);
 void avx512_i4(Kernels& k);
 void avx512_t2(Kernels& k);
 void avx512_t2_group(Kernels& k);
@@ -18,6 +19,7 @@ void install_avx512(Kernels& k) {
   avx512_f32(k);
   avx512_f16(k);
   avx512_i8(k);
+  avx512_sparse(k);
   avx512_i4(k);
   avx512_t2(k);
   avx512_t2_group(k);

@@ -29,8 +29,9 @@ inline __m512i load(const void* p) {
   return _mm512_loadu_si512(p);
 }
 
+template <i32 DISTANCE = AHEAD>
 inline void prefetch(const u8* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p + AHEAD), _MM_HINT_T0);
+  _mm_prefetch(reinterpret_cast<const char*>(p + DISTANCE), _MM_HINT_T0);
 }
 
 // Four activations, the same in every lane.

@@ -51,6 +51,26 @@ inline void dot(const u8* lines, i32 count, const i8* q, i64 stride, __m512i (&s
   }
 }
 
+// acc[v] += the chunk's `n` columns, from `first` on, times vector v0 + v.
+inline void dot_chunk(const Chunk& chunk, i32 n, const Activations& a, i32 v0, i32 vectors, i32 first, __m512i* acc) {
+  for_tiles<TILE>(vectors, [&]<i32 T>(i32 v) {
+    __m512i sums[T];
+    UNROLL for (i32 t = 0; t < T; t++) sums[t] = acc[v + t];
+    dot<T>(chunk.lines, n / 4, a.q + i64{v0 + v} * a.stride + first, a.stride, sums);
+    UNROLL for (i32 t = 0; t < T; t++) acc[v + t] = sums[t];
+  });
+}
+
+// Whole sums to f32, of `vectors` vectors from v0 on.
+inline void store_token(const Matrix& w, const Activations& a, i32 panel, i32 v0, i32 vectors, const __m512i* acc, f32* y,
+                        i64 y_stride) {
+  __m512 scale = row_scales(w, panel);
+  for (i32 v = 0; v < vectors; v++) {
+    __m512 product = _mm512_mul_ps(_mm512_set1_ps(a.scales[v0 + v]), scale);
+    _mm512_storeu_ps(y + (v0 + v) * y_stride + panel * PANEL, _mm512_mul_ps(_mm512_cvtepi32_ps(acc[v]), product));
+  }
+}
+
 template <class F>
 void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* data, i32 v0) {
   i32 vectors = min(VECTORS, a.count - v0), columns = align_up(w.cols, F::UNIT);
@@ -61,18 +81,9 @@ void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32
   for (i32 first = 0; first < columns; first += CHUNK, data += CHUNK / F::UNIT * F::UNIT_BYTES) {
     i32 n = min(CHUNK, columns - first);
     F::unpack(data, n, chunk);
-    for_tiles<TILE>(vectors, [&]<i32 T>(i32 v) {
-      __m512i sums[T];
-      UNROLL for (i32 t = 0; t < T; t++) sums[t] = acc[v + t];
-      dot<T>(chunk.lines, n / 4, a.q + i64{v0 + v} * a.stride + first, a.stride, sums);
-      UNROLL for (i32 t = 0; t < T; t++) acc[v + t] = sums[t];
-    });
+    dot_chunk(chunk, n, a, v0, vectors, first, acc);
   }
-  __m512 scale = row_scales(w, panel);
-  for (i32 v = 0; v < vectors; v++) {
-    __m512 product = _mm512_mul_ps(_mm512_set1_ps(a.scales[v0 + v]), scale);
-    _mm512_storeu_ps(y + (v0 + v) * y_stride + panel * PANEL, _mm512_mul_ps(_mm512_cvtepi32_ps(acc[v]), product));
-  }
+  store_token(w, a, panel, v0, vectors, acc, y, y_stride);
 }
 
 template <class F>
