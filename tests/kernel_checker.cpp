@@ -1,4 +1,4 @@
-// kernel_checker [--isa NAME] [--filter TEXT] [--quick] [--bench [--mb N]]
+// kernel_checker [--isa NAME] [--filter TEXT] [--quick] [--bench [--mb N] [--threads N]]
 // Without --bench: checks, and exits with 1 if anything differs. KERNEL_CHECKER_QUICK=1 in the environment means --quick.
 #include "kernel_checker.h"
 
@@ -211,7 +211,7 @@ static std::vector<Set> available_sets(const std::string& isa) {
 
 static int usage() {
   fprintf(stderr,
-          "usage: kernel_checker [--isa NAME] [--filter TEXT] [--quick] [--bench [--mb N]]\n"
+          "usage: kernel_checker [--isa NAME] [--filter TEXT] [--quick] [--bench [--mb N] [--threads N]]\n"
           "                      [--passes N [--vectors 1..32]]\n");
   return 2;
 }
@@ -237,6 +237,8 @@ static int run(int count, char** arguments) {
       options.passes = atoi(arguments[++i]);
     } else if (name == "--vectors" && more) {
       options.vectors = atoi(arguments[++i]);
+    } else if (name == "--threads" && more) {
+      options.threads = atoi(arguments[++i]);
     } else {
       return usage();
     }
@@ -246,7 +248,7 @@ static int run(int count, char** arguments) {
     fprintf(stderr, "kernel_checker: no set \"%s\" on this machine\n", options.isa.c_str());
     return 1;
   }
-  if (options.megabytes < 1 || options.vectors < 1 || options.vectors > 32) return usage();
+  if (options.megabytes < 1 || options.threads < 1 || options.vectors < 1 || options.vectors > 32) return usage();
   if (options.bench) {
     bench(sets, options);
     return 0;

@@ -241,6 +241,7 @@ void bench_attention(const Table& table) {
 
 void bench(const std::vector<Set>& sets, const Options& options) {
   bench_matmuls(sets, options);
+  if (std::string("sparse").find(options.filter) != std::string::npos) bench_sparse(sets, options);
   std::printf("\n%-24s %-12s %8s\n", "vectors of 2560", "set", "M/s");
   for (size_t i = 0; i < sets.size(); i++) {
     if (!options.isa.empty() && sets[i].name != options.isa) continue;

@@ -16,7 +16,7 @@ constexpr i32 COLS = 2048;
 constexpr i32 MANY = 32;         // vectors
 constexpr i32 MANY_ROWS = 4096;  // that many vectors see
 constexpr i32 PASSES = 12;
-constexpr i32 ZEROS[] = {50, 60, 70, 80, 90, 95};  // of 100 weights
+constexpr i32 ZEROS[] = {50, 70, 80, 90, 95};  // of 100 weights
 constexpr Format FORMATS[] = {Format::I8, Format::I8_MASK, Format::I8_GROUP};
 constexpr size_t COUNT = sizeof FORMATS / sizeof FORMATS[0];
 
