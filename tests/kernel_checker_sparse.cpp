@@ -36,7 +36,7 @@ struct Weights {
 std::vector<i8> draw_codes(i32 rows, i32 zeros) {
   Random random(static_cast<u64>(zeros));
   std::vector<i8> codes(static_cast<size_t>(rows) * COLS);
-  const u32 limit = static_cast<u32>(zeros * (u64{1} << 32) / 100);
+  const u32 limit = static_cast<u32>((i64{zeros} << 32) / 100);
   for (i8& code : codes) {
     if (random.bits() >= limit) code = static_cast<i8>(random.one_in(2) ? random.between(1, 127) : random.between(-127, -1));
   }
