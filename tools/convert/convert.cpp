@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <ostream>
+#include <sstream>
 
 #include "base/version.h"
 #include "chat.h"
+#include "english.h"
 #include "lora.h"
 #include "report.h"
 #include "source.h"
@@ -27,15 +29,6 @@ void refuse_same_file(const Options& options) {
     wrong_usage("source and destination are the same file: ", options.source);
   }
   if (is_folder(options.destination)) wrong_usage(options.destination, " is a folder, expected the name of a file");
-}
-
-void settle_i2s_layout(const Options& options, Model* model) {
-  if (!model->i2s) {
-    if (options.i2s_layout) wrong_usage("--i2s-layout: ", options.source, " has no I2_S tensors");
-    return;
-  }
-  if (!options.i2s_layout) unusable(options.source, ": has I2_S tensors, which have two layouts: give --i2s-layout");
-  *model->i2s = *options.i2s_layout;
 }
 
 // The chat template that was asked for, or the source's own; one that cannot be used is left out, and said.
@@ -85,13 +78,8 @@ Metadata make_metadata(const Options& options, const Model& model, const std::op
   return metadata;
 }
 
-}  // namespace
-
-void convert(const Options& options, std::ostream& report, bool progress) {
-  refuse_same_file(options);
-  Model model = open_source(options.source);
-  if (!options.lora.empty()) merge_adapter(options.lora, &model);
-  settle_i2s_layout(options, &model);
+// Writes the model up to the name; `report` hears what the file has become.
+void write(const Options& options, Model model, FileWriter& out, std::ostream& report, bool progress) {
   TokenizerInfo tokenizer_info;
   const std::vector<u8> tokenizer = make_tokenizer(options, &model, &tokenizer_info);
   const Metadata metadata = make_metadata(options, model, make_chat(options, tokenizer_info, &model));
@@ -107,7 +95,6 @@ void convert(const Options& options, std::ostream& report, bool progress) {
     total += data_bytes(target.spec);
   }
 
-  FileWriter out(options.destination);
   out.begin(metadata, specs, tokenizer);
   Report table;
   std::vector<Written> written;
@@ -121,9 +108,60 @@ void convert(const Options& options, std::ostream& report, bool progress) {
   }
   u64 file_bytes = out.finish();
   if (options.verify) verify(out.partial_path(), written);
-  out.publish();
   table.print(report, options.destination, file_bytes, tokenizer.size());
   if (options.verify) report << "verified: checksums and every weight\n";
+}
+
+Model open_model(const Options& options) {
+  Model model = open_source(options.source);
+  if (!options.lora.empty()) merge_adapter(options.lora, &model);
+  return model;
+}
+
+// The likelier of the two layouts: the model is made with each, and reads some English.
+I2sLayout likelier_layout(const Options& options, std::vector<std::string>* notes) {
+  Options trial = options;
+  trial.formats = {};
+  trial.verify = false;
+  auto likelihood = [&](I2sLayout layout) {
+    Model model = open_model(trial);
+    *model.i2s = layout;
+    std::ostringstream unheard;
+    FileWriter out(trial.destination);
+    write(trial, std::move(model), out, unheard, false);
+    return likelihood_of_english(out.partial_path());
+  };
+  const Likelihood x86 = likelihood(I2sLayout::x86), arm = likelihood(I2sLayout::arm);
+  const std::string found = text("as x86 wrote it some English costs ", x86.nll, " nats a token, as ARM did ", arm.nll,
+                                 ", and without any knowledge ", x86.uniform);
+  if (std::min(x86.nll, arm.nll) >= x86.uniform) {
+    unusable(options.source, ": neither layout of I2_S makes sense: ", found, ": give --i2s-layout");
+  }
+  const bool is_x86 = x86.nll <= arm.nll;
+  notes->push_back(text("I2_S is taken in the layout of ", is_x86 ? "x86: " : "ARM: ", found));
+  return is_x86 ? I2sLayout::x86 : I2sLayout::arm;
+}
+
+void settle_i2s_layout(const Options& options, Model* model) {
+  if (!model->i2s) {
+    if (options.i2s_layout) wrong_usage("--i2s-layout: ", options.source, " has no I2_S tensors");
+    return;
+  }
+  if (!options.i2s_layout && options.tokenizer.empty() && model->tokenizer.empty()) {
+    unusable(options.source, ": the layout of I2_S tensors shows in text, and there is no tokenizer: give --i2s-layout");
+  }
+  *model->i2s = options.i2s_layout ? *options.i2s_layout : likelier_layout(options, &model->notes);
+}
+
+}  // namespace
+
+void convert(const Options& options, std::ostream& report, bool progress) {
+  refuse_same_file(options);
+  Model model = open_model(options);
+  settle_i2s_layout(options, &model);
+  FileWriter out(options.destination);
+  write(options, std::move(model), out, report, progress);
+  out.publish();
 }
 
 }  // namespace edgellm::convert

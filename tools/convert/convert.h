@@ -14,7 +14,7 @@ struct Options {
   std::string chat;                     // name of a chat template; empty: the source's own; "none": none
   std::string lora;                     // folder of an adapter to merge; empty: none
   std::string rope;                     // "half" or "interleaved"; empty: as the source says
-  std::optional<I2sLayout> i2s_layout;  // of I2_S tensors
+  std::optional<I2sLayout> i2s_layout;  // of I2_S tensors; none: the likelier one
   bool verify = false;                  // read the file back and compare every weight
   std::string name;                     // empty: the source's file name
 };

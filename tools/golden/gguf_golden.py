@@ -10,8 +10,7 @@ more_types.gguf tensors of the types that it does not know (I2_S, Q2_0 in both s
 NAME.gguf       models of random weights with odd shapes, and NAME.f32: the logits (POSITIONS, vocabulary) that `transformers`
                 computes from them in float32, but for keys and values rounded to f16 as in the engine's cache, after each of the
                 ids (31 i^2 + 7 i + 1) mod vocabulary
-NAME.gguf       vocabularies of tests/golden/tokenizer/, whose tokenizers must come out the same"""
-import json
+and tests/fuzz/seeds/gguf/: a small model with either kind of tokenizer"""
 import pathlib
 import struct
 
@@ -23,8 +22,9 @@ from transformers import (BitNetConfig, BitNetForCausalLM, LlamaConfig, LlamaFor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import eager_attention_forward
 
-GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests/golden"
-OUT = GOLDEN / "gguf"
+TESTS = pathlib.Path(__file__).resolve().parents[2] / "tests"
+OUT = TESTS / "golden/gguf"
+SEEDS = TESTS / "fuzz/seeds/gguf"
 POSITIONS = 32
 TYPE = gguf.GGMLQuantizationType
 
@@ -271,8 +271,49 @@ def make_model(name):
     print(f"{name}: {size} bytes, logits {logits.min():.3f} to {logits.max():.3f}")
 
 
+# --- Seeds ---------------------------------------------------------------------------------------------------------------------
+
+def make_seed(random, architecture, kind, tokenizer):
+    dim, vocab = 32, 6
+    weights, size = gguf.GGML_QUANT_SIZES[TYPE[kind]]
+    writer = gguf.GGUFWriter(SEEDS / architecture, architecture)
+    writer.add_context_length(8)
+    writer.add_embedding_length(dim)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(dim)
+    writer.add_head_count(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model(tokenizer)
+    if tokenizer == "gpt2":
+        writer.add_tokenizer_pre("qwen2")
+        writer.add_token_list(["a", "b", "ab", "<|im_end|>", "c", "[PAD]"])
+        writer.add_token_types([1, 1, 1, 3, 4, 5])
+        writer.add_token_merges(["a b"])
+    else:
+        writer.add_token_list(["<unk>", "<s>", "</s>", "\u2581", "\u2581a", "<0x0A>"])
+        writer.add_token_scores([0.0, 0.0, 0.0, -1.0, -2.0, 0.0])
+        writer.add_token_types([2, 3, 3, 1, 1, 6])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_chat_template("{{ messages }}")
+    layer = {f"blk.0.{name}.weight": dim for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")}
+    for name, rows in {"token_embd.weight": vocab, **layer}.items():
+        writer.add_tensor(name, random_blocks(random, rows, dim // weights * size, size, HALVES[kind]), raw_dtype=TYPE[kind])
+    for name in ("output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"):
+        writer.add_tensor(name, np.ones(dim, "<f4"))
+    if architecture == "llama":
+        writer.add_tensor("rope_freqs.weight", np.full(dim // 4, 2, "<f4"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
+    SEEDS.mkdir(parents=True, exist_ok=True)
+    make_seed(np.random.default_rng(3), "llama", "Q4_0", "llama")
+    make_seed(np.random.default_rng(4), "qwen2", "Q8_0", "gpt2")
     random = np.random.default_rng(2)
     make_types(random)
     make_more_types(random)
