@@ -186,12 +186,13 @@ TEST(published_sentencepiece) {
 
 TEST(what_ends_a_turn_and_the_template) {
   convert::TokenizerInfo ids;
-  ids.bos = 1, ids.eos = 2;
+  ids.bos = 603, ids.eos = 2;
   sources::Gguf gguf = gguf_of_json(read_file("tests/golden/tokenizer/llama3/tokenizer.json"), "llama-bpe", ids);
   gguf.number("tokenizer.ggml.eot_token_id", 5).text("tokenizer.chat_template", "{{ messages }}");
   convert::TokenizerInfo info;
   section_of(gguf, 1000, &info);
   CHECK_EQ(info.chat_template, "{{ messages }}");
+  CHECK_EQ(info.bos_token, "<|bos|>");
   CHECK(std::find(info.stop.begin(), info.stop.end(), 2u) != info.stop.end());
   CHECK(std::find(info.stop.begin(), info.stop.end(), 5u) != info.stop.end());
   CHECK(std::find(info.stop.begin(), info.stop.end(), 602u) != info.stop.end());  // <|end|>

@@ -11,14 +11,10 @@ struct Kind {
 
 // Files without a signature come last.
 constexpr Kind KINDS[] = {
-    {"RWKV", is_rwkv, open_rwkv},
-    {"Mamba", is_mamba, open_mamba},
-    {"RetNet", is_retnet, open_retnet},
-    {"Hugging Face folder", is_hf, open_hf},
-    {"GGUF", is_gguf, open_gguf},
-    {"TM2 version 1", is_tm2, open_tm2},
-    {"TMAC version 2", is_tmac, open_tmac},
-    {"llama2.c checkpoint", is_llama2c, open_llama2c},
+    {"RWKV", is_rwkv, open_rwkv},           {"Mamba", is_mamba, open_mamba},
+    {"RetNet", is_retnet, open_retnet},     {"Hugging Face folder", is_hf, open_hf},
+    {"GGUF", is_gguf, open_gguf},           {"TM2 version 1", is_tm2, open_tm2},
+    {"TMAC version 2", is_tmac, open_tmac}, {"llama2.c checkpoint", is_llama2c, open_llama2c},
 };
 
 }  // namespace
