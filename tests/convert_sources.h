@@ -272,8 +272,8 @@ inline std::string safetensors(const HfTensors& tensors) {
 
 struct ZipMember {
   std::string name, data;
-  uint16_t method = 0;     // 0: stored
-  uint32_t unpacked = ~0;  // claimed size; all ones: that of the data
+  uint16_t method = 0;      // 0: stored
+  uint32_t unpacked = ~0u;  // claimed size; all ones: that of the data
 };
 
 // A zip archive of stored members, without checksums.

@@ -63,7 +63,7 @@ void read(const Tensor& tensor, i64 row, i64 rows, Panel* panel) {
   bool finite = true;
   for (f32 value : panel->values)
     finite &= std::fabs(value) < INFINITY;
-  for (size_t i = 0; !finite; i++) {
+  for (size_t i = 0; i < n && !finite; i++) {
     if (std::isfinite(panel->values[i])) continue;
     i64 at = static_cast<i64>(i);
     unusable("tensor ", tensor.name, ": row ", row + at / tensor.cols, ", column ", at % tensor.cols, " is not finite");

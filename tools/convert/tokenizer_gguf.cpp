@@ -69,8 +69,6 @@ class Reader {
       if (std::optional<i64> special = id(name)) *token = pieces_[static_cast<size_t>(*special)].text;
     }
     info_.chat_template = gguf_.string("tokenizer.chat_template").value_or("");
-    if (std::optional<i64> bos = id("bos")) info_.bos_token = pieces_[static_cast<size_t>(*bos)].text;
-    if (std::optional<i64> eos = id("eos")) info_.eos_token = pieces_[static_cast<size_t>(*eos)].text;
     return v;
   }
 
