@@ -183,14 +183,19 @@ void golden_matmul_t2_group_group32(Run& run) {
   run_matmul(run, run.k.matmul_t2_group_group32, Format::T2_GROUP, Scale::none, Quantization::group32);
 }
 
+void golden_matmul_t5_token(Run& run) {
+  run_matmul(run, run.k.matmul_t5_token, Format::T5, Scale::tensor, Quantization::token);
+  run_matmul(run, run.k.matmul_t5_token, Format::T5, Scale::row, Quantization::token);
+}
+
 struct Kind {
   Format format;
   Scale scale;
 };
 
-constexpr Kind KINDS[] = {{Format::F32, Scale::none},    {Format::F16, Scale::none},    {Format::I8, Scale::row},
-                          {Format::I4, Scale::none},     {Format::T2, Scale::row},      {Format::T2_GROUP, Scale::none},
-                          {Format::I8_MASK, Scale::row}, {Format::I8_GROUP, Scale::row}};
+constexpr Kind KINDS[] = {{Format::F32, Scale::none},    {Format::F16, Scale::none},     {Format::I8, Scale::row},
+                          {Format::I4, Scale::none},     {Format::T2, Scale::row},       {Format::T2_GROUP, Scale::none},
+                          {Format::I8_MASK, Scale::row}, {Format::I8_GROUP, Scale::row}, {Format::T5, Scale::row}};
 
 void golden_matmul_dequantized(Run& run) {
   for (Kind kind : KINDS)

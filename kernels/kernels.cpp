@@ -41,8 +41,9 @@ enum : u32 {
 #include "formats.def"
 #undef FORMAT
 };
+// Kernels may read the activations of a whole unit; those of t5 do not.
 #define FORMAT(id, name, number, unit_columns, unit_bytes) \
-  static_assert(index_##name == number && COLUMN_PADDING % unit_columns == 0);
+  static_assert(index_##name == number && (COLUMN_PADDING % unit_columns == 0 || index_##name == index_t5));
 #include "formats.def"
 #undef FORMAT
 
@@ -117,6 +118,8 @@ bool served(Format format, Scale scale, Quantization activations) {
       return scale == Scale::row && activations == Quantization::token;
     case Format::T2:
       return (scale == Scale::tensor || scale == Scale::row) && quantized;
+    case Format::T5:
+      return (scale == Scale::tensor || scale == Scale::row) && activations == Quantization::token;
     case Format::I4:
     case Format::T2_GROUP:
       return scale == Scale::none && activations == Quantization::group32;
@@ -143,6 +146,8 @@ void matmul(const Kernels& k, const Matrix& w, const Activations& a, f32* y, i64
       return (token ? k.matmul_t2_token : k.matmul_t2_group32)(w, a, y, y_stride, row0, row1);
     case Format::T2_GROUP:
       return k.matmul_t2_group_group32(w, a, y, y_stride, row0, row1);
+    case Format::T5:
+      return k.matmul_t5_token(w, a, y, y_stride, row0, row1);
   }
 }
 

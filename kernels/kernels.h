@@ -17,13 +17,20 @@ constexpr i32 GROUP = 32;            // channels that share an activation scale
 constexpr i32 WEIGHT_GROUP = 128;    // channels that share a weight scale in t2_group
 constexpr i32 COLUMN_PADDING = 256;  // activation vectors are padded with zeros to a multiple of this
 
+// How many columns to unpack at a time where many vectors share them: at most `most`, whole units and whole groups.
+constexpr i32 chunk_columns(i32 most, i32 unit) {
+  while (most % unit != 0 || most % GROUP != 0)
+    most--;
+  return most;
+}
+
 enum class Format : u8 {
 #define FORMAT(enumerator, name, number, unit_columns, unit_bytes) enumerator = number,
 #include "formats.def"
 #undef FORMAT
 };
 
-// How many f32 scales lie beside the panels of an i8 or t2 matrix.
+// How many f32 scales lie beside the panels of an i8, t2 or t5 matrix.
 enum class Scale : u8 { none = 0, tensor = 1, row = 2 };
 
 // How a matrix wants its input vectors: as f32, as int8 with one scale a vector, or one scale per 32 channels.
@@ -195,7 +202,7 @@ bool served(Format format, Scale scale, Quantization activations);
 void matmul(const Kernels& k, const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1);
 
 // Packs rows into the file's layout; used by the converter and by tests. `codes` is (rows, cols) of the format's integers
-// (t2: -1, 0, 1; i4: -8..7; i8: -127..127), `values` the floats of f32 and f16, `group_scales` f16 bits (rows, groups) of i4
+// (t2, t5: -1, 0, 1; i4: -8..7; i8: -127..127), `values` the floats of f32 and f16, `group_scales` f16 bits (rows, groups) of i4
 // (per 32) and t2_group (per 128). `out` has matrix_bytes; padding is written as weight 0. Rows [row0, rows) may be packed
 // panel by panel: give one panel's rows at a time and advance `out` by the panel's bytes.
 void pack_f32(const f32* values, i64 rows, i64 cols, u8* out);
@@ -204,6 +211,7 @@ void pack_i8(const i8* codes, i64 rows, i64 cols, u8* out);
 void pack_i4(const i8* codes, const u16* group_scales, i64 rows, i64 cols, u8* out);
 void pack_t2(const i8* codes, i64 rows, i64 cols, u8* out);
 void pack_t2_group(const i8* codes, const u16* group_scales, i64 rows, i64 cols, u8* out);
+void pack_t5(const i8* codes, i64 rows, i64 cols, u8* out);
 
 // A sparse matrix is a table, its panels and SPARSE_TAIL zeros (sparse.h). One panel of it, 1 to 16 rows of i8 codes: how many
 // bytes it will have, a multiple of 64, and the panel.

@@ -17,7 +17,7 @@ using edgellm::convert::Error;
 using edgellm::convert::Options;
 using model_reader::ModelFile;
 
-enum { F32, F16, I8, I4, T2, T2_GROUP };
+enum { F32, F16, I8, I4, T2, T2_GROUP, T5 = 8 };
 enum { NONE, TENSOR, ROW };            // scales
 enum { UNQUANTIZED, TOKEN, GROUP32 };  // activations
 

@@ -41,6 +41,7 @@ const Bench MATMULS[] = {
     {"matmul_t2_token", &Kernels::matmul_t2_token, Format::T2, Scale::tensor, Quantization::token},
     {"matmul_t2_group32", &Kernels::matmul_t2_group32, Format::T2, Scale::row, Quantization::group32},
     {"matmul_t2_group_group32", &Kernels::matmul_t2_group_group32, Format::T2_GROUP, Scale::none, Quantization::group32},
+    {"matmul_t5_token", &Kernels::matmul_t5_token, Format::T5, Scale::tensor, Quantization::token},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::T2, Scale::row, Quantization::none},
 };
 

@@ -29,6 +29,8 @@ const Slot SLOTS[] = {
     {"matmul_t2_group32", &Kernels::matmul_t2_group32, Format::T2, Scale::tensor, Quantization::group32},
     {"matmul_t2_group32", &Kernels::matmul_t2_group32, Format::T2, Scale::row, Quantization::group32},
     {"matmul_t2_group_group32", &Kernels::matmul_t2_group_group32, Format::T2_GROUP, Scale::none, Quantization::group32},
+    {"matmul_t5_token", &Kernels::matmul_t5_token, Format::T5, Scale::tensor, Quantization::token},
+    {"matmul_t5_token", &Kernels::matmul_t5_token, Format::T5, Scale::row, Quantization::token},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::F32, Scale::none, Quantization::none},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::F16, Scale::none, Quantization::none},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::I8, Scale::row, Quantization::none},
@@ -38,6 +40,7 @@ const Slot SLOTS[] = {
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::T2, Scale::tensor, Quantization::none},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::T2, Scale::row, Quantization::none},
     {"matmul_dequantized", &Kernels::matmul_dequantized, Format::T2_GROUP, Scale::none, Quantization::none},
+    {"matmul_dequantized", &Kernels::matmul_dequantized, Format::T5, Scale::row, Quantization::none},
 };
 
 // Weight bytes: -1 random codes with ordinary scales inside, -2 all bytes random, else every byte this value.

@@ -90,6 +90,9 @@ TensorData make_matrix(Random& random, const std::string& name, i64 rows, i64 co
       tensor.data = std::move(packed.data);
       break;
     }
+    case Format::T5:
+      pack_t5(codes.data(), rows, cols, tensor.data.data());
+      break;
   }
   tensor.scales.resize(static_cast<size_t>(scale_count(scale, rows)));
   for (f32& s : tensor.scales)

@@ -97,6 +97,12 @@ inline float unit_weight(const Buffer& b, int format, size_t u, size_t r, size_t
       int code = c % 8 < 4 ? byte & 15 : byte >> 4;
       return static_cast<float>(code - 8) * half_to_float(at<uint16_t>(b, u + 2 * (16 * (c / 32) + r)));
     }
+    case 8: {
+      int byte = at<uint8_t>(b, u + 4 * r + c % 4);
+      for (size_t digit = 0; digit < c / 4; digit++)
+        byte /= 3;
+      return static_cast<float>(byte % 3 - 1);
+    }
     default: {
       size_t lines = u + (format == 5 ? 64 : 0);
       int code = at<uint8_t>(b, lines + 64 * (c / 16) + 4 * r + c % 4) >> (2 * (c % 16 / 4)) & 3;
@@ -107,7 +113,7 @@ inline float unit_weight(const Buffer& b, int format, size_t u, size_t r, size_t
 }
 
 inline void read_matrix(const Buffer& b, size_t offset, size_t bytes, size_t scale_offset, Tensor* t) {
-  static const size_t columns[] = {4, 4, 32, 64, 32, 256}, sizes[] = {256, 128, 512, 576, 128, 1088};
+  static const size_t columns[] = {4, 4, 32, 64, 32, 256, 0, 0, 20}, sizes[] = {256, 128, 512, 576, 128, 1088, 0, 0, 64};
   const size_t rows = t->shape[0], cols = t->shape[1], width = columns[t->format], size = sizes[t->format];
   const size_t panels = (rows + 15) / 16, units = (cols + width - 1) / width;
   require(bytes == panels * units * size && offset % 64 == 0 && offset + bytes <= b.size(), "size of a matrix");

@@ -27,7 +27,7 @@ expect 2 'expected SRC and DST'
 expect 2 'expected SRC and DST' one
 expect 2 'expected SRC and DST' one two three
 expect 2 'unknown option --frob' synthetic:tiny "$model" --frob
-expect 2 '--weights q4: expected t2, i8, i4, f16 or f32' synthetic:tiny "$model" --weights q4
+expect 2 '--weights q4: expected t2, t5, i8, i4, f16 or f32' synthetic:tiny "$model" --weights q4
 expect 2 '--weights needs a value' synthetic:tiny "$model" --weights
 expect 2 '--rope both: expected half or interleaved' synthetic:tiny "$model" --rope both
 expect 2 'expected one of tiny, bitnet-2b4t, smollm-135m' synthetic:huge "$model"

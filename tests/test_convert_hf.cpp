@@ -195,6 +195,21 @@ TEST(bitnet_master_weights) {
   }
 }
 
+TEST(t5_holds_the_weights_of_t2) {
+  Folder folder;
+  Model model(Fill::random, true);
+  write_hf(folder.path, config_json(model, "BitNetForCausalLM"), hf_tensors(model, "F32"));
+  ModelFile t2 = converted(folder, folder.path), t5 = converted(folder, folder.path, with_weights(Format::T5));
+  for (const auto& [name, tensor] : model.tensors) {
+    if (!is_layer_matrix(name, tensor)) continue;
+    check_form(t5, name, T5, TENSOR, TOKEN);
+    CHECK(t5.tensors.at(name).values == t2.tensors.at(name).values);
+  }
+  Model other(Fill::ternary_row);  // one scale a token was not in its training
+  write_hf(folder.path, config_json(other, "LlamaForCausalLM"), hf_tensors(other, "F32"));
+  check_form(converted(folder, folder.path, with_weights(Format::T5)), "layers.0.q", T2, ROW, GROUP32);
+}
+
 TEST(unit_norms_are_folded_into_the_scales) {
   Folder folder;
   Model model(Fill::ternary_tensor);

@@ -47,16 +47,18 @@ TEST(tables) {
   CHECK(select_kernels(nullptr, cpu_features(), &k));
   CHECK(Text(isa_name(0)) == Text("ref") && isa_features(0) == 0 && !isa_name(-1) && !isa_name(99));
   CHECK(Text(format_name(Format::T2_GROUP)) == Text("t2_group"));
-  CHECK(known_format(7) && !known_format(8));
+  CHECK(known_format(8) && !known_format(9));
   CHECK(sparse(Format::I8_MASK) && sparse(Format::I8_GROUP) && !sparse(Format::I8));
   CHECK_EQ(matrix_bytes(Format::T2, 17, 33), 2 * 2 * 128);
   CHECK_EQ(matrix_bytes(Format::T2_GROUP, 16, 256), 1088);
+  CHECK_EQ(matrix_bytes(Format::T5, 17, 41), 2 * 3 * 64);
   CHECK_EQ(matrix_bytes(Format::F32, 1, 5), 2 * 256);
   CHECK_EQ(matrix_bytes(Format::I4, 151936, 131072), i64{9496} * 2048 * 576);
   CHECK_EQ(scale_count(Scale::row, 17), 32);
   CHECK_EQ(scale_count(Scale::tensor, 17), 1);
   CHECK_EQ(scale_count(Scale::none, 17), 0);
   CHECK(served(Format::T2, Scale::row, Quantization::group32) && !served(Format::T2, Scale::none, Quantization::token));
+  CHECK(served(Format::T5, Scale::row, Quantization::token) && !served(Format::T5, Scale::row, Quantization::group32));
   CHECK(served(Format::F16, Scale::none, Quantization::none) && !served(Format::F16, Scale::none, Quantization::token));
   CHECK(served(Format::I8_MASK, Scale::row, Quantization::token) &&
         !served(Format::I8_GROUP, Scale::row, Quantization::group32));
@@ -131,6 +133,9 @@ static void make(Weights* m, Format format, Scale scale, Quantization activation
     case Format::I8_GROUP:
       m->data = pack_sparse(format, m->codes.data(), rows, cols).data;
       break;
+    case Format::T5:
+      pack_t5(m->codes.data(), rows, cols, out);
+      break;
   }
   m->w = {format,
           scale,
@@ -189,6 +194,12 @@ static i32 code_by_the_book(const Weights& m, i32 row, i32 col) {
         unit = item;
       }
     }
+    case Format::T5: {
+      u8 byte = w.data[(panel * ((w.cols + 19) / 20) + col / 20) * 64 + 4 * r + col % 4];
+      for (i32 i = 0; i < col % 20 / 4; i++)
+        byte /= 3;
+      return byte % 3 - 1;
+    }
     default:
       return 0;
   }
@@ -206,7 +217,8 @@ static const Kind KINDS[] = {
     {Format::I4, Scale::none, Quantization::group32},   {Format::T2, Scale::tensor, Quantization::token},
     {Format::T2, Scale::row, Quantization::token},      {Format::T2, Scale::tensor, Quantization::group32},
     {Format::T2, Scale::row, Quantization::group32},    {Format::T2_GROUP, Scale::none, Quantization::group32},
-    {Format::I8_MASK, Scale::row, Quantization::token}, {Format::I8_GROUP, Scale::row, Quantization::token}};
+    {Format::I8_MASK, Scale::row, Quantization::token}, {Format::I8_GROUP, Scale::row, Quantization::token},
+    {Format::T5, Scale::tensor, Quantization::token},   {Format::T5, Scale::row, Quantization::token}};
 
 TEST(layouts) {
   Kernels k = reference();

@@ -58,6 +58,26 @@ void convert_t2(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* bu
     dequantize_line<2>(data, 0, 1, scale, buffer + c);
 }
 
+// Column by column, for a unit of 20 ends anywhere in the buffer: digit k of a byte is byte / 3^k modulo 3, by multiplication.
+void convert_t5(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
+  constexpr i32 INVERSE[] = {65536, 21846, 7282, 2428, 810};  // 2^16 / 3^k, rounded up: exact below 243
+  const __m256i one = _mm256_set1_epi32(1), three = _mm256_set1_epi32(3), mask = _mm256_set1_epi32(255);
+  const __m256i last = _mm256_set1_epi32(242), third = _mm256_set1_epi32(INVERSE[1]);
+  const __m256 scale[2] = {row_scales(w, panel, 0), row_scales(w, panel, 1)};
+  const u8* data = unit_at(w, panel, 0, 20, 64);
+  for (i32 i = 0; i < count; i++) {
+    i32 column = first + i, c = column % 20;
+    const __m256i inverse = _mm256_set1_epi32(INVERSE[c / 4]);
+    for (i32 h = 0; h < 2; h++) {
+      __m256i x = _mm256_srl_epi32(load(data + column / 20 * LINE + 32 * h), _mm_cvtsi32_si128(c % 4 * 8));
+      x = _mm256_min_epi32(_mm256_and_si256(x, mask), last);
+      __m256i q = _mm256_srli_epi32(_mm256_mullo_epi32(x, inverse), 16);
+      __m256i digit = _mm256_sub_epi32(q, _mm256_mullo_epi32(_mm256_srli_epi32(_mm256_mullo_epi32(q, third), 16), three));
+      _mm256_store_ps(buffer[i] + h * HALF, _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(digit, one)), scale[h]));
+    }
+  }
+}
+
 void convert_t2_group(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
   const u8* unit = unit_at(w, panel, first, 256, 1088);
   for (i32 c = 0; c < count; c += 16) {
@@ -103,6 +123,9 @@ struct Any {
         break;
       case Format::T2_GROUP:
         convert_t2_group(w, panel, first, count, buffer);
+        break;
+      case Format::T5:
+        convert_t5(w, panel, first, count, buffer);
         break;
     }
     return reinterpret_cast<const u8*>(buffer);

@@ -10,6 +10,7 @@ void avx2_sparse(Kernels& k);
 void avx2_i4(Kernels& k);
 void avx2_t2(Kernels& k);
 void avx2_t2_group(Kernels& k);
+void avx2_t5(Kernels& k);
 void avx2_dequantized(Kernels& k);
 void avx2_quantize(Kernels& k);
 void avx2_norm(Kernels& k);
@@ -30,6 +31,7 @@ void install_avx2(Kernels& k) {
   avx2_i4(k);
   avx2_t2(k);
   avx2_t2_group(k);
+  avx2_t5(k);
   avx2_dequantized(k);
   avx2_quantize(k);
   avx2_norm(k);

@@ -2,7 +2,7 @@
 // of 16 rows by T vectors. A format F says:
 //   UNIT, UNIT_BYTES   columns and bytes of its unit
 //   OFFSET             weight = code - OFFSET; its share of an integer sum is OFFSET * sum of q
-//   unpack(data, columns, chunk)                     fills a chunk from whole units
+//   unpack(data, columns, chunk)                     fills a chunk from whole units, zeros to the end of a group
 //   dot<T>(lines, count, q, stride, sums)            exact sums of code * q over `count` <= 32 lines
 //   fold<T>(chunk, groups, tile, acc)                group32: the groups of a chunk into the f32 accumulators, in order
 #pragma once
@@ -86,11 +86,12 @@ inline void fold_plain(const Chunk& chunk, i32 first, i32 last, const Tile& tile
 // body(chunk, first column, columns) for each chunk of a panel.
 template <class F, class Body>
 inline void for_chunks(const u8* panel, i32 columns, Body&& body) {
+  constexpr i32 COLUMNS = chunk_columns(CHUNK, F::UNIT);
   Chunk chunk;
-  for (i32 k = 0; k < columns; k += CHUNK) {
-    i32 n = min(CHUNK, columns - k);
-    F::unpack(panel + static_cast<i64>(k / F::UNIT) * F::UNIT_BYTES, n, chunk);
-    body(chunk, k, n);
+  for (i32 k = 0; k < columns; k += COLUMNS) {
+    i32 n = min(COLUMNS, columns - k);
+    F::unpack(panel + static_cast<i64>(k / F::UNIT) * F::UNIT_BYTES, div_up(n, F::UNIT) * F::UNIT, chunk);
+    body(chunk, k, align_up(n, GROUP));
   }
 }
 
@@ -128,11 +129,11 @@ inline void store_token(const Matrix& w, const Activations& a, i32 panel, i32 v0
 
 template <class F>
 void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0) {
-  i32 vectors = min(VECTORS, a.count - v0), columns = align_up(w.cols, F::UNIT);
+  i32 vectors = min(VECTORS, a.count - v0);
   alignas(64) i32 acc[VECTORS][PANEL];
   for (i32 v = 0; v < vectors; v++)
     clear(acc[v]);
-  for_chunks<F>(w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES}), columns,
+  for_chunks<F>(w.data + panel * (div_up(w.cols, F::UNIT) * i64{F::UNIT_BYTES}), w.cols,
                 [&](const Chunk& chunk, i32 first, i32 n) { dot_chunk<F>(chunk, n, a, v0, vectors, first, acc); });
   store_token<F>(w, a, panel, v0, vectors, acc, y, y_stride);
 }

@@ -10,6 +10,7 @@ void avx512_sparse(Kernels& k);
 void avx512_i4(Kernels& k);
 void avx512_t2(Kernels& k);
 void avx512_t2_group(Kernels& k);
+void avx512_t5(Kernels& k);
 void avx512_quantize(Kernels& k);
 void avx512_gate(Kernels& k);
 void avx512_attention(Kernels& k);
@@ -23,6 +24,7 @@ void install_avx512(Kernels& k) {
   avx512_i4(k);
   avx512_t2(k);
   avx512_t2_group(k);
+  avx512_t5(k);
   avx512_quantize(k);
   avx512_gate(k);
   avx512_attention(k);

@@ -4,7 +4,7 @@
 // Many vectors: a chunk of a panel is unpacked once to lines of codes in L1, then meets all vectors in register tiles of 16 rows
 // by T vectors. A format F says:
 //   UNIT, UNIT_BYTES, OFFSET
-//   unpack(data, columns, chunk)                 whole units to a chunk
+//   unpack(data, columns, chunk)                 whole units to a chunk; zeros from there to the end of a group
 //   fold(chunk, group, sum, scale, inner, acc)   group32: one group's sum, as f32, into the accumulators of one vector
 #pragma once
 #include "lanes.h"
@@ -73,15 +73,16 @@ inline void store_token(const Matrix& w, const Activations& a, i32 panel, i32 v0
 
 template <class F>
 void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, const u8* data, i32 v0) {
-  i32 vectors = min(VECTORS, a.count - v0), columns = align_up(w.cols, F::UNIT);
+  constexpr i32 COLUMNS = chunk_columns(CHUNK, F::UNIT);
+  i32 vectors = min(VECTORS, a.count - v0);
   __m512i acc[VECTORS];
   for (i32 v = 0; v < vectors; v++)
     acc[v] = _mm512_set1_epi32(-F::OFFSET * a.sums[v0 + v]);
   Chunk chunk;
-  for (i32 first = 0; first < columns; first += CHUNK, data += CHUNK / F::UNIT * F::UNIT_BYTES) {
-    i32 n = min(CHUNK, columns - first);
-    F::unpack(data, n, chunk);
-    dot_chunk(chunk, n, a, v0, vectors, first, acc);
+  for (i32 first = 0; first < w.cols; first += COLUMNS, data += COLUMNS / F::UNIT * F::UNIT_BYTES) {
+    i32 n = min(COLUMNS, w.cols - first);
+    F::unpack(data, div_up(n, F::UNIT) * F::UNIT, chunk);
+    dot_chunk(chunk, align_up(n, GROUP), a, v0, vectors, first, acc);
   }
   store_token(w, a, panel, v0, vectors, acc, y, y_stride);
 }

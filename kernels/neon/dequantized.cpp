@@ -1,6 +1,7 @@
 // Any format by f32 vectors: 32 columns of a panel are made f32 once and meet all vectors.
 #include "float_tiles.h"
 #include "sparse.h"
+#include "t5.h"
 
 namespace edgellm {
 namespace {
@@ -44,8 +45,23 @@ inline void unpack_lines(const u8* lines, const Lanes& scales, Weights& out) {
   }
 }
 
+// Units of t5 end anywhere: all that hold a column of [first, first + n) are decoded.
+inline void unpack_t5(const u8* panel, const Lanes& scales, i32 first, i32 n, Weights& out) {
+  const T5Decoder decode;
+  for (i32 unit = first / T5_COLUMNS; unit * T5_COLUMNS < first + n; unit++) {
+    const uint8x16x4_t bytes = vld4q_u8(panel + unit * LINE);
+    for (i32 c = 0; c < 4; c++) {
+      const Digits digits = decode(bytes.val[c]);
+      for (i32 p = 0; p < 5; p++) {
+        const i32 column = unit * T5_COLUMNS + 4 * p + c - first;
+        if (column >= 0 && column < n) scale_column(vsubq_s8(digits.digit[p], vdupq_n_s8(1)), scales, out.column[column]);
+      }
+    }
+  }
+}
+
 // Columns [first, first + n) of a panel that begins at `data`; first is a multiple of COLUMNS. Of the formats with integers
-// all 32 columns are there, whatever n.
+// but t5 all 32 columns are there, whatever n.
 [[gnu::flatten]] void unpack(const Matrix& w, i32 panel, const u8* data, i32 first, i32 n, Weights& out) {
   const i32 columns = unit_columns(w.format), c = first % columns;
   const u8* unit = data + static_cast<i64>(first / columns) * unit_bytes(w.format);
@@ -70,6 +86,8 @@ inline void unpack_lines(const u8* lines, const Lanes& scales, Weights& out) {
       return unpack_lines<2, 1>(unit, load_row_scales(w, panel), out);
     case Format::T2_GROUP:
       return unpack_lines<2, 1>(unit + 64 + c / 16 * LINE, load16_f16(unit + c / WEIGHT_GROUP * 32), out);
+    case Format::T5:
+      return unpack_t5(data, load_row_scales(w, panel), first, n, out);
   }
 }
 

@@ -3,7 +3,7 @@
 //   UNIT, UNIT_BYTES   columns and bytes of its unit
 //   SMALL              |weight| <= 8, so that products of 32 columns (|weight| <= 2: of a chunk) can be added in int16
 //   SCALES             where the weights have scales inside their units
-//   unpack(data, columns, chunk)   fills a chunk from whole units
+//   unpack(data, columns, chunk)   fills a chunk from whole units, zeros to the end of a group
 #pragma once
 #include "lanes.h"
 
@@ -96,11 +96,12 @@ static inline void for_tiles(i32 count, Body&& body) {
 // Calls body(chunk, first column, columns) for each chunk of a panel.
 template <class F, class Body>
 static inline void for_chunks(const u8* panel, i32 columns, Body&& body) {
+  constexpr i32 COLUMNS = chunk_columns(CHUNK, F::UNIT);
   Chunk chunk;
-  for (i32 k = 0; k < columns; k += CHUNK) {
-    i32 n = min(CHUNK, columns - k);
-    F::unpack(panel + static_cast<i64>(k / F::UNIT) * F::UNIT_BYTES, n, chunk);
-    body(chunk, k, n);
+  for (i32 k = 0; k < columns; k += COLUMNS) {
+    i32 n = min(COLUMNS, columns - k);
+    F::unpack(panel + static_cast<i64>(k / F::UNIT) * F::UNIT_BYTES, div_up(n, F::UNIT) * F::UNIT, chunk);
+    body(chunk, k, align_up(n, GROUP));
   }
 }
 
@@ -150,9 +151,8 @@ template <class F, i32 T>
 template <class F>
 [[gnu::flatten]] static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
                                         i32 vectors) {
-  i32 columns = align_up(w.cols, F::UNIT);
   alignas(64) i32 acc[VECTORS][PANEL] = {};
-  for_chunks<F>(w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES}), columns,
+  for_chunks<F>(w.data + panel * (div_up(w.cols, F::UNIT) * i64{F::UNIT_BYTES}), w.cols,
                 [&](const Chunk& chunk, i32 first, i32 n) {
                   for (i32 row = 0; row < PANEL; row += 4) {
                     for_tiles(vectors, [&]<i32 T>(i32 v) {

@@ -6,12 +6,14 @@ namespace edgellm {
 void neon_dotprod_i8(Kernels& k);
 void neon_dotprod_i4(Kernels& k);
 void neon_dotprod_t2(Kernels& k);
+void neon_dotprod_t5(Kernels& k);
 void neon_dotprod_attention(Kernels& k);
 
 void install_neon_dotprod(Kernels& k) {
   neon_dotprod_i8(k);
   neon_dotprod_i4(k);
   neon_dotprod_t2(k);
+  neon_dotprod_t5(k);
   neon_dotprod_attention(k);
 }
 

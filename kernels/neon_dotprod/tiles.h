@@ -4,7 +4,7 @@
 //   UNIT, UNIT_BYTES   columns and bytes of its unit
 //   SCALES             where the weights have scales inside their units
 //   MANY               from this many vectors on a chunk pays
-//   unpack(data, columns, chunk)   fills a chunk from whole units
+//   unpack(data, columns, chunk)   fills a chunk from whole units, zeros to the end of a group
 #pragma once
 #include "neon/lanes.h"
 
@@ -62,11 +62,12 @@ static inline void for_tiles(i32 count, Body&& body) {
 // Calls body(chunk, first column, columns) for each chunk of a panel.
 template <class F, class Body>
 static inline void for_chunks(const u8* panel, i32 columns, Body&& body) {
+  constexpr i32 COLUMNS = chunk_columns(CHUNK, F::UNIT);
   Chunk chunk;
-  for (i32 k = 0; k < columns; k += CHUNK) {
-    i32 n = min(CHUNK, columns - k);
-    F::unpack(panel + static_cast<i64>(k / F::UNIT) * F::UNIT_BYTES, n, chunk);
-    body(chunk, k, n);
+  for (i32 k = 0; k < columns; k += COLUMNS) {
+    i32 n = min(COLUMNS, columns - k);
+    F::unpack(panel + static_cast<i64>(k / F::UNIT) * F::UNIT_BYTES, div_up(n, F::UNIT) * F::UNIT, chunk);
+    body(chunk, k, align_up(n, GROUP));
   }
 }
 
@@ -140,10 +141,9 @@ struct Sdot {
   template <class F>
   [[gnu::flatten]] static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
                                           i32 vectors) {
-    const i32 columns = align_up(w.cols, F::UNIT);
     alignas(64) i32 sums[VECTORS][PANEL] = {};
-    const u8* data = w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES});
-    for_chunks<F>(data, columns, [&](const Chunk& chunk, i32 first, i32 n) {
+    const u8* data = w.data + panel * (div_up(w.cols, F::UNIT) * i64{F::UNIT_BYTES});
+    for_chunks<F>(data, w.cols, [&](const Chunk& chunk, i32 first, i32 n) {
       for_tiles(vectors, [&]<i32 T>(i32 v) {
         int32x4_t acc[T][QUADS];
         unrolled<T * QUADS>([&](auto i) { acc[i / QUADS][i % QUADS] = vld1q_s32(&sums[v + i / QUADS][4 * (i % QUADS)]); });

@@ -95,10 +95,9 @@ struct Smmla {
   [[gnu::flatten]] static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
                                           i32 vectors) {
     if (vectors < ENOUGH) return Sdot::many_token<F>(w, a, y, y_stride, panel, v0, vectors);
-    const i32 columns = align_up(w.cols, F::UNIT);
     alignas(64) i32 acc[VECTORS][PANEL] = {};
-    const u8* data = w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES});
-    for_chunks<F>(data, columns, [&](const Chunk& chunk, i32 first, i32 n) {
+    const u8* data = w.data + panel * (div_up(w.cols, F::UNIT) * i64{F::UNIT_BYTES});
+    for_chunks<F>(data, w.cols, [&](const Chunk& chunk, i32 first, i32 n) {
       Zipped zipped;
       zip(chunk, n, zipped);
       for (i32 v = 0; v < vectors; v += TILE) {

@@ -22,6 +22,8 @@ static f32 value(const Matrix& w, const u8* unit, i64 panel, i32 r, i32 c) {
       return static_cast<f32>(t2_weight(unit, r, c)) * row_scale(w, panel * PANEL + r);
     case Format::T2_GROUP:
       return static_cast<f32>(t2_weight(unit + 64, r, c)) * t2_group_scale(unit, r, c);
+    case Format::T5:
+      return static_cast<f32>(t5_weight(unit, r, c)) * row_scale(w, panel * PANEL + r);
   }
   __builtin_unreachable();  // files are checked for known formats
 }

@@ -10,6 +10,7 @@ void ref_sparse(Kernels& k);
 void ref_i4(Kernels& k);
 void ref_t2(Kernels& k);
 void ref_t2_group(Kernels& k);
+void ref_t5(Kernels& k);
 void ref_dequantized(Kernels& k);
 void ref_quantize(Kernels& k);
 void ref_norm(Kernels& k);
@@ -30,6 +31,7 @@ void install_ref(Kernels& k) {
   ref_i4(k);
   ref_t2(k);
   ref_t2_group(k);
+  ref_t5(k);
   ref_dequantized(k);
   ref_quantize(k);
   ref_norm(k);

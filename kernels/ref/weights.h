@@ -1,5 +1,5 @@
 // Where a weight lies in its panel and what it is worth: one accessor a format, for the plain loops of this folder. The
-// layouts are the opening comments of f32.cpp, f16.cpp, i8.cpp, i4.cpp, t2.cpp and t2_group.cpp.
+// layouts are the opening comments of f32.cpp, f16.cpp, i8.cpp, i4.cpp, t2.cpp, t2_group.cpp and t5.cpp.
 #pragma once
 #include "base/math.h"
 #include "kernels.h"
@@ -55,7 +55,12 @@ static inline f32 t2_group_scale(const u8* unit, i32 r, i32 c) {
   return f16_to_f32(load_u16(unit + (c / WEIGHT_GROUP) * 32 + r * 2));
 }
 
-// Of i8 and t2: one scale for all or one a row.
+static inline i32 t5_weight(const u8* line, i32 r, i32 c) {
+  constexpr i32 POWERS[] = {1, 3, 9, 27, 81};
+  return min<i32>(line[r * 4 + c % 4], 242) / POWERS[c / 4] % 3 - 1;
+}
+
+// Of i8, t2 and t5: one scale for all or one a row.
 static inline f32 row_scale(const Matrix& w, i64 row) {
   return w.scales[w.scale == Scale::row ? row : 0];
 }

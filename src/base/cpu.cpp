@@ -40,7 +40,7 @@ u32 cpu_features() {
   bool f = bit(b, 16), dq = bit(b, 17), bw = bit(b, 30), vl = bit(b, 31);
   if ((saved & ZMM) == ZMM && f && dq && bw && vl) {
     features |= CPU_AVX512;
-    if (bit(c, 6)) features |= CPU_AVX512_VBMI2;
+    if (bit(c, 1) && bit(c, 6)) features |= CPU_AVX512_VBMI2;  // with VBMI, which came first
     if (bit(c, 11)) features |= CPU_AVX512_VNNI;
   }
   return features;

@@ -137,9 +137,9 @@ void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel*
   f32* stored = panel->stored.data();
   u16* halves = panel->halves.data();
   u8* packed = panel->packed.data();
-  if (format == Format::T2) {
+  if (format == Format::T2 || format == Format::T5) {
     tensor.codes(row, rows, codes, row_scales);
-    pack_t2(codes, rows, cols, packed);
+    (format == Format::T2 ? pack_t2 : pack_t5)(codes, rows, cols, packed);
     return;
   }
   read(tensor, row, rows, panel);
@@ -179,6 +179,7 @@ void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel*
       pack_t2_group(codes, halves, rows, cols, packed);
       break;
     case Format::T2:
+    case Format::T5:
       break;
   }
   panel->loss.add(stored, values, rows * cols);

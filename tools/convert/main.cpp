@@ -26,7 +26,7 @@ const char HELP[] =
     "                   tiny, bitnet-2b4t, smollm-135m\n"
     "\n"
     "options\n"
-    "  --weights F      format of the matrices: t2, i8, i4, f16, f32\n"
+    "  --weights F      format of the matrices: t2, t5, i8, i4, f16, f32\n"
     "                   (default: t2 for models trained ternary, at their own scales; i4 for others)\n"
     "  --embed F        format of the embedding (default: i8; with --weights f32 or f16 the same)\n"
     "  --head F         format of the output head (default: as the embedding)\n"
@@ -44,16 +44,18 @@ const char HELP[] =
     "  --version        the version of this program\n"
     "  --help           this text\n"
     "\n"
-    "t2 is ternary, 2 bits; i4 has 4 bits and a scale for 32 weights; i8 has 8 bits and a scale a row.\n"
+    "t2 is ternary, 2 bits; t5 is t2 at 1.6 bits, for slow memories, where inputs have one scale a token (BitNet; else "
+    "t2);\n"
+    "i4 has 4 bits and a scale for 32 weights; i8 has 8 bits and a scale a row.\n"
     "\n"
     "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used. DST changes only when all is "
     "done.\n";
 
 Format parse_format(const std::string& option, const std::string& value) {
-  for (Format format : {Format::T2, Format::I8, Format::I4, Format::F16, Format::F32}) {
+  for (Format format : {Format::T2, Format::T5, Format::I8, Format::I4, Format::F16, Format::F32}) {
     if (value == format_name(format)) return format;
   }
-  wrong_usage(option, " ", value, ": expected t2, i8, i4, f16 or f32");
+  wrong_usage(option, " ", value, ": expected t2, t5, i8, i4, f16 or f32");
 }
 
 // False when a text was asked for, and has been printed.

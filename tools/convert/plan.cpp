@@ -37,7 +37,7 @@ struct Choice {
 
 // The tensor as ternary if it is to be stored so, or else as it is, with the format to store it in.
 std::pair<std::unique_ptr<Tensor>, Format> settle(std::unique_ptr<Tensor> tensor, const Choice& choice) {
-  bool want_ternary = !choice.asked || *choice.asked == Format::T2;
+  bool want_ternary = !choice.asked || *choice.asked == Format::T2 || *choice.asked == Format::T5;
   if (choice.asked && !want_ternary && !choice.master) return {std::move(tensor), *choice.asked};
   if (!tensor->ternary()) {
     if (std::optional<Ternary> ternary = recognise(*tensor)) {
@@ -53,8 +53,8 @@ std::pair<std::unique_ptr<Tensor>, Format> settle(std::unique_ptr<Tensor> tensor
     Format format = tensor->native().value_or(choice.otherwise);
     return {std::move(tensor), format};
   }
-  Format format = tensor->ternary()->per == Ternary::Per::group ? Format::T2_GROUP : Format::T2;
-  return {std::move(tensor), format};
+  if (tensor->ternary()->per == Ternary::Per::group) return {std::move(tensor), Format::T2_GROUP};
+  return {std::move(tensor), choice.token && choice.asked == Format::T5 ? Format::T5 : Format::T2};
 }
 
 Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
@@ -62,9 +62,10 @@ Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
   TensorSpec spec{settled->name, {static_cast<u32>(settled->rows), static_cast<u32>(settled->cols)}, format};
   if (!is_float(format)) spec.activations = Quantization::group32;
   if (format == Format::I8) spec.scale = Scale::row;
-  if (format == Format::T2) spec.scale = settled->ternary()->per == Ternary::Per::tensor ? Scale::tensor : Scale::row;
+  bool ternary = format == Format::T2 || format == Format::T5;
+  if (ternary) spec.scale = settled->ternary()->per == Ternary::Per::tensor ? Scale::tensor : Scale::row;
   // An int8 embedding or head was made here, not trained with coarse activations.
-  bool trained = format == Format::T2 || (format == Format::I8 && settled->role == Role::matrix);
+  bool trained = ternary || (format == Format::I8 && settled->role == Role::matrix);
   if (choice.token && trained) spec.activations = Quantization::token;
   assert(served(spec.format, spec.scale, spec.activations));
   return {std::move(settled), std::move(spec)};
