@@ -45,13 +45,26 @@ void store_f16(const f32* k, const f32* v, i32 slot, const KvHead& kv) {
   }
 }
 
-// Calls body<T>(head) for tiles of MOST heads and then one tile of the rest.
+// Calls body<T>(head) for tiles of MOST heads, or half of that and so on where there are fewer. The last tile may overlap the
+// one before: scores written twice are the same.
 template <i32 MOST, class Body>
-inline void for_heads(i32 heads, Body&& body, i32 head = 0) {
-  for (; heads - head >= MOST; head += MOST)
-    body.template operator()<MOST>(head);
+inline void for_heads(i32 heads, Body&& body) {
   if constexpr (MOST > 1) {
-    if (head < heads) for_heads<MOST - 1>(heads, body, head);
+    if (heads < MOST) return for_heads<MOST / 2>(heads, body);
+  }
+  for (i32 head = 0; head < heads; head += MOST)
+    body.template operator()<MOST>(min(head, heads - MOST));
+}
+
+// Calls body<T>(i) for tiles of MOST and then of one.
+template <i32 MOST, class Body>
+inline void for_most(i32 count, Body&& body) {
+  i32 i = 0;
+  for (; i + MOST <= count; i += MOST)
+    body.template operator()<MOST>(i);
+  if constexpr (MOST > 1) {
+    for (; i < count; i++)
+      body.template operator()<1>(i);
   }
 }
 
@@ -82,15 +95,17 @@ void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores
 void scores_f16(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores, i64 stride) {
   constexpr i32 BLOCKS = 4;  // few heads take that many at once, to have as many chains of fma
   i64 block_bytes = i64{kv.padded} * PANEL * 2;
-  for (i32 slot = first / PANEL * PANEL; slot < first + n; slot += BLOCKS * PANEL) {
+  i32 begin = first / PANEL, end = div_up(first + n, PANEL), most = min(end - begin, BLOCKS);
+  for (i32 at = begin; at < end; at += BLOCKS) {
+    i32 block = min(at, end - most);  // the last may overlap those before
     for_heads<4>(q.heads, [&]<i32 T>(i32 head) {
-      for_tiles<BLOCKS / T>(min(div_up(first + n - slot, PANEL), BLOCKS), [&]<i32 P>(i32 b) {
+      for_most<BLOCKS / T>(most, [&]<i32 P>(i32 b) {
         const u8* blocks[P];
-        UNROLL for (i32 p = 0; p < P; p++) blocks[p] = kv.k + (slot / PANEL + b + p) * block_bytes;
+        UNROLL for (i32 p = 0; p < P; p++) blocks[p] = kv.k + (block + b + p) * block_bytes;
         alignas(32) FloatLanes acc[P * T] = {};
         multiply_columns<Halves, P, T, T>(blocks, kv.head_dim, q.x + head * i64{q.stride}, q.stride, acc);
         UNROLL for (i32 i = 0; i < P * T; i++) {
-          store_scores(acc[i], slot + (b + i / T) * PANEL, first, scores + (head + i % T) * stride);
+          store_scores(acc[i], (block + b + i / T) * PANEL, first, scores + (head + i % T) * stride);
         }
       });
     });
@@ -134,26 +149,30 @@ inline void add_values(const f32* weights, i64 stride, i32 count, const u8* v, i
 // All dims for T heads over at most SLOTS slots; few heads take more dims at a time, to have eight chains of fma.
 template <class E, i32 T>
 inline void add_all_dims(const f32* weights, i64 stride, i32 count, const u8* v, i32 padded, f32* out, i64 out_stride) {
-  for_tiles<4 / T>(padded / PANEL, [&]<i32 D>(i32 d) {
+  for_most<4 / T>(padded / PANEL, [&]<i32 D>(i32 d) {
     add_values<E, T, D>(weights, stride, count, v + d * PANEL * E::BYTES, i64{padded} * E::BYTES, out + d * PANEL,
                         out_stride);
   });
 }
 
 void values_i8(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first, i32 n, f32* out, i64 out_stride) {
+  constexpr i32 HEADS = 4;
+  alignas(32) f32 weights[HEADS][SLOTS];
   for (i32 i = 0; i < n; i += SLOTS) {
     i32 count = min(n - i, SLOTS);
-    for_tiles<4>(heads, [&]<i32 T>(i32 head) {
-      alignas(32) f32 weights[T][SLOTS];
-      for (i32 t = 0; t < T; t++) {
-        for_halves(count, [&](i32 j, i32, auto lanes) {
+    const u8* v = kv.v + i64{first + i} * kv.padded;
+    for (i32 head = 0; head < heads; head += HEADS) {
+      i32 some = min(heads - head, HEADS);
+      for (i32 t = 0; t < some; t++) {
+        for_lanes(count, [&](i32 j, auto lanes) {
           __m256 scale = lanes.load(kv.v_scale + first + i + j);
           _mm256_store_ps(weights[t] + j, _mm256_mul_ps(lanes.load(p + (head + t) * stride + i + j), scale));
         });
       }
-      add_all_dims<ByteDims, T>(weights[0], SLOTS, count, kv.v + i64{first + i} * kv.padded, kv.padded,
-                                out + head * out_stride, out_stride);
-    });
+      for_tiles<HEADS>(some, [&]<i32 T>(i32 t) {
+        add_all_dims<ByteDims, T>(weights[t], SLOTS, count, v, kv.padded, out + (head + t) * out_stride, out_stride);
+      });
+    }
   }
 }
 

@@ -5,25 +5,25 @@ namespace edgellm {
 namespace {
 
 void mix(const f32* x, const f32* other, const f32* share, i32 n, f32* y) {
-  for_halves(n, [&](i32 i, i32, auto lanes) {
+  for_lanes(n, [&](i32 i, auto lanes) {
     __m256 v = lanes.load(x + i);
     lanes.store(y + i, _mm256_fmadd_ps(_mm256_sub_ps(lanes.load(other + i), v), lanes.load(share + i), v));
   });
 }
 
 void multiply(const f32* a, const f32* b, i32 n, f32* y) {
-  for_halves(n, [&](i32 i, i32, auto lanes) { lanes.store(y + i, _mm256_mul_ps(lanes.load(a + i), lanes.load(b + i))); });
+  for_lanes(n, [&](i32 i, auto lanes) { lanes.store(y + i, _mm256_mul_ps(lanes.load(a + i), lanes.load(b + i))); });
 }
 
 void add_scaled(f32* x, const f32* y, f32 scale, i32 n) {
   const __m256 scales = _mm256_set1_ps(scale);
-  for_halves(
-      n, [&](i32 i, i32, auto lanes) { lanes.store(x + i, _mm256_fmadd_ps(lanes.load(y + i), scales, lanes.load(x + i))); });
+  for_lanes(n,
+            [&](i32 i, auto lanes) { lanes.store(x + i, _mm256_fmadd_ps(lanes.load(y + i), scales, lanes.load(x + i))); });
 }
 
 void sigmoid(const f32* x, const f32* bias, i32 n, f32* y) {
   const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f);
-  for_halves(n, [&](i32 i, i32, auto lanes) {
+  for_lanes(n, [&](i32 i, auto lanes) {
     __m256 v = lanes.load(x + i);
     if (bias) v = _mm256_add_ps(v, lanes.load(bias + i));
     lanes.store(y + i, _mm256_div_ps(one, _mm256_add_ps(one, exp_lanes(_mm256_xor_ps(v, sign)))));
@@ -47,7 +47,7 @@ __m256 softplus_lanes(__m256 x) {
 }
 
 void softplus(const f32* x, const f32* bias, i32 n, f32* y) {
-  for_halves(n, [&](i32 i, i32, auto lanes) {
+  for_lanes(n, [&](i32 i, auto lanes) {
     __m256 v = lanes.load(x + i);
     if (bias) v = _mm256_add_ps(v, lanes.load(bias + i));
     lanes.store(y + i, softplus_lanes(v));
@@ -72,11 +72,11 @@ __m256 tanh_lanes(__m256 x) {
 }
 
 void hyperbolic_tangent(const f32* x, i32 n, f32* y) {
-  for_halves(n, [&](i32 i, i32, auto lanes) { lanes.store(y + i, tanh_lanes(lanes.load(x + i))); });
+  for_lanes(n, [&](i32 i, auto lanes) { lanes.store(y + i, tanh_lanes(lanes.load(x + i))); });
 }
 
 void relu2(const f32* x, i32 n, f32* y) {
-  for_halves(n, [&](i32 i, i32, auto lanes) {
+  for_lanes(n, [&](i32 i, auto lanes) {
     __m256 positive = _mm256_max_ps(lanes.load(x + i), _mm256_setzero_ps());  // NaN gives the second, 0
     lanes.store(y + i, _mm256_mul_ps(positive, positive));
   });

@@ -12,7 +12,7 @@ void rms_norm(const f32* x, const f32* weight, f32 eps, i32 n, f32* y) {
     squares[half] = _mm256_fmadd_ps(v, v, squares[half]);
   });
   const __m256 r = _mm256_set1_ps(1.0f / root(fold(squares) / static_cast<f32>(n) + eps));
-  for_halves(n, [&](i32 i, i32, auto lanes) {
+  for_lanes(n, [&](i32 i, auto lanes) {
     __m256 normal = _mm256_mul_ps(lanes.load(x + i), r);
     lanes.store(y + i, weight ? _mm256_mul_ps(normal, lanes.load(weight + i)) : normal);
   });
@@ -27,7 +27,7 @@ void layer_norm(const f32* x, const f32* weight, const f32* bias, f32 eps, i32 n
     squares[half] = _mm256_fmadd_ps(d, d, squares[half]);
   });
   const __m256 r = _mm256_set1_ps(1.0f / root(fold(squares) / static_cast<f32>(n) + eps));
-  for_halves(n, [&](i32 i, i32, auto lanes) {
+  for_lanes(n, [&](i32 i, auto lanes) {
     __m256 normal = _mm256_mul_ps(_mm256_sub_ps(lanes.load(x + i), mean), r);
     if (weight) {
       normal = _mm256_fmadd_ps(normal, lanes.load(weight + i), bias ? lanes.load(bias + i) : _mm256_setzero_ps());

@@ -26,7 +26,7 @@ i32 argmax(const f32* x, i32 n) {
 bool all_finite(const f32* x, i32 n) {
   const __m256 sign = _mm256_set1_ps(-0.0f), infinity = _mm256_set1_ps(INFINITY_F32);
   __m256 finite = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
-  for_halves(n, [&](i32 i, i32, auto lanes) {
+  for_lanes(n, [&](i32 i, auto lanes) {
     __m256 magnitude = _mm256_andnot_ps(sign, lanes.load(x + i));
     finite = _mm256_and_ps(finite, _mm256_cmp_ps(magnitude, infinity, _CMP_LT_OQ));
   });

@@ -5,7 +5,7 @@ namespace edgellm {
 namespace {
 
 void rope_half(f32* head, const f32* cosine, const f32* sine, i32 pairs) {
-  for_halves(pairs, [&](i32 i, i32, auto lanes) {
+  for_lanes(pairs, [&](i32 i, auto lanes) {
     __m256 a = lanes.load(head + i), b = lanes.load(head + pairs + i);
     __m256 c = lanes.load(cosine + i), s = lanes.load(sine + i);
     lanes.store(head + i, _mm256_fmsub_ps(a, c, _mm256_mul_ps(b, s)));

@@ -5,7 +5,7 @@ namespace edgellm {
 namespace {
 
 void conv_silu(const Convolution& w, const f32* x, f32* state, f32* y) {
-  for_halves(w.n, [&](i32 i, i32, auto lanes) {
+  for_lanes(w.n, [&](i32 i, auto lanes) {
     __m256 sum = w.bias ? lanes.load(w.bias + i) : _mm256_setzero_ps(), newest = lanes.load(x + i);
     const f32* weight = w.weight + i;
     f32* past = state + i;  // rows of n, oldest first; each moves to the one before
@@ -21,7 +21,7 @@ void conv_silu(const Convolution& w, const f32* x, f32* state, f32* y) {
 }
 
 void scan(const Scan& s, f32* state, f32* y) {
-  for_halves(s.n, [&](i32 i, i32, auto lanes) {
+  for_lanes(s.n, [&](i32 i, auto lanes) {
     __m256 dt = lanes.load(s.dt + i), x = lanes.load(s.x + i), grown = _mm256_mul_ps(dt, x), sum = _mm256_setzero_ps();
     const f32* rate = s.rate + i;
     f32* row = state + i;

@@ -18,7 +18,7 @@ void softmax(f32* x, i32 n) {
     sums[half] = _mm256_add_ps(sums[half], lanes.keep(e));
   });
   const __m256 inverse = _mm256_set1_ps(1.0f / fold(sums));
-  for_halves(n, [&](i32 i, i32, auto lanes) { lanes.store(x + i, _mm256_mul_ps(lanes.load(x + i), inverse)); });
+  for_lanes(n, [&](i32 i, auto lanes) { lanes.store(x + i, _mm256_mul_ps(lanes.load(x + i), inverse)); });
 }
 
 }  // namespace

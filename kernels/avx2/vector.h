@@ -7,7 +7,7 @@
 namespace edgellm {
 namespace {
 
-// How a body of for_halves reads and writes: all eight lanes, or the first few, where the others read as `other` or zero.
+// How a body of for_lanes and for_halves reads and writes: all eight lanes, or the first few, where the others read as `other` or zero.
 // `keep` clears the lanes past the end.
 struct Whole {
   __m256 load(const f32* p) const { return _mm256_loadu_ps(p); }
@@ -38,6 +38,15 @@ struct Part {
     return load(lanes);
   }
 };
+
+// Calls body(i, lanes) for i = 0, 8, ... below n.
+template <class Body>
+inline void for_lanes(i32 n, Body&& body) {
+  i32 i = 0;
+  for (; i + HALF <= n; i += HALF)
+    body(i, Whole{});
+  if (i < n) body(i, Part(n - i));
+}
 
 // Calls body(i, half, lanes) for i = 0, 8, ... below n; half = i / 8 mod 2 says which half of 16 lanes this is.
 template <class Body>

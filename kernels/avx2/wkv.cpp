@@ -6,7 +6,7 @@ namespace {
 
 void wkv4(const f32* k, const f32* v, const f32* bonus, const f32* rate, i32 n, f32* state, f32* y) {
   f32 *above = state, *below = state + n, *most = state + 2 * i64{n};
-  for_halves(n, [&](i32 i, i32, auto lanes) {
+  for_lanes(n, [&](i32 i, auto lanes) {
     __m256 key = lanes.load(k + i), value = lanes.load(v + i), largest = lanes.load(most + i);
     __m256 a = lanes.load(above + i), b = lanes.load(below + i);
     __m256 now = _mm256_add_ps(key, lanes.load(bonus + i)), top = _mm256_max_ps(now, largest);

@@ -8,13 +8,26 @@ namespace {
 
 constexpr i32 SLOTS = 64;  // whose weights are computed at a time
 
-// Calls body<T>(head) for tiles of MOST heads and then one tile of the rest.
+// Calls body<T>(head) for tiles of MOST heads, or half of that and so on where there are fewer. The last tile may overlap the
+// one before: scores written twice are the same.
 template <i32 MOST, class Body>
-inline void for_heads(i32 heads, Body&& body, i32 head = 0) {
-  for (; heads - head >= MOST; head += MOST)
-    body.template operator()<MOST>(head);
+inline void for_heads(i32 heads, Body&& body) {
   if constexpr (MOST > 1) {
-    if (head < heads) for_heads<MOST - 1>(heads, body, head);
+    if (heads < MOST) return for_heads<MOST / 2>(heads, body);
+  }
+  for (i32 head = 0; head < heads; head += MOST)
+    body.template operator()<MOST>(min(head, heads - MOST));
+}
+
+// Calls body<T>(i) for tiles of MOST and then of one.
+template <i32 MOST, class Body>
+inline void for_most(i32 count, Body&& body) {
+  i32 i = 0;
+  for (; i + MOST <= count; i += MOST)
+    body.template operator()<MOST>(i);
+  if constexpr (MOST > 1) {
+    for (; i < count; i++)
+      body.template operator()<1>(i);
   }
 }
 
@@ -32,7 +45,7 @@ inline void store_scores(__m512 block, i32 slot, i32 first, f32* scores) {
 // several accumulators each, for vpdpbusd takes longer than a line. `lines` is a multiple of four.
 template <i32 T>
 inline void dot_keys(const u8* keys, i32 lines, const i8* q, i64 stride, const i32* q_sums, __m512i (&sums)[T]) {
-  constexpr i32 CHAINS = T >= 4 ? 1 : 4 / T;
+  constexpr i32 CHAINS = min(4, 8 / T);
   const __m512i flip = _mm512_set1_epi8(-128);
   Ints parts[CHAINS][T];
   UNROLL for (i32 t = 0; t < T; t++) {
@@ -57,7 +70,7 @@ void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores
   for (i32 slot = first / PANEL * PANEL; slot < first + n; slot += PANEL) {
     const u8* keys = kv.k + i64{slot} * kv.padded;
     const __m512 k_scale = _mm512_loadu_ps(kv.k_scale + slot);
-    for_heads<8>(q.heads, [&]<i32 T>(i32 head) {
+    for_heads<4>(q.heads, [&]<i32 T>(i32 head) {
       __m512i sums[T];
       dot_keys<T>(keys, kv.padded / 4, q.q + head * i64{q.stride}, q.stride, q.sums + head, sums);
       UNROLL for (i32 t = 0; t < T; t++) {
@@ -71,16 +84,18 @@ void scores_i8(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores
 void scores_f16(const Queries& q, const KvHead& kv, i32 first, i32 n, f32* scores, i64 stride) {
   constexpr i32 BLOCKS = 8;  // few heads take that many at once, to have as many chains of fma
   i64 block_bytes = i64{kv.padded} * PANEL * 2;
-  for (i32 slot = first / PANEL * PANEL; slot < first + n; slot += BLOCKS * PANEL) {
+  i32 begin = first / PANEL, end = div_up(first + n, PANEL), most = min(end - begin, BLOCKS);
+  for (i32 at = begin; at < end; at += BLOCKS) {
+    i32 block = min(at, end - most);  // the last may overlap those before
     for_heads<4>(q.heads, [&]<i32 T>(i32 head) {
-      for_tiles<BLOCKS / T>(min(div_up(first + n - slot, PANEL), BLOCKS), [&]<i32 P>(i32 b) {
+      for_most<BLOCKS / T>(most, [&]<i32 P>(i32 b) {
         const u8* blocks[P];
-        UNROLL for (i32 p = 0; p < P; p++) blocks[p] = kv.k + (slot / PANEL + b + p) * block_bytes;
+        UNROLL for (i32 p = 0; p < P; p++) blocks[p] = kv.k + (block + b + p) * block_bytes;
         __m512 acc[P * T];
         UNROLL for (i32 i = 0; i < P * T; i++) acc[i] = _mm512_setzero_ps();
         multiply_columns<Halves, P, T, T>(blocks, kv.head_dim, q.x + head * i64{q.stride}, q.stride, acc);
         UNROLL for (i32 i = 0; i < P * T; i++) {
-          store_scores(acc[i], slot + (b + i / T) * PANEL, first, scores + (head + i % T) * stride);
+          store_scores(acc[i], (block + b + i / T) * PANEL, first, scores + (head + i % T) * stride);
         }
       });
     });
@@ -121,30 +136,34 @@ inline void add_values(const f32* weights, i64 stride, i32 count, const u8* v, i
   }
 }
 
-// All dims for T heads over at most SLOTS slots; few heads take more dims at a time, to have eight chains of fma.
+// All dims for T heads over at most SLOTS slots; few heads take more dims at a time, to have chains of fma enough.
 template <class E, i32 T>
 inline void add_all_dims(const f32* weights, i64 stride, i32 count, const u8* v, i32 padded, f32* out, i64 out_stride) {
-  for_tiles<8 / T>(padded / PANEL, [&]<i32 D>(i32 d) {
+  for_most<T == 4 ? 2 : 4>(padded / PANEL, [&]<i32 D>(i32 d) {
     add_values<E, T, D>(weights, stride, count, v + d * PANEL * E::BYTES, i64{padded} * E::BYTES, out + d * PANEL,
                         out_stride);
   });
 }
 
 void values_i8(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first, i32 n, f32* out, i64 out_stride) {
+  constexpr i32 HEADS = 4;
+  alignas(64) f32 weights[HEADS][SLOTS];
   for (i32 i = 0; i < n; i += SLOTS) {
     i32 count = min(n - i, SLOTS);
-    for_tiles<4>(heads, [&]<i32 T>(i32 head) {
-      alignas(64) f32 weights[T][SLOTS];
-      UNROLL for (i32 t = 0; t < T; t++) {
+    const u8* v = kv.v + i64{first + i} * kv.padded;
+    for (i32 head = 0; head < heads; head += HEADS) {
+      i32 some = min(heads - head, HEADS);
+      for (i32 t = 0; t < some; t++) {
         for_lanes(count, [&](i32 j, __mmask16 mask) {
           __m512 scale = _mm512_maskz_loadu_ps(mask, kv.v_scale + first + i + j);
           __m512 weight = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, p + (head + t) * stride + i + j), scale);
           _mm512_store_ps(weights[t] + j, weight);
         });
       }
-      add_all_dims<ByteDims, T>(weights[0], SLOTS, count, kv.v + i64{first + i} * kv.padded, kv.padded,
-                                out + head * out_stride, out_stride);
-    });
+      for_tiles<HEADS>(some, [&]<i32 T>(i32 t) {
+        add_all_dims<ByteDims, T>(weights[t], SLOTS, count, v, kv.padded, out + (head + t) * out_stride, out_stride);
+      });
+    }
   }
 }
 
