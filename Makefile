@@ -8,7 +8,7 @@ MODEL ?= models/stories.tm2
 PROMPT ?=
 CONFIGURE ?=
 
-.PHONY: all run test bench aarch64 test-aarch64 install format clean help tools tools-aarch64
+.PHONY: all run test bench aarch64 test-aarch64 musl test-musl armv7 test-armv7 armv6 test-armv6 install format clean help tools
 
 all: tools
 	@cmake -S . -B $(BUILD) -DMODE=$(MODE) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CONFIGURE) >$(BUILD)/configure.log 2>&1 || { cat $(BUILD)/configure.log; exit 1; }
@@ -23,12 +23,30 @@ test: all  ## every test of this machine
 bench: all  ## one table: kernels and models on this machine (MODEL=FILE for one model)
 	@$(if $(filter command line,$(origin MODEL)),$(BUILD)/edgellm bench $(MODEL),tools/bench/table.sh $(BUILD))
 
-aarch64: tools-aarch64  ## build/aarch64/edgellm, static, for 64-bit ARM Linux
-	@cmake -S . -B build/aarch64 -DMODE=$(MODE) -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake $(CONFIGURE) >build/aarch64/configure.log 2>&1 || { cat build/aarch64/configure.log; exit 1; }
-	@cmake --build build/aarch64 --parallel $(JOBS)
+aarch64: CROSS = aarch64-linux-gnu-g++
+aarch64: PACKAGE = g++-aarch64-linux-gnu
+aarch64: cross-aarch64  ## build/aarch64/edgellm, static, for 64-bit ARM Linux
 
-test-aarch64: aarch64  ## the same tests under qemu
-	@cd build/aarch64 && ctest --output-on-failure --parallel $(JOBS)
+armv7: CROSS = arm-linux-gnueabihf-g++
+armv7: PACKAGE = g++-arm-linux-gnueabihf
+armv7: cross-armv7  ## build/armv7/edgellm, static, for 32-bit ARM Linux from ARMv7 on (Raspberry Pi 2)
+
+armv6: CROSS = arm-linux-gnueabi-g++
+armv6: PACKAGE = g++-arm-linux-gnueabi
+armv6: cross-armv6  ## build/armv6/edgellm, static, for ARMv6 (Raspberry Pi 1 and Zero)
+
+musl: CROSS = musl-gcc
+musl: PACKAGE = musl-tools
+musl: all cross-musl  ## build/musl/edgellm, the smallest, for x86-64 Linux
+
+cross-%: tools
+	@command -v $(CROSS) >/dev/null || { echo "$(CROSS) is missing: apt-get install $(PACKAGE) (Debian); on another system build in a container"; exit 1; }
+	@mkdir -p build/$*
+	@cmake -S . -B build/$* -DMODE=$(MODE) -DCMAKE_TOOLCHAIN_FILE=cmake/$*.cmake $(CONFIGURE) >build/$*/configure.log 2>&1 || { cat build/$*/configure.log; exit 1; }
+	@cmake --build build/$* --parallel $(JOBS)
+
+test-aarch64 test-armv7 test-armv6 test-musl: test-%: %  ## the same tests: of ARM under qemu
+	@cd build/$* && ctest --output-on-failure --parallel $(JOBS)
 
 install: all  ## to $(DESTDIR)$(PREFIX)
 	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(PREFIX)
@@ -45,9 +63,6 @@ help:  ## this list
 
 # One line that says what is missing and what to install.
 tools:
-	@mkdir -p $(BUILD) build/aarch64
+	@mkdir -p $(BUILD)
 	@command -v cmake >/dev/null || { echo "cmake is missing: apt-get install cmake (Debian), brew install cmake (macOS)"; exit 1; }
 	@command -v $(CXX) >/dev/null || { echo "a C++ compiler is missing: apt-get install g++ (Debian), xcode-select --install (macOS)"; exit 1; }
-
-tools-aarch64: tools
-	@command -v aarch64-linux-gnu-g++ >/dev/null || { echo "the cross compiler is missing: apt-get install g++-aarch64-linux-gnu (Debian); on macOS build on the target or in a container"; exit 1; }

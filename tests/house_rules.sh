@@ -1,9 +1,10 @@
 #!/bin/bash
-# The rules of the house that a compiler does not check. Usage: house_rules.sh BUILD_FOLDER MODE [NM [READELF]]
+# The rules of the house that a compiler does not check. Usage: house_rules.sh BUILD_FOLDER MODE [NM [READELF [BYTES]]], where
+# BYTES is what the program may have.
 # Run in the source folder. Prints every breach with its file; exit code 1 when there is one.
 set -u
 export LC_ALL=C
-build=$1 mode=$2 nm=${3:-nm} readelf=${4:-readelf}
+build=$1 mode=$2 nm=${3:-nm} readelf=${4:-readelf} limit=${5:-$((11 * 1024 * 1024 / 10))}
 breaches=0
 
 # rule NAME FUNCTION: every line that the function prints is a breach.
@@ -115,8 +116,14 @@ static_program() {
   "$readelf" -dW "$build/edgellm" | grep NEEDED
 }
 
+# Linux on arm64 may have pages of 4, 16 or 64 KiB: segments must keep 64 KiB apart.
+page_sizes() {
+  "$readelf" -hW "$build/edgellm" | grep -q 'Machine:.*AArch64' || return
+  "$readelf" -lW "$build/edgellm" | awk '$1 == "LOAD" && $NF != "0x10000" { print "a segment aligned to", $NF }'
+}
+
 program_size() {
-  local size limit=$((11 * 1024 * 1024 / 10))
+  local size
   size=$(wc -c <"$build/edgellm")
   if [ "$size" -gt "$limit" ]; then echo "edgellm has $size bytes, the limit is $limit"; fi
 }
@@ -136,6 +143,7 @@ if [ -d "$objects" ] && [ "$(uname -s)" = Linux ] && [[ $mode = release || $mode
   if [ "$mode" = release ] && [ -f "$build/edgellm" ]; then
     rule "the program is static" static_program
     rule "the program is small" program_size
+    rule "the program fits every page size" page_sizes
     rule "no folder of the build in a program" build_paths
   fi
 fi

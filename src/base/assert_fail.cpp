@@ -1,6 +1,5 @@
 // What a failed assert calls, for the static Linux program, in place of libc's, which needs a heap to say it; not part of the
 // library.
-#include <assert.h>
 #include <stdlib.h>
 
 #include "base/console.h"
