@@ -12,7 +12,6 @@ constexpr i32 FLUSH = 24;  // lines of one int16 accumulation: 24 * 5 * 2 * 127 
 struct T5 {
   static constexpr i32 UNIT = T5_COLUMNS, UNIT_BYTES = 64;
   static constexpr bool SMALL = true;
-  static constexpr Inside SCALES = Inside::none;
 
   // Four units are five steps of 16 columns. Units that are not there are zeros.
   [[gnu::flatten]] static void unpack(const u8* data, i32 columns, Chunk& chunk) {

@@ -9,7 +9,6 @@ namespace {
 
 struct T5 {
   static constexpr i32 UNIT = T5_COLUMNS, UNIT_BYTES = 64, MANY = 4;
-  static constexpr Inside SCALES = Inside::none;
 
   [[gnu::flatten]] static void unpack(const u8* data, i32 columns, Chunk& chunk) {
     const T5Decoder decode;
