@@ -5,7 +5,7 @@ set -eu
 zig=$1 output=${2:-build/macos/edgellm}
 objects=$(dirname "$output")/objects
 mkdir -p "$objects"
-flags="-target aarch64-macos -std=c++20 -Os -Wall -Wextra -Wshadow -Wconversion -Werror -ffp-contract=off -fvisibility=hidden
+flags="-target aarch64-macos -std=c++20 -Os -Wall -Wextra -Wshadow -Wconversion -ffp-contract=off -fvisibility=hidden
   -fno-exceptions -fno-rtti -fno-threadsafe-statics -D_FILE_OFFSET_BITS=64 -Isrc -Ikernels"
 
 compile() {
