@@ -362,6 +362,10 @@ void golden_store_f16(Run& run) {
   run_store(run, run.k.store_f16, 2);
 }
 
+void golden_store_f32(Run& run) {
+  run_store(run, run.k.store_f32, 4);
+}
+
 Queries queries(Run& run) {
   f32* x = run.zeros(HEADS * HEAD_PADDED);
   i8* q = reinterpret_cast<i8*>(run.zeros(HEADS * HEAD_PADDED / 4));
@@ -398,6 +402,10 @@ void golden_scores_f16(Run& run) {
   run_scores(run, run.k.store_f16, 2, run.k.scores_f16);
 }
 
+void golden_scores_f32(Run& run) {
+  run_scores(run, run.k.store_f32, 4, run.k.scores_f32);
+}
+
 void run_values(Run& run, void (*store)(const f32*, const f32*, i32, const KvHead&), i64 size,
                 void (*slot)(const f32*, i64, i32, const KvHead&, i32, i32, f32*, i64)) {
   KvHead kv = cache(run, size);
@@ -414,6 +422,10 @@ void golden_values_i8(Run& run) {
 
 void golden_values_f16(Run& run) {
   run_values(run, run.k.store_f16, 2, run.k.values_f16);
+}
+
+void golden_values_f32(Run& run) {
+  run_values(run, run.k.store_f32, 4, run.k.values_f32);
 }
 
 // --- Recurrences -----------------------------------------------------------------------------------------------------------
@@ -468,6 +480,10 @@ void golden_tanh(Run& run) {
 
 void golden_relu2(Run& run) {
   run_elementwise(run, run.k.relu2);
+}
+
+void golden_gelu(Run& run) {
+  run_elementwise(run, run.k.gelu);
 }
 
 void golden_wkv4(Run& run) {

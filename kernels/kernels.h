@@ -62,7 +62,7 @@ struct Activations {
 // KV cache of one layer, one kv head, one session. A slot holds one position. head_dim is padded to a multiple of 16.
 // i8:  k: blocks of 16 slots, each (padded / 4, 16 slots, 4 dims) int8; v: (slots, padded) int8; one f32 scale a slot each,
 //      absmax / 127, quantised as quantize_token does but with the floor 1e-30 in place of 1e-5.
-// f16: k: blocks of 16 slots, each (padded, 16 slots) f16; v: (slots, padded) f16; no scales.
+// f16: k: blocks of 16 slots, each (padded, 16 slots) f16; v: (slots, padded) f16; no scales. f32: likewise.
 struct KvHead {
   i32 head_dim;
   i32 padded;
@@ -76,7 +76,7 @@ struct KvHead {
 struct Queries {
   i32 heads;
   i32 stride;         // values from one head to the next in x and q: `padded` of the KvHead
-  const f32* x;       // (heads, padded) multiplied by the attention scale, zeros past head_dim: for f16 caches
+  const f32* x;       // (heads, padded) multiplied by the attention scale, zeros past head_dim: for float caches
   const i8* q;        // (heads, padded) quantised, zeros past head_dim: for i8 caches
   const f32* scales;  // (heads) scale of q times the attention scale
   const i32* sums;    // (heads) sum of q
@@ -145,14 +145,14 @@ struct Retention {
 // rope:              a, b = the pair; a' = fma(a, c, -(b * s)); b' = fma(a, s, b * c). Pairs are (i, i + pairs) for half,
 //                    (2i, 2i + 1) for interleaved.
 // silu_gate:         (gate / (1 + exp(-gate))) * up. relu2_gate: g = gate > 0 ? gate : 0; (g * g) * up. NaN gates give NaN
-//                    for silu and 0 * up for relu2.
+//                    for silu and 0 * up for relu2. gelu: x / (1 + exp(-(x * fma(x * x, C1, C0)))), gelu_constants.
 // store:             quantised over the true dims of k, and of v; dims from head_dim to `padded` are written as 0.
 // scores:            scores[h * stride + i] for slots first + i, 0 <= i < n, first any slot: i8: f32(s) * (q.scales[h] *
-//                    k_scale[slot]), s over the padded dims; f16: acc = fma(q, k, acc) over the true dims in order, from +0.
+//                    k_scale[slot]), s over the padded dims; f16, f32: acc = fma(q, k, acc) over the true dims in order, from +0.
 //                    Up to 15 floats past n may be written, of every head: stride >= n + 15.
 // softmax:           m = max by `x > m ? x : m` from -infinity (a NaN never wins); e = exp(x - m);
 //                    x = e * (1 / lane_sum(acc + e)).
-// values:            for slots in order: i8: out = fma(p * v_scale[slot], f32(v), out); f16: out = fma(p, v, out); in place,
+// values:            for slots in order: i8: out = fma(p * v_scale[slot], f32(v), out); f16, f32: out = fma(p, v, out); in place,
 //                    so that segments of a ring add up; dims up to `padded` are written.
 // mix:               fma(other - x, share, x). add_scaled: x = fma(y, scale, x). sigmoid, softplus: of x + bias. relu2: g as in
 //                    relu2_gate, g * g.

@@ -34,7 +34,7 @@ std::string describe(const Shape& s) {
          " heads, floats " + std::to_string(static_cast<int>(s.fill));
 }
 
-// A cache of random bytes: what any file or any history could have left there. f16 values are kept ordinary with Fill::ordinary.
+// A cache of random bytes: what any file or any history could have left there. floats are kept ordinary with Fill::ordinary.
 KvHead make_cache(Checker& c, const Shape& s, i32 size) {
   i32 padded = align_up(s.head_dim, 16);
   i64 bytes = i64{s.slots} * padded * size;
@@ -46,6 +46,10 @@ KvHead make_cache(Checker& c, const Shape& s, i32 size) {
     for (i64 i = 0; i < bytes && size == 2 && s.fill == Fill::ordinary; i += 2) {
       u16 half = f32_to_f16(c.random.ordinary());
       memcpy(part + i, &half, sizeof half);
+    }
+    for (i64 i = 0; i < bytes && size == 4 && s.fill == Fill::ordinary; i += 4) {
+      f32 value = c.random.ordinary();
+      memcpy(part + i, &value, sizeof value);
     }
   }
   return {s.head_dim, padded, data[0], data[1], c.floats(s.slots, s.fill), c.floats(s.slots, s.fill)};
@@ -65,6 +69,9 @@ void check_store(Checker& c, const char* name, Store Kernels::* slot, i32 size) 
       if (size == 2) {
         c.output(reinterpret_cast<u16*>(kv.k), values);
         c.output(reinterpret_cast<u16*>(kv.v), values);
+      } else if (size == 4) {
+        c.output(reinterpret_cast<f32*>(kv.k), values);
+        c.output(reinterpret_cast<f32*>(kv.v), values);
       } else {
         c.output(kv.k, values);
         c.output(kv.v, values);
@@ -77,7 +84,7 @@ void check_store(Checker& c, const char* name, Store Kernels::* slot, i32 size) 
 }
 
 Queries make_queries(Checker& c, const Shape& s, i32 padded, i32 size) {
-  if (size == 2) {
+  if (size > 1) {
     const f32* x = c.zero_padded(s.heads, padded, s.head_dim, s.fill);
     return {s.heads, padded, x, nullptr, nullptr, nullptr};
   }
@@ -140,10 +147,13 @@ void check_values(Checker& c, const char* name, Values Kernels::* slot, i32 size
 void check_attention(Checker& c) {
   check_store(c, "store_i8", &Kernels::store_i8, 1);
   check_store(c, "store_f16", &Kernels::store_f16, 2);
+  check_store(c, "store_f32", &Kernels::store_f32, 4);
   check_scores(c, "scores_i8", &Kernels::scores_i8, 1);
   check_scores(c, "scores_f16", &Kernels::scores_f16, 2);
+  check_scores(c, "scores_f32", &Kernels::scores_f32, 4);
   check_values(c, "values_i8", &Kernels::values_i8, 1);
   check_values(c, "values_f16", &Kernels::values_f16, 2);
+  check_values(c, "values_f32", &Kernels::values_f32, 4);
 }
 
 }  // namespace checker

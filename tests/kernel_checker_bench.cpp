@@ -187,6 +187,7 @@ void bench_vectors(const Table& table) {
   line("rope_interleaved", [&] { k.rope_interleaved(y, w, x, N / 2); });
   line("silu_gate", [&] { k.silu_gate(x, w, N, y); });
   line("relu2_gate", [&] { k.relu2_gate(x, w, N, y); });
+  line("gelu", [&] { k.gelu(x, N, y); });
   for (i32 i = 0; i < N; i++)
     y[i] = x[i];  // the turns above let it grow
   line("add", [&] { k.add(y, x, N); });

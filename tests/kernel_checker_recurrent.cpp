@@ -212,6 +212,7 @@ void check_recurrent(Checker& c) {
   check_biased(c, "softplus", &Kernels::softplus);
   check_plain(c, "tanh", &Kernels::tanh);
   check_plain(c, "relu2", &Kernels::relu2);
+  check_plain(c, "gelu", &Kernels::gelu);
   check_wkv4(c);
   check_wkv7(c);
   check_conv_silu(c);

@@ -141,6 +141,7 @@ std::vector<TensorData> make_tensors(const ModelRecipe& r, u64 seed) {
   table("embed");
   if (!r.tied) table("head");
   vector("norm", r.dim, 1);
+  if (r.phi) vector("norm_bias", r.dim, 0), vector("head_bias", r.vocab, 0);
   tensors.push_back(make_frequencies(r.head_dim / 2));
   for (i32 i = 0; i < r.layers; i++) {
     std::string at = "layers." + std::to_string(i) + ".";
@@ -160,8 +161,14 @@ std::vector<TensorData> make_tensors(const ModelRecipe& r, u64 seed) {
     }
     if (r.sub_norms) vector(at + "attn_sub_norm", q_dim, 1);
     matrix(at + "o", r.dim, q_dim);
-    if (r.layer_norms) vector(at + "ffn_norm", r.dim, 1);
-    matrix(at + "gate", r.ffn_dim, r.dim);
+    if (r.layer_norms && !r.phi) vector(at + "ffn_norm", r.dim, 1);
+    if (r.phi) {
+      vector(at + "attn_norm_bias", r.dim, 0);
+      vector(at + "up_bias", r.ffn_dim, 0);
+      vector(at + "down_bias", r.dim, 0);
+    } else {
+      matrix(at + "gate", r.ffn_dim, r.dim);
+    }
     matrix(at + "up", r.ffn_dim, r.dim);
     if (r.sub_norms) vector(at + "ffn_sub_norm", r.ffn_dim, 1);
     matrix(at + "down", r.dim, r.ffn_dim);
@@ -183,7 +190,11 @@ convert::Metadata make_metadata(const ModelRecipe& r) {
           {"norm", std::string(r.layer_norm_kind ? "layer" : "rms")},
           {"norm_eps", 1e-5f},
           {"unit_norms", number(!r.layer_norms)},
-          {"gate", std::string(r.relu2 ? "relu2" : "silu")},
+          {"gate", std::string(r.phi     ? "gelu"
+                               : r.relu2 ? "relu2"
+                                         : "silu")},
+          {"parallel", number(r.phi)},
+          {"window", number(r.window)},
           {"rope", std::string(r.interleaved ? "interleaved" : "half")},
           {"bos", 1u},
           {"stop", std::vector<u32>{2}}};

@@ -21,6 +21,8 @@ struct ModelRecipe {
   bool layer_norm_kind = false;
   bool relu2 = true;
   bool interleaved = false;
+  bool phi = false;  // gelu without a gate, beside attention under one norm; biases of norms, feed-forward and head
+  edgellm::i32 window = 0;
 };
 
 // Writes the file; `seed` picks the weights.

@@ -38,7 +38,7 @@ expect 2 'not a whole number' "$model" -s -1
 expect 2 'not a whole number' "$model" --threads 0
 expect 2 'not a whole number' "$model" --threads 65
 expect 2 'not a whole number' "$model" --ctx 0
-expect 2 'is none of i8, f16' "$model" --kv i4
+expect 2 'is none of i8, f16, f32' "$model" --kv i4
 expect 2 'is none of yes, no, require' "$model" --seal=maybe
 expect 2 'no kernel set "sse9"' "$model" --isa sse9
 expect 2 'only one of -i, -f' "$model" -i a -f b

@@ -90,6 +90,53 @@ TEST(ternary_floats_are_recognised_exactly) {
   }
 }
 
+// As Ternary-Bonsai is: embedding and head ternary too, an f16 scale for 128 weights.
+TEST(ternary_embedding_and_head_stay_exact) {
+  Folder folder;
+  Shape shape{1, 264, 300, 3, 1, 88, 37, 16};
+  Model model(Fill::ternary_group, false, false, shape);
+  model.matrix("embed", 37, 264, Fill::ternary_group);
+  model.matrix("head", 37, 264, Fill::ternary_group);
+  write_hf(folder.path, config_json(model, "Qwen3ForCausalLM"), hf_tensors(model, "F32"));
+  ModelFile file = converted(folder, folder.path);
+  for (const auto& [name, tensor] : model.tensors) {
+    if (tensor.rows) check_form(file, name, T2_GROUP, NONE, GROUP32);
+  }
+  check_exact(file, model);
+}
+
+// Python writes numbers that JSON has not; ids that end a text come from both files.
+TEST(infinity_and_generation_config) {
+  Folder folder;
+  Model model;
+  const char* more = ",\"x\":[Infinity,-Infinity,NaN]";
+  write_hf(folder.path, config_json(model, "LlamaForCausalLM", more), hf_tensors(model, "F32"));
+  write_file(folder / "generation_config.json", "{\"eos_token_id\":[5,3,7]}");
+  ModelFile file = converted(folder, folder.path);
+  CHECK((file.lists.at("stop") == std::vector<uint32_t>{2, 3, 5, 7}));
+}
+
+TEST(sliding_windows) {
+  const struct {
+    const char *architecture, *more;
+    uint32_t window, context;
+  } cases[] = {{"MistralForCausalLM", ",\"sliding_window\":9", 9, 16},
+               {"MistralForCausalLM", ",\"sliding_window\":16", 0, 16},
+               {"MistralForCausalLM", ",\"sliding_window\":null", 0, 16},
+               {"Qwen2ForCausalLM", ",\"sliding_window\":9,\"use_sliding_window\":false", 0, 16},
+               {"Qwen2ForCausalLM", ",\"sliding_window\":9,\"use_sliding_window\":true,\"max_window_layers\":2", 0, 16},
+               {"Qwen2ForCausalLM", ",\"sliding_window\":9,\"use_sliding_window\":true,\"max_window_layers\":1", 0, 9},
+               {"Qwen3ForCausalLM", ",\"sliding_window\":9,\"use_sliding_window\":true,\"max_window_layers\":0", 9, 16}};
+  for (const auto& c : cases) {
+    Folder folder;
+    Model model;
+    write_hf(folder.path, config_json(model, c.architecture, c.more), hf_tensors(model, "F32"));
+    ModelFile file = converted(folder, folder.path);
+    CHECK_EQ(file.numbers.contains("window") ? file.numbers.at("window") : 0u, c.window);
+    CHECK_EQ(file.numbers.at("context"), c.context);
+  }
+}
+
 TEST(one_value_aside_is_not_ternary) {
   Folder folder;
   Model model(Fill::ternary_tensor);
@@ -293,6 +340,10 @@ TEST(configurations_that_cannot_be_run) {
       {"\"hidden_size\":24", "\"hidden_size\":-1", "hidden size is -1"},
       {"\"hidden_size\":24,", "", "\"hidden_size\" is missing"},
       {"\"rms_norm_eps\":1e-5", "\"rms_norm_eps\":\"x\"", "not a number"},
+      {"\"rms_norm_eps\":1e-5", "\"rms_norm_eps\":NaN", "norm epsilon is nan"},
+      {"\"hidden_size\":24", "\"hidden_size\":Infinity", "\"hidden_size\" is not a whole number"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"x\":Inf", "expected a value"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"qk_layernorm\":true", "\"qk_layernorm\""},
   };
   for (const auto& c : cases) {
     Folder folder;

@@ -18,33 +18,12 @@
 #include "convert/retnet.h"
 #include "convert/rwkv.h"
 #include "data_path.h"
-#include "engine/engine.h"
 #include "make_model.h"
+#include "open_engine.h"
 
 using namespace edgellm;
 
 namespace {
-
-struct OpenEngine {
-  Engine engine;
-  Span<const u8> map;
-  OpenEngine(EngineOptions options, const std::string& path) {
-    CHECK(map_file(path.c_str(), {}, &map).ok());
-    options.file = map;
-    Status status = open_engine(options, &engine);
-    CHECK_EQ(std::string(status.text()), "");
-  }
-  ~OpenEngine() {
-    close_engine(engine);
-    release_memory(map);
-  }
-  bool run(i32 session, const std::vector<i32>& ids, Wanted wanted = Wanted::last) {
-    Step step = {&engine.sessions[session], {ids.data(), static_cast<i64>(ids.size())}, wanted};
-    Status status = forward(engine, {&step, 1});
-    CHECK_EQ(std::string(status.text()), "");
-    return status.ok();
-  }
-};
 
 std::string convert_f32(const std::string& source) {
   convert::Options options;

@@ -1,4 +1,4 @@
-// Elementwise: gated units and the residual sum (arithmetic: kernels.h).
+// Elementwise: units of the feed-forward and the residual sum (arithmetic: kernels.h).
 #include "vector.h"
 
 namespace edgellm {
@@ -17,6 +17,16 @@ void relu2_gate(const f32* gate, const f32* up, i32 n, f32* y) {
   });
 }
 
+void gelu(const f32* x, i32 n, f32* y) {
+  using namespace gelu_constants;
+  const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f), c0 = _mm256_set1_ps(C0), c1 = _mm256_set1_ps(C1);
+  for_halves(n, [&](i32 i, i32, auto lanes) {
+    __m256 v = lanes.load(x + i);
+    __m256 u = _mm256_mul_ps(v, _mm256_fmadd_ps(_mm256_mul_ps(v, v), c1, c0));
+    lanes.store(y + i, _mm256_div_ps(v, _mm256_add_ps(one, exp_lanes(_mm256_xor_ps(u, sign)))));
+  });
+}
+
 void add(f32* x, const f32* y, i32 n) {
   for_lanes(n, [&](i32 i, auto lanes) { lanes.store(x + i, _mm256_add_ps(lanes.load(x + i), lanes.load(y + i))); });
 }
@@ -26,6 +36,7 @@ void add(f32* x, const f32* y, i32 n) {
 void avx2_gate(Kernels& k) {
   k.silu_gate = silu_gate;
   k.relu2_gate = relu2_gate;
+  k.gelu = gelu;
   k.add = add;
 }
 

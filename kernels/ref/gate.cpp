@@ -1,5 +1,5 @@
-// Elementwise: gated units (Shazeer, "GLU Variants Improve Transformer", 2020; squared ReLU: So et al., "Primer", 2021) and
-// the residual sum.
+// Elementwise: gated units (Shazeer, "GLU Variants Improve Transformer", 2020; squared ReLU: So et al., "Primer", 2021), the
+// unit without a gate, and the residual sum.
 #include "base/math.h"
 #include "kernels.h"
 
@@ -18,6 +18,11 @@ static void relu2_gate(const f32* gate, const f32* up, i32 n, f32* y) {
   }
 }
 
+static void gelu(const f32* x, i32 n, f32* y) {
+  for (i32 i = 0; i < n; i++)
+    y[i] = gelu32(x[i]);
+}
+
 static void add(f32* x, const f32* y, i32 n) {
   for (i32 i = 0; i < n; i++)
     x[i] = x[i] + y[i];
@@ -26,6 +31,7 @@ static void add(f32* x, const f32* y, i32 n) {
 void ref_gate(Kernels& k) {
   k.silu_gate = silu_gate;
   k.relu2_gate = relu2_gate;
+  k.gelu = gelu;
   k.add = add;
 }
 

@@ -9,7 +9,7 @@
 
 namespace edgellm {
 
-enum class KvFormat : u8 { I8, F16 };
+enum class KvFormat : u8 { I8, F16, F32 };
 
 // What the engine will ask of a model at most; memory is planned for exactly this.
 struct Limits {

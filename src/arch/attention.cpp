@@ -6,6 +6,15 @@ namespace edgellm {
 
 namespace {
 
+i64 bytes_of(KvFormat format) {
+  return i64{1} << static_cast<i32>(format);
+}
+
+template <class Kernel>
+Kernel by_format(KvFormat format, Kernel bytes, Kernel halves, Kernel floats) {
+  return format == KvFormat::I8 ? bytes : format == KvFormat::F16 ? halves : floats;
+}
+
 void rotate(const Kernels& kernels, const AttentionShape& shape, Rotation rotation, f32* head) {
   if (shape.interleaved) {
     kernels.rope_interleaved(head, rotation.cosine, rotation.sine, shape.pairs);
@@ -53,10 +62,14 @@ struct Visible {
   i32 count;
 };
 
-Visible visible_at(const KvCache& cache, i32 position) {
-  if (cache.window == 0 || position < SINKS) return {{{0, position + 1}}, 1};
+Visible visible_at(const KvCache& cache, i32 window, i32 position) {
+  if (cache.window == 0) {
+    i32 from = window ? max(0, position - window + 1) : 0;
+    return {{{from, position + 1 - from}}, 1};
+  }
+  if (position < SINKS) return {{{0, position + 1}}, 1};
   Visible visible = {{{0, SINKS}}, 1};
-  i32 from = max(SINKS, position - cache.window + 1);
+  i32 from = max(SINKS, position - (window ? min(window, cache.window) : cache.window) + 1);
   i32 count = position + 1 - from;
   i32 first = cache.slot(from);
   i32 to_end = min(count, cache.slots - first);
@@ -78,7 +91,8 @@ KvCache KvCache::plan(const Limits& limits, i32 layers, i32 kv_heads, i32 head_d
   // The first token of a chunk still sees its whole window after the last one was stored.
   cache.slots = align_up(limits.window ? SINKS + limits.window + limits.columns : limits.context, 16);
   i64 values = static_cast<i64>(cache.slots) * cache.padded;
-  cache.head_bytes = cache.format == KvFormat::I8 ? 2 * values + 8 * static_cast<i64>(cache.slots) : 4 * values;
+  i64 scales = cache.format == KvFormat::I8 ? 2 * static_cast<i64>(cache.slots) : 0;
+  cache.head_bytes = 2 * values * bytes_of(cache.format) + scales * 4;
   return cache;
 }
 
@@ -89,7 +103,7 @@ i32 KvCache::slot(i32 position) const {
 
 KvHead KvCache::head(u8* state, i32 layer, i32 index) const {
   u8* base = state + (static_cast<i64>(layer) * kv_heads + index) * head_bytes;
-  i64 values = static_cast<i64>(slots) * padded * (format == KvFormat::I8 ? 1 : 2);
+  i64 values = static_cast<i64>(slots) * padded * bytes_of(format);
   f32* scales = reinterpret_cast<f32*>(base + 2 * values);
   return {
       .head_dim = head_dim, .padded = padded, .k = base, .v = base + values, .k_scale = scales, .v_scale = scales + slots};
@@ -118,19 +132,15 @@ void store_position(const Kernels& kernels, const KvCache& cache, const Attentio
                     i32 position, Rotation rotation, f32* k, const f32* v) {
   if (norms.k) kernels.rms_norm(k, norms.k, shape.head_norm_eps, cache.head_dim, k);
   rotate(kernels, shape, rotation, k);
-  if (cache.format == KvFormat::I8) {
-    kernels.store_i8(k, v, cache.slot(position), kv);
-  } else {
-    kernels.store_f16(k, v, cache.slot(position), kv);
-  }
+  const auto store = by_format(cache.format, kernels.store_i8, kernels.store_f16, kernels.store_f32);
+  store(k, v, cache.slot(position), kv);
 }
 
 void attend(const Kernels& kernels, const KvCache& cache, const AttentionShape& shape, HeadNorms norms, KvHead kv,
             i32 position, Rotation rotation, Rotation at_sinks, const AttentionScratch& scratch, const f32* q, f32* out) {
-  bool i8_cache = cache.format == KvFormat::I8;
-  auto scores = i8_cache ? kernels.scores_i8 : kernels.scores_f16;
-  auto values = i8_cache ? kernels.values_i8 : kernels.values_f16;
-  Visible visible = visible_at(cache, position);
+  const auto scores = by_format(cache.format, kernels.scores_i8, kernels.scores_f16, kernels.scores_f32);
+  const auto values = by_format(cache.format, kernels.values_i8, kernels.values_f16, kernels.values_f32);
+  Visible visible = visible_at(cache, shape.window, position);
   bool far_sinks = cache.window && position > SINKS + cache.window - 1;
 
   i32 seen = 0;

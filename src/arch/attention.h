@@ -3,9 +3,11 @@
 //   scores_t = (rope(q, p) . rope(k_t, t)) / sqrt(head_dim)    for all visible positions t <= p
 //   out      = sum over t of softmax(scores)_t * v_t
 //
-// With a window W the visible positions are the sinks (the first SINKS) and the last W. Keys are stored rotated by their true
-// position; the query is rotated by p for the window, and by min(p, SINKS + W - 1) for the sinks, so that no distance the
-// model sees exceeds SINKS + W (arXiv:2309.17453 re-numbers the cache to the same effect).
+// A model with a sliding window sees the last positions only (Mistral, arXiv:2310.06825).
+//
+// With a window W of the cache the visible positions are the sinks (the first SINKS) and the last W. Keys are stored rotated
+// by their true position; the query is rotated by p for the window, and by min(p, SINKS + W - 1) for the sinks, so that no
+// distance the model sees exceeds SINKS + W (arXiv:2309.17453 re-numbers the cache to the same effect).
 #pragma once
 #include "arch/arch.h"
 
@@ -43,6 +45,7 @@ struct AttentionShape {
   i32 pairs;  // rotated pairs; 2 * pairs <= head_dim
   bool interleaved;
   f32 head_norm_eps;
+  i32 window;  // positions the model sees, the last ones; 0: all
 };
 
 struct HeadNorms {

@@ -1,4 +1,4 @@
-// Llama and BitNet b1.58 transformers: pre-norm, rotary, grouped-query attention, gated feed-forward.
+// Llama, BitNet b1.58 and Phi transformers: pre-norm, rotary, grouped-query attention, gated feed-forward.
 //
 //   x      = embed[id]
 //   for each layer:
@@ -7,14 +7,14 @@
 //     q, k = rms(q), rms(k) a head                       q_norm, k_norm; Qwen3
 //     s    = attention(rope(q), rope(k), v)              arch/attention.h
 //     x    = x + Wo norm(s) + bo                         attn_sub_norm; BitNet
-//     f    = norm(x)                                     ffn_norm
-//     g    = act(Wgate f) * (Wup f)                      act: silu, or relu^2 (BitNet)
-//     x    = x + Wdown norm(g)                           ffn_sub_norm; BitNet
-//   logits = head norm(x)                                final norm; head = embed when tied
+//     f    = norm(x)                                     ffn_norm; Phi: of the x that attention saw, attn_norm(x)
+//     g    = act(Wgate f + bgate) * (Wup f + bup)        act: silu, or relu^2 (BitNet); Phi: gelu(Wup f + bup)
+//     x    = x + Wdown norm(g) + bdown                   ffn_sub_norm; BitNet
+//   logits = head norm(x) + bhead                        final norm; head = embed when tied
 //
-// Every W quantises its own input as its tensor says. A missing norm is skipped, or has weight 1 where the file says
-// `unit_norms`. Sources: LLaMA (arXiv:2302.13971), BitNet b1.58 (arXiv:2402.17764), transformers' modeling_llama.py,
-// modeling_bitnet.py and modeling_qwen3.py.
+// Every W quantises its own input as its tensor says. A missing bias is 0. A missing norm is skipped, or has weight 1 where
+// the file says `unit_norms`. Sources: LLaMA (arXiv:2302.13971), BitNet b1.58 (arXiv:2402.17764), transformers'
+// modeling_llama.py, modeling_mistral.py, modeling_bitnet.py, modeling_qwen3.py and modeling_phi.py.
 #include <string.h>
 
 #include "arch/arch.h"
@@ -25,6 +25,8 @@ namespace edgellm {
 
 namespace {
 
+enum class Unit { silu, relu2, gelu };  // of the feed-forward; gelu has no gate
+
 struct Shape {
   i32 layers, dim, ffn_dim, heads, kv_heads, head_dim, vocab, context;
   i32 pairs;     // rotated pairs of a head
@@ -33,24 +35,31 @@ struct Shape {
   f32 rope_scale;    // on cosine and sine
   bool layer_norm;   // else RMS
   bool unit_norms;   // an absent layer norm still normalises
-  bool relu2;        // else silu
+  bool parallel;     // the feed-forward reads the x that attention read
   bool interleaved;  // rotary pairs (2i, 2i + 1), else (i, i + pairs)
+  i32 window;        // positions a token sees, itself among them; 0: all
+  Unit unit;
 
   i32 q_dim() const { return heads * head_dim; }
   i32 kv_dim() const { return kv_heads * head_dim; }
 };
 
+struct Norm {
+  const f32 *weight, *bias;
+};
+
 struct Layer {
-  const f32* attn_norm;  // (dim)
-  Matrix q, k, v;        // (q_dim, dim), (kv_dim, dim) twice
+  Norm attn_norm;  // (dim)
+  Matrix q, k, v;  // (q_dim, dim), (kv_dim, dim) twice
   const f32 *q_bias, *k_bias, *v_bias, *o_bias;
   HeadNorms head_norms;      // (head_dim)
   const f32* attn_sub_norm;  // (q_dim)
   Matrix o;                  // (dim, q_dim)
-  const f32* ffn_norm;       // (dim)
+  Norm ffn_norm;             // (dim)
   Matrix gate, up;           // (ffn_dim, dim)
-  const f32* ffn_sub_norm;   // (ffn_dim)
-  Matrix down;               // (dim, ffn_dim)
+  const f32 *gate_bias, *up_bias, *down_bias;
+  const f32* ffn_sub_norm;  // (ffn_dim)
+  Matrix down;              // (dim, ffn_dim)
 };
 
 // One token of the batch.
@@ -66,8 +75,9 @@ struct Transformer {
   AttentionShape attention;
   KvCache cache;
   Matrix embed, head;
-  const f32* norm;      // (dim)
-  const f32* inv_freq;  // (pairs)
+  const f32* head_bias;  // (vocab)
+  Norm norm;             // (dim)
+  const f32* inv_freq;   // (pairs)
   Layer* layers;
 
   // Work buffers, one row a column. Row strides are the widths padded to a panel.
@@ -92,12 +102,24 @@ struct Transformer {
   }
 };
 
-Status read_choice(const ModelFile& file, Text key, Text first, Text second, bool* is_second) {
+// Which of the words the file's text is; the first when it has none.
+template <class Choice, size_t N>
+Status read_choice(const ModelFile& file, Text key, const Text (&words)[N], Choice* choice) {
   Text value;
-  EDGELLM_TRY(file.text_or(key, first, &value));
-  *is_second = value == second;
-  if (value == first || *is_second) return {};
-  return bad_model("metadata: \"", key, "\" is \"", value, "\", expected \"", first, "\" or \"", second, "\"");
+  EDGELLM_TRY(file.text_or(key, words[0], &value));
+  for (size_t i = 0; i < N; i++) {
+    *choice = static_cast<Choice>(i);
+    if (value == words[i]) return {};
+  }
+  return bad_model("metadata: \"", key, "\" is \"", value, "\", expected \"", words[0], "\" or \"", words[1],
+                   N > 2 ? "\" or \"" : "", N > 2 ? words[N - 1] : "", "\"");
+}
+
+Status read_flag(const ModelFile& file, Text key, bool* flag) {
+  i32 number;
+  EDGELLM_TRY(file.number_or(key, 0, 0, 1, &number));
+  *flag = number == 1;
+  return {};
 }
 
 Status read_shape(const ModelFile& file, Shape* shape) {
@@ -113,12 +135,12 @@ Status read_shape(const ModelFile& file, Shape* shape) {
   EDGELLM_TRY(file.real("norm_eps", 0, 1, &shape->norm_eps));
   EDGELLM_TRY(file.real_or("final_norm_eps", shape->norm_eps, 0, 1, &shape->final_norm_eps));
   EDGELLM_TRY(file.real_or("rope_attention_scale", 1, 1e-3f, 1e3f, &shape->rope_scale));
-  EDGELLM_TRY(read_choice(file, "norm", "rms", "layer", &shape->layer_norm));
-  EDGELLM_TRY(read_choice(file, "gate", "silu", "relu2", &shape->relu2));
-  EDGELLM_TRY(read_choice(file, "rope", "half", "interleaved", &shape->interleaved));
-  i32 unit_norms;
-  EDGELLM_TRY(file.number_or("unit_norms", 0, 0, 1, &unit_norms));
-  shape->unit_norms = unit_norms == 1;
+  EDGELLM_TRY(read_choice(file, "norm", {"rms", "layer"}, &shape->layer_norm));
+  EDGELLM_TRY(read_choice(file, "gate", {"silu", "relu2", "gelu"}, &shape->unit));
+  EDGELLM_TRY(read_choice(file, "rope", {"half", "interleaved"}, &shape->interleaved));
+  EDGELLM_TRY(read_flag(file, "unit_norms", &shape->unit_norms));
+  EDGELLM_TRY(read_flag(file, "parallel", &shape->parallel));
+  EDGELLM_TRY(file.number_or("window", 0, 0, 1 << 24, &shape->window));
   if (shape->heads % shape->kv_heads) {
     return bad_model("metadata: ", shape->heads, " heads are not a multiple of ", shape->kv_heads, " kv_heads");
   }
@@ -151,7 +173,6 @@ Status bind_layer(const ModelFile& file, const Shape& s, i32 index, Layer* layer
   EDGELLM_TRY(file.matrix(at("k"), s.kv_dim(), s.dim, &layer->k));
   EDGELLM_TRY(file.matrix(at("v"), s.kv_dim(), s.dim, &layer->v));
   EDGELLM_TRY(file.matrix(at("o"), s.dim, s.q_dim(), &layer->o));
-  EDGELLM_TRY(file.matrix(at("gate"), s.ffn_dim, s.dim, &layer->gate));
   EDGELLM_TRY(file.matrix(at("up"), s.ffn_dim, s.dim, &layer->up));
   EDGELLM_TRY(file.matrix(at("down"), s.dim, s.ffn_dim, &layer->down));
   EDGELLM_TRY(file.vector_or_none(at("q_bias"), s.q_dim(), &layer->q_bias));
@@ -162,19 +183,28 @@ Status bind_layer(const ModelFile& file, const Shape& s, i32 index, Layer* layer
   EDGELLM_TRY(file.vector_or_none(at("k_norm"), s.head_dim, &layer->head_norms.k));
   EDGELLM_TRY(file.vector_or_none(at("attn_sub_norm"), s.q_dim(), &layer->attn_sub_norm));
   EDGELLM_TRY(file.vector_or_none(at("ffn_sub_norm"), s.ffn_dim, &layer->ffn_sub_norm));
-  EDGELLM_TRY(file.vector_or_none(at("attn_norm"), s.dim, &layer->attn_norm));
-  EDGELLM_TRY(file.vector_or_none(at("ffn_norm"), s.dim, &layer->ffn_norm));
+  EDGELLM_TRY(file.vector_or_none(at("gate_bias"), s.ffn_dim, &layer->gate_bias));
+  EDGELLM_TRY(file.vector_or_none(at("up_bias"), s.ffn_dim, &layer->up_bias));
+  EDGELLM_TRY(file.vector_or_none(at("down_bias"), s.dim, &layer->down_bias));
+  EDGELLM_TRY(file.vector_or_none(at("attn_norm"), s.dim, &layer->attn_norm.weight));
+  EDGELLM_TRY(file.vector_or_none(at("attn_norm_bias"), s.dim, &layer->attn_norm.bias));
+  EDGELLM_TRY(file.vector_or_none(at("ffn_norm"), s.dim, &layer->ffn_norm.weight));
+  EDGELLM_TRY(file.vector_or_none(at("ffn_norm_bias"), s.dim, &layer->ffn_norm.bias));
+  if (s.parallel && !layer->ffn_norm.weight) layer->ffn_norm = layer->attn_norm;
+  if (s.unit != Unit::gelu) EDGELLM_TRY(file.matrix(at("gate"), s.ffn_dim, s.dim, &layer->gate));
   name.clear();
   Text prefix = write(name, "layers.", index, ".").text();
   EDGELLM_TRY(same_input(prefix, "q, k", layer->q, layer->k));
   EDGELLM_TRY(same_input(prefix, "q, v", layer->q, layer->v));
-  return same_input(prefix, "gate, up", layer->gate, layer->up);
+  return s.unit == Unit::gelu ? Status() : same_input(prefix, "gate, up", layer->gate, layer->up);
 }
 
 Status bind_outer(const ModelFile& file, const Shape& s, Transformer* t) {
   EDGELLM_TRY(file.matrix("embed", s.vocab, s.dim, &t->embed));
   EDGELLM_TRY(file.matrix_or_none("head", s.vocab, s.dim, &t->head));
-  EDGELLM_TRY(file.vector("norm", s.dim, &t->norm));
+  EDGELLM_TRY(file.vector_or_none("head_bias", s.vocab, &t->head_bias));
+  EDGELLM_TRY(file.vector("norm", s.dim, &t->norm.weight));
+  EDGELLM_TRY(file.vector_or_none("norm_bias", s.dim, &t->norm.bias));
   EDGELLM_TRY(file.vector_or_none("rope.inv_freq", s.pairs, &t->inv_freq));
   if (!t->head.data) t->head = t->embed;
   return {};
@@ -213,7 +243,11 @@ Status load(const ModelFile& file, const Limits& limits, Arena& arena, Model* mo
   const Shape& s = t.shape;
   EDGELLM_TRY(bind_outer(file, s, &t));
   t.cache = KvCache::plan(limits, s.layers, s.kv_heads, s.head_dim);
-  t.attention = {.group = s.heads / s.kv_heads, .pairs = s.pairs, .interleaved = s.interleaved, .head_norm_eps = s.norm_eps};
+  t.attention = {.group = s.heads / s.kv_heads,
+                 .pairs = s.pairs,
+                 .interleaved = s.interleaved,
+                 .head_norm_eps = s.norm_eps,
+                 .window = s.window};
   t.layers = arena.take<Layer>(s.layers);
   for (i32 i = 0; i < s.layers; i++) {
     Layer layer = {};
@@ -254,13 +288,13 @@ void begin(Transformer& t, const Kernels& kernels, Threads& threads, Span<const 
 }
 
 // y = norm(x); plain copy where the model has no norm here.
-void normalise(const Kernels& kernels, const Shape& s, const f32* x, const f32* weight, i32 n, f32* y) {
-  if (!weight && !s.unit_norms) {
+void normalise(const Kernels& kernels, const Shape& s, const f32* x, Norm norm, f32 eps, i32 n, f32* y) {
+  if (!norm.weight && !s.unit_norms) {
     memcpy(y, x, static_cast<size_t>(n) * sizeof(f32));
   } else if (s.layer_norm) {
-    kernels.layer_norm(x, weight, nullptr, s.norm_eps, n, y);
+    kernels.layer_norm(x, norm.weight, norm.bias, eps, n, y);
   } else {
-    kernels.rms_norm(x, weight, s.norm_eps, n, y);
+    kernels.rms_norm(x, norm.weight, eps, n, y);
   }
 }
 
@@ -272,7 +306,7 @@ void attention_block(Transformer& t, const Layer& layer, i32 index, const Kernel
   const Shape& s = t.shape;
   t.input.shape_for(layer.q);
   each_column(threads, n, [&](i32 c) {
-    normalise(kernels, s, t.x + c * t.dim_stride(), layer.attn_norm, s.dim, t.input.column(c));
+    normalise(kernels, s, t.x + c * t.dim_stride(), layer.attn_norm, s.norm_eps, s.dim, t.input.column(c));
     t.input.finish(kernels, c);
   });
   const Projection qkv[] = {{&layer.q, t.q, t.q_stride()}, {&layer.k, t.k, t.kv_stride()}, {&layer.v, t.v, t.kv_stride()}};
@@ -298,7 +332,8 @@ void attention_block(Transformer& t, const Layer& layer, i32 index, const Kernel
 
   t.input.shape_for(layer.o);
   each_column(threads, n, [&](i32 c) {
-    normalise(kernels, s, t.attended + c * t.q_stride(), layer.attn_sub_norm, s.q_dim(), t.input.column(c));
+    normalise(kernels, s, t.attended + c * t.q_stride(), {layer.attn_sub_norm, nullptr}, s.norm_eps, s.q_dim(),
+              t.input.column(c));
     t.input.finish(kernels, c);
   });
   const Projection o[] = {{&layer.o, t.branch, t.dim_stride()}};
@@ -307,23 +342,29 @@ void attention_block(Transformer& t, const Layer& layer, i32 index, const Kernel
 
 void ffn_block(Transformer& t, const Layer& layer, const Kernels& kernels, Threads& threads, i32 n) {
   const Shape& s = t.shape;
-  t.input.shape_for(layer.gate);
+  t.input.shape_for(layer.up);
   each_column(threads, n, [&](i32 c) {
     f32 *x = t.x + c * t.dim_stride(), *branch = t.branch + c * t.dim_stride();
     add_bias(kernels, branch, layer.o_bias, s.dim);
-    kernels.add(x, branch, s.dim);
-    normalise(kernels, s, x, layer.ffn_norm, s.dim, t.input.column(c));
+    if (!s.parallel) kernels.add(x, branch, s.dim);
+    normalise(kernels, s, x, layer.ffn_norm, s.norm_eps, s.dim, t.input.column(c));
+    if (s.parallel) kernels.add(x, branch, s.dim);
     t.input.finish(kernels, c);
   });
-  const Projection gate_up[] = {{&layer.gate, t.gate, t.ffn_stride()}, {&layer.up, t.up, t.ffn_stride()}};
-  project(kernels, threads, t.input, n, {gate_up, 2});
+  const Projection up_gate[] = {{&layer.up, t.up, t.ffn_stride()}, {&layer.gate, t.gate, t.ffn_stride()}};
+  project(kernels, threads, t.input, n, {up_gate, s.unit == Unit::gelu ? 1 : 2});
 
   t.input.shape_for(layer.down);
-  auto act = s.relu2 ? kernels.relu2_gate : kernels.silu_gate;
   each_column(threads, n, [&](i32 c) {
     f32 *gate = t.gate + c * t.ffn_stride(), *up = t.up + c * t.ffn_stride();
-    act(gate, up, s.ffn_dim, gate);
-    normalise(kernels, s, gate, layer.ffn_sub_norm, s.ffn_dim, t.input.column(c));
+    add_bias(kernels, up, layer.up_bias, s.ffn_dim);
+    if (s.unit == Unit::gelu) {
+      kernels.gelu(up, s.ffn_dim, gate);
+    } else {
+      add_bias(kernels, gate, layer.gate_bias, s.ffn_dim);
+      (s.unit == Unit::relu2 ? kernels.relu2_gate : kernels.silu_gate)(gate, up, s.ffn_dim, gate);
+    }
+    normalise(kernels, s, gate, {layer.ffn_sub_norm, nullptr}, s.norm_eps, s.ffn_dim, t.input.column(c));
     t.input.finish(kernels, c);
   });
   const Projection down[] = {{&layer.down, t.branch, t.dim_stride()}};
@@ -333,8 +374,9 @@ void ffn_block(Transformer& t, const Layer& layer, const Kernels& kernels, Threa
 // Ends a layer: the residual sum, watched for values that are not finite.
 void add_branch(Transformer& t, i32 index, const Kernels& kernels, Threads& threads, i32 n) {
   each_column(threads, n, [&](i32 c) {
-    f32* x = t.x + c * t.dim_stride();
-    kernels.add(x, t.branch + c * t.dim_stride(), t.shape.dim);
+    f32 *x = t.x + c * t.dim_stride(), *branch = t.branch + c * t.dim_stride();
+    add_bias(kernels, branch, t.layers[index].down_bias, t.shape.dim);
+    kernels.add(x, branch, t.shape.dim);
     if (t.columns[c].bad_layer < 0 && !kernels.all_finite(x, t.shape.dim)) t.columns[c].bad_layer = index;
   });
 }
@@ -344,17 +386,15 @@ Status head(const Model& model, Transformer& t, const Kernels& kernels, Threads&
   t.input.shape_for(t.head);
   each_column(threads, logits, [&](i32 row) {
     const f32* x = t.x + t.logit_columns[row] * t.dim_stride();
-    if (s.layer_norm) {
-      kernels.layer_norm(x, t.norm, nullptr, s.final_norm_eps, s.dim, t.input.column(row));
-    } else {
-      kernels.rms_norm(x, t.norm, s.final_norm_eps, s.dim, t.input.column(row));
-    }
+    normalise(kernels, s, x, t.norm, s.final_norm_eps, s.dim, t.input.column(row));
     t.input.finish(kernels, row);
   });
   const Projection projection[] = {{&t.head, model.logits, model.logits_stride}};
   project(kernels, threads, t.input, logits, {projection, 1});
   for (i32 row = 0; row < logits; row++) {
-    if (!kernels.all_finite(model.logits + row * model.logits_stride, s.vocab)) {
+    f32* y = model.logits + row * model.logits_stride;
+    add_bias(kernels, y, t.head_bias, s.vocab);
+    if (!kernels.all_finite(y, s.vocab)) {
       return failed("the output head gave logits that are not finite at position ",
                     t.columns[t.logit_columns[row]].position);
     }

@@ -163,6 +163,19 @@ static inline f32 tanh32(f32 x) {
   return x != x ? x : y;
 }
 
+// The tanh form of gelu (Hendrycks and Gimpel, arXiv:1606.08415): x / 2 (1 + tanh(u / 2)) = x / (1 + e^-u) with
+// u = x (c0 + c1 x^2), c0 = 2 sqrt(2 / pi), c1 = 0.044715 c0.
+namespace gelu_constants {
+static constexpr f32 C0 = 0x1.988454p0f;
+static constexpr f32 C1 = 0x1.2444f2p-4f;
+}  // namespace gelu_constants
+
+static inline f32 gelu32(f32 x) {
+  using namespace gelu_constants;
+  f32 u = x * fma32(x * x, C1, C0);
+  return x / (1.0f + exp32(-u));
+}
+
 // |x| < 1: x + x (c0 + c1 t + ... + c6 t^6), t = x^2; else 1 - e^-(d0 + d1 |x| + ... + d6 |x|^6) with the sign of x.
 namespace erf_constants {
 static constexpr f32 LARGE = 4.0f;  // from here on 1

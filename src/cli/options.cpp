@@ -218,12 +218,13 @@ const Option OPTIONS[] = {
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.engine.context); }},
     {"--window", "W", LOADS, "see the first 4 and the last W positions; the text may go on for ever",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.engine.window); }},
-    {"--kv", "i8|f16", LOADS, "format of the attention cache (i8)",
+    {"--kv", "i8|f16|f32", LOADS, "format of the attention cache (i8); f32 for checking",
      [](O o, S n, S v) -> Status {
-       bool f16 = false;
-       Status status = set_bool(n, v, "i8", "f16", &f16);
-       o.engine.kv = f16 ? KvFormat::F16 : KvFormat::I8;
-       return status;
+       const char* words[] = {"i8", "f16", "f32"};
+       i32 index = 0;
+       EDGELLM_TRY(set_word(n, v, words, 3, &index));
+       o.engine.kv = static_cast<KvFormat>(index);
+       return {};
      }},
     {"--activations", "int8|f32", LOADS, "f32: no quantisation of activations, for checking",
      [](O o, S n, S v) -> Status { return set_bool(n, v, "int8", "f32", &o.engine.f32_activations); }},

@@ -8,38 +8,60 @@
 namespace edgellm::convert {
 namespace {
 
-constexpr const char* ARCHITECTURES[] = {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM",
-                                         "Qwen3ForCausalLM", "BitNetForCausalLM",  "BitnetForCausalLM"};
+// What `transformers` takes for keys that are not there.
+struct Architecture {
+  const char* name;
+  f64 theta = 10000;
+  f64 rotated = 1;  // part of a head
+  const char* eps_key = "rms_norm_eps";
+  f64 eps = 1e-6;
+  const char* act = "silu";
+  bool sliding = false;  // all layers have the window; else those that other keys name
+};
 
-std::string architecture(const Fields& config) {
+constexpr Architecture ARCHITECTURES[] = {
+    {.name = "LlamaForCausalLM"},
+    {.name = "MistralForCausalLM", .sliding = true},
+    {.name = "Qwen2ForCausalLM"},
+    {.name = "Qwen3ForCausalLM"},
+    {.name = "PhiForCausalLM", .rotated = 0.5, .eps_key = "layer_norm_eps", .eps = 1e-5, .act = "gelu_new"},
+    {.name = "BitNetForCausalLM", .theta = 500000, .eps = 1e-5, .act = "relu2"},
+    {.name = "BitnetForCausalLM", .eps = 1e-5},
+};
+
+const Architecture& architecture(const Fields& config) {
   const Json* list = config.find("architectures");
   std::string name = list && list->array() && !list->array()->empty() && list->array()->front().string()
                          ? *list->array()->front().string()
                          : std::string();
   std::string known;
-  for (const char* one : ARCHITECTURES) {
-    if (name == one) return name;
-    known += text(known.empty() ? "" : ", ", one);
+  for (const Architecture& one : ARCHITECTURES) {
+    if (name == one.name) return one;
+    known += text(known.empty() ? "" : ", ", one.name);
   }
   unusable(config.where(), ": architecture \"", name, "\" is not supported (", known, ")");
 }
 
 // The keys lie in "rope_scaling", or in "rope_parameters" together with theta.
-void read_rope(const Fields& config, Transformer* t, std::vector<std::string>* notes) {
+void read_rope(const Fields& config, const Architecture& arch, Transformer* t, std::vector<std::string>* notes) {
   Rope& rope = t->rope;
   std::optional<Fields> scaling = config.object("rope_parameters");
   if (!scaling) scaling = config.object("rope_scaling");
-  rope.theta = config.number("rope_theta").value_or(scaling ? scaling->number("rope_theta").value_or(10000) : 10000);
+  auto either = [&](const char* key, f64 otherwise) {
+    std::optional<f64> value = scaling ? scaling->number(key) : std::nullopt;
+    return value ? *value : config.number(key).value_or(otherwise);
+  };
+  rope.theta = either("rope_theta", arch.theta);
   rope.interleaved = config.flag("rope_interleaved").value_or(false);
-  if (std::optional<f64> part = config.number("partial_rotary_factor")) {
-    rope.dims = static_cast<i64>(static_cast<f64>(t->head_dim) * *part);
-  }
+  rope.dims = static_cast<i64>(static_cast<f64>(t->head_dim) * either("partial_rotary_factor", arch.rotated));
   if (!scaling) return;
   std::string type = scaling->string("rope_type");
   if (type.empty()) type = scaling->string("type");
   if (type.empty() || type == "default") return;
-  rope.factor = scaling->number("factor").value_or(1);
-  rope.original_context = scaling->number("original_max_position_embeddings").value_or(static_cast<f64>(t->context));
+  const f64 context = static_cast<f64>(t->context);
+  rope.original_context = config.number("original_max_position_embeddings")
+                              .value_or(scaling->number("original_max_position_embeddings").value_or(context));
+  rope.factor = scaling->number("factor").value_or(context / rope.original_context);
   if (type == "linear") {
     rope.scaling = Rope::Scaling::linear;
   } else if (type == "llama3") {
@@ -63,23 +85,43 @@ void read_rope(const Fields& config, Transformer* t, std::vector<std::string>* n
   }
 }
 
-void read_activation(const Fields& config, bool bitnet, Transformer* t) {
+void read_activation(const Fields& config, const Architecture& arch, Transformer* t) {
   std::string act = config.string("hidden_act");
-  if (act == "relu2" || (act.empty() && bitnet)) {
-    t->relu2 = true;
-  } else if (act != "silu" && act != "swish" && !act.empty()) {
-    unusable(config.where(), ": hidden_act \"", act, "\" is not supported (silu, relu2)");
+  if (act.empty()) act = arch.act;
+  t->phi = arch.name == std::string("PhiForCausalLM");
+  t->relu2 = act == "relu2";
+  bool known = t->phi ? act == "gelu_new" || act == "gelu_pytorch_tanh" || act == "gelu_fast"
+                      : act == "silu" || act == "swish" || act == "relu2";
+  if (!known) {
+    unusable(config.where(), ": hidden_act \"", act, "\" is not supported (", t->phi ? "gelu_new" : "silu, relu2", ")");
+  }
+  if (config.flag("qk_layernorm").value_or(false)) {
+    unusable(config.where(), ": \"qk_layernorm\", a layer norm of each query and key, is not supported");
   }
 }
 
-// Mistral's window is the same as full attention as long as the context is no longer.
-void read_window(const Fields& config, const std::string& arch, HfConfig* out) {
-  std::optional<i64> window = config.integer("sliding_window");
-  if (!window || *window < 1 || *window >= out->shape.context) return;
-  if (!config.flag("use_sliding_window").value_or(arch == "MistralForCausalLM")) return;
-  out->notes.push_back(
-      text("sliding-window attention of ", *window, ": the context is limited to it, from ", out->shape.context));
-  out->shape.context = *window;
+// Layers whose attention is limited to the window.
+i64 sliding_layers(const Fields& config, const Architecture& arch, i64 layers) {
+  if (arch.sliding) return layers;
+  if (!config.flag("use_sliding_window").value_or(false)) return 0;
+  if (const Json* types = config.find("layer_types"); types && types->array()) {
+    return std::count_if(types->array()->begin(), types->array()->end(),
+                         [](const Json& type) { return type.string() && *type.string() == "sliding_attention"; });
+  }
+  return std::max<i64>(0, layers - std::max<i64>(0, config.integer("max_window_layers").value_or(28)));
+}
+
+void read_window(const Fields& config, const Architecture& arch, HfConfig* out) {
+  Transformer& t = out->shape;
+  const i64 window = config.integer("sliding_window").value_or(0), sliding = sliding_layers(config, arch, t.layers);
+  if (window < 1 || window >= t.context || sliding == 0) return;  // else the same as full attention
+  if (sliding == t.layers) {
+    t.window = window;
+    return;
+  }
+  out->notes.push_back(text("sliding-window attention of ", window, " in ", sliding, " of ", t.layers,
+                            " layers: the context is limited to it, from ", t.context));
+  t.context = window;
 }
 
 void add_ids(const Json* value, const std::string& where, std::vector<u32>* ids) {
@@ -132,7 +174,7 @@ HfConfig read_hf_config(const std::string& folder, bool has_head) {
   const std::string path = folder + "/config.json";
   const Json json = read_json(path);
   const Fields config(json, path);
-  const std::string arch = architecture(config);
+  const Architecture& arch = architecture(config);
 
   HfConfig out;
   Transformer& t = out.shape;
@@ -144,12 +186,12 @@ HfConfig read_hf_config(const std::string& folder, bool has_head) {
   t.vocab = config.required("vocab_size");
   t.context = config.integer("max_position_embeddings").value_or(2048);
   t.head_dim = config.integer("head_dim").value_or(t.heads > 0 ? t.dim / t.heads : 0);
-  t.norm_eps = config.number("rms_norm_eps").value_or(1e-6);
+  t.norm_eps = config.number(arch.eps_key).value_or(arch.eps);
   t.final_norm_eps = config.number("final_norm_eps");
   t.unit_norms = config.string("norms").starts_with("unit");
-  read_quantization(config, arch, &out);
-  read_activation(config, arch == "BitNetForCausalLM", &t);
-  read_rope(config, &t, &out.notes);
+  read_quantization(config, arch.name, &out);
+  read_activation(config, arch, &t);
+  read_rope(config, arch, &t, &out.notes);
   read_window(config, arch, &out);
   check_sizes(t, path);
   read_token_ids(config, folder, &t);

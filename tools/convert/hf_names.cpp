@@ -11,6 +11,7 @@ constexpr struct {
   const char* ours;
 } LAYER_NAMES[] = {
     {"input_layernorm.weight", "attn_norm"},
+    {"input_layernorm.bias", "attn_norm_bias"},  // Phi
     {"self_attn.q_proj.weight", "q"},
     {"self_attn.k_proj.weight", "k"},
     {"self_attn.v_proj.weight", "v"},
@@ -23,12 +24,21 @@ constexpr struct {
     {"self_attn.inner_attn_ln.weight", "attn_sub_norm"},  // BitnetForCausalLM
     {"self_attn.o_proj.weight", "o"},
     {"self_attn.o_proj.bias", "o_bias"},
+    {"self_attn.dense.weight", "o"},     // Phi
+    {"self_attn.dense.bias", "o_bias"},  // Phi
     {"post_attention_layernorm.weight", "ffn_norm"},
     {"mlp.gate_proj.weight", "gate"},
+    {"mlp.gate_proj.bias", "gate_bias"},
     {"mlp.up_proj.weight", "up"},
+    {"mlp.up_proj.bias", "up_bias"},
+    {"mlp.fc1.weight", "up"},     // Phi
+    {"mlp.fc1.bias", "up_bias"},  // Phi
     {"mlp.ffn_sub_norm.weight", "ffn_sub_norm"},
     {"mlp.ffn_layernorm.weight", "ffn_sub_norm"},  // BitnetForCausalLM
     {"mlp.down_proj.weight", "down"},
+    {"mlp.down_proj.bias", "down_bias"},
+    {"mlp.fc2.weight", "down"},     // Phi
+    {"mlp.fc2.bias", "down_bias"},  // Phi
 };
 
 }  // namespace
@@ -41,7 +51,10 @@ std::vector<Rename> hf_names(i64 layers) {
     }
   }
   names.push_back({"model.norm.weight", "norm"});
+  names.push_back({"model.final_layernorm.weight", "norm"});  // Phi
+  names.push_back({"model.final_layernorm.bias", "norm_bias"});
   names.push_back({"lm_head.weight", "head"});
+  names.push_back({"lm_head.bias", "head_bias"});
   return names;
 }
 

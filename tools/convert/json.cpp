@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 #include "mapped_file.h"
 
@@ -73,6 +74,12 @@ class Parser {
       case 'n':
         word("null");
         return Json();
+      case 'N':  // Python writes it, and infinities, though JSON has no such numbers
+        word("NaN");
+        return Json(std::numeric_limits<f64>::quiet_NaN());
+      case 'I':
+        word("Infinity");
+        return Json(std::numeric_limits<f64>::infinity());
       default:
         return Json(number());
     }
@@ -105,6 +112,10 @@ class Parser {
   }
 
   f64 number() {
+    if (text_.substr(at_).starts_with("-I")) {
+      word("-Infinity");
+      return -std::numeric_limits<f64>::infinity();
+    }
     f64 value = 0;
     const char* first = text_.data() + at_;
     const char* last = text_.data() + text_.size();

@@ -1,4 +1,5 @@
-// A JSON document (RFC 8259) as a tree. Strings are UTF-8; numbers are doubles, exact for whole numbers up to 2^53.
+// A JSON document (RFC 8259) as a tree. Strings are UTF-8; numbers are doubles, exact for whole numbers up to 2^53, or NaN and
+// the infinities as Python writes them.
 #pragma once
 #include <string>
 #include <string_view>

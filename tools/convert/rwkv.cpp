@@ -156,8 +156,10 @@ StoredTensors read_file(const std::string& path) {
   return path.ends_with(SAFETENSORS) ? read_safetensors(path) : read_pth(path);
 }
 
-// The folder, when it holds a tokenizer.
+// The world vocabulary, or else the folder, when it holds a tokenizer.
 std::string find_tokenizer(const std::string& folder) {
+  const std::string world = folder + "/rwkv_vocab_v20230424.txt";
+  if (file_exists(world)) return world;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();

@@ -21,7 +21,7 @@ std::string read_file(const fs::path& path) {
 
 // The file in a folder that says the most.
 fs::path find_in(const fs::path& folder) {
-  for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin", "rwkv_vocab_v20230424.txt"}) {
     if (fs::is_regular_file(folder / name)) return folder / name;
   }
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {

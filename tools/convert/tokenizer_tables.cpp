@@ -119,7 +119,7 @@ Vocabulary read_vocab_and_merges(const Json& vocab, const std::string& merges, c
   std::unordered_map<std::string, u32> ids;
   for (const auto& [token, value] : *vocab.object()) {
     const f64* id = value.number();
-    if (!id || *id < 0 || *id >= MAX_IDS || *id != static_cast<f64>(static_cast<u32>(*id)))
+    if (!id || !(*id >= 0 && *id < MAX_IDS) || *id != static_cast<f64>(static_cast<u32>(*id)))
       unusable(source, ": the id of ", token);
     u32 at = static_cast<u32>(*id);
     if (at >= v.ids) v.resize(at + 1);

@@ -105,7 +105,8 @@ Expected expected_of(const Transformer& t, const std::string& name) {
   const i64 q = t.heads * t.head_dim, kv = t.kv_heads * t.head_dim;
   if (name == "embed") return {Role::embedding, t.vocab, t.dim};
   if (name == "head") return {Role::head, t.vocab, t.dim};
-  if (name == "norm") return {Role::vector, 1, t.dim};
+  if (name == "norm" || name == "norm_bias") return {Role::vector, 1, t.dim};
+  if (name == "head_bias") return {Role::vector, 1, t.vocab};
   size_t dot = name.find('.', 7);
   if (!name.starts_with("layers.") || dot == std::string::npos) return {};
   struct Entry {
@@ -114,6 +115,7 @@ Expected expected_of(const Transformer& t, const std::string& name) {
   };
   const Entry entries[] = {
       {"attn_norm", {Role::vector, 1, t.dim}},
+      {"attn_norm_bias", {Role::vector, 1, t.dim}},
       {"ffn_norm", {Role::vector, 1, t.dim}},
       {"q", {Role::matrix, q, t.dim}},
       {"k", {Role::matrix, kv, t.dim}},
@@ -130,6 +132,9 @@ Expected expected_of(const Transformer& t, const std::string& name) {
       {"gate", {Role::matrix, t.ffn_dim, t.dim}},
       {"up", {Role::matrix, t.ffn_dim, t.dim}},
       {"down", {Role::matrix, t.dim, t.ffn_dim}},
+      {"gate_bias", {Role::vector, 1, t.ffn_dim}},
+      {"up_bias", {Role::vector, 1, t.ffn_dim}},
+      {"down_bias", {Role::vector, 1, t.dim}},
   };
   std::string rest = name.substr(dot + 1);
   for (const Entry& entry : entries) {
@@ -154,7 +159,10 @@ void complete(const Transformer& t, const std::string& source, Model* model) {
   add("norm_eps", static_cast<f32>(t.norm_eps));
   if (t.final_norm_eps) add("final_norm_eps", static_cast<f32>(*t.final_norm_eps));
   if (t.unit_norms) add("unit_norms", u32{1});
-  add("gate", t.relu2 ? "relu2" : "silu");
+  if (t.phi) add("norm", "layer");
+  if (t.phi) add("parallel", u32{1});
+  if (t.window) size("window", t.window);
+  add("gate", t.phi ? "gelu" : t.relu2 ? "relu2" : "silu");
   add("rope", t.rope.interleaved ? "interleaved" : "half");
   f64 attention_scale = rope_attention_scale(t.rope);
   if (attention_scale < 1 || attention_scale > 1) add("rope_attention_scale", static_cast<f32>(attention_scale));
@@ -178,11 +186,12 @@ void complete(const Transformer& t, const std::string& source, Model* model) {
   need("embed");
   need("norm");
   for (i64 layer = 0; layer < t.layers; layer++) {
-    for (const char* name : {"q", "k", "v", "o", "gate", "up", "down"})
+    for (const char* name : {"q", "k", "v", "o", "up", "down"})
       need(layer_name(layer, name));
+    if (!t.phi) need(layer_name(layer, "gate"));
     if (t.unit_norms) continue;
-    for (const char* name : {"attn_norm", "ffn_norm"})
-      need(layer_name(layer, name));
+    need(layer_name(layer, "attn_norm"));
+    if (!t.phi) need(layer_name(layer, "ffn_norm"));
   }
   model->tensors.insert(model->tensors.begin(), std::make_unique<ComputedVector>("rope.inv_freq", rope_frequencies(t)));
 }

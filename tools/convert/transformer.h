@@ -26,6 +26,8 @@ struct Transformer {
   std::optional<f64> final_norm_eps;  // norm_eps when absent
   bool unit_norms = false;
   bool relu2 = false;  // gate; else silu
+  bool phi = false;    // layer norms with biases, a feed-forward of gelu without a gate beside attention, under its norm
+  i64 window = 0;      // positions a token sees, itself among them; 0: all
   Rope rope;
   std::optional<u32> bos;
   std::vector<u32> stop;
