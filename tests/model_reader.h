@@ -112,7 +112,36 @@ inline float unit_weight(const Buffer& b, int format, size_t u, size_t r, size_t
   }
 }
 
+// i8 behind masks: of bytes (format 6), or of fours of them (7). Units lie one after the other, as long as their masks say.
+inline void read_sparse_matrix(const Buffer& b, size_t offset, size_t bytes, size_t scale_offset, Tensor* t) {
+  const size_t rows = t->shape[0], cols = t->shape[1], panels = (rows + 15) / 16, units = (cols + 31) / 32;
+  const size_t mask_bytes = t->format == 6 ? 8 : 2, step = t->format == 6 ? 1 : 4;
+  require(offset % 64 == 0 && offset + bytes <= b.size() && at<uint32_t>(b, offset + 4 * panels) * 64 + 576 == bytes,
+          "size of a sparse matrix");
+  std::vector<int8_t> codes(panels * 16 * units * 32);
+  for (size_t panel = 0; panel < panels; panel++) {
+    size_t o = offset + at<uint32_t>(b, offset + 4 * panel) * size_t{64};
+    for (size_t unit = 0; unit < units; unit++) {
+      size_t masks = o;
+      o += 8 * mask_bytes;
+      for (size_t line = 0; line < 8; line++) {
+        uint64_t mask = t->format == 6 ? at<uint64_t>(b, masks + 8 * line) : at<uint16_t>(b, masks + 2 * line);
+        for (size_t i = 0; i < 64; i++) {
+          if (!(mask >> (i / step) & 1)) continue;
+          codes[(panel * 16 + i / 4) * units * 32 + unit * 32 + line * 4 + i % 4] = at<int8_t>(b, o++);
+        }
+      }
+    }
+  }
+  for (size_t row = 0; row < rows; row++) {
+    t->scales.push_back(at<float>(b, scale_offset + 4 * row));
+    for (size_t col = 0; col < cols; col++)
+      t->values.push_back(static_cast<float>(codes[row * units * 32 + col]) * t->scales[row]);
+  }
+}
+
 inline void read_matrix(const Buffer& b, size_t offset, size_t bytes, size_t scale_offset, Tensor* t) {
+  if (t->format == 6 || t->format == 7) return read_sparse_matrix(b, offset, bytes, scale_offset, t);
   static const size_t columns[] = {4, 4, 32, 64, 32, 256, 0, 0, 20}, sizes[] = {256, 128, 512, 576, 128, 1088, 0, 0, 64};
   const size_t rows = t->shape[0], cols = t->shape[1], width = columns[t->format], size = sizes[t->format];
   const size_t panels = (rows + 15) / 16, units = (cols + width - 1) / width;
@@ -165,7 +194,9 @@ inline void read_metadata(const Buffer& b, size_t begin, size_t end, ModelFile* 
 
 inline ModelFile read_model(const std::string& path) {
   Buffer b = read_bytes(path);
-  require(b.size() >= 64 && std::memcmp(b.data(), "TM2\2", 4) == 0 && at<uint32_t>(b, 4) == 64, "header");
+  require(b.size() >= 64 && (std::memcmp(b.data(), "TM2\2", 4) == 0 || std::memcmp(b.data(), "SRN\2", 4) == 0) &&
+              at<uint32_t>(b, 4) == 64,
+          "header");
   require(at<uint64_t>(b, 8) == b.size() && b.size() % 64 == 0, "file size");
   size_t metadata = at<uint32_t>(b, 16), metadata_bytes = at<uint32_t>(b, 20);
   size_t table = at<uint32_t>(b, 24), count = at<uint32_t>(b, 28), table_end = table + 128 * count;

@@ -32,6 +32,9 @@ expect 2 '--weights needs a value' synthetic:tiny "$model" --weights
 expect 2 '--rope both: expected half or interleaved' synthetic:tiny "$model" --rope both
 expect 2 'expected one of tiny, bitnet-2b4t, smollm-135m' synthetic:huge "$model"
 expect 2 'is a folder' synthetic:tiny "$folder"
+expect 2 '--sparsity 1: expected 0 to less than 1' synthetic:tiny "$model" --sparsity 1
+expect 2 '--sparsity-layout odd: expected tensor or erk' synthetic:tiny "$model" --sparsity-layout odd
+expect 2 '--sparse no: expected compact, fast or dense' synthetic:tiny "$model" --sparse no
 expect 1 'No such file' "$folder/absent" "$model"
 expect 1 'cannot create' synthetic:tiny "$folder/absent/tiny.tm2"
 expect 1 'No such file' synthetic:tiny "$model" --tokenizer "$folder/absent.json"
@@ -54,6 +57,12 @@ for weights in t2 i8 i4 f16 f32; do
   grep -q "tiny $weights" "$folder/out" || fail "info lacks the name tiny $weights"
   $EDGELLM "$model" --check -i a -n 3 -t 0 >"$folder/out" 2>"$folder/err" || fail "run of tiny $weights"
 done
+
+# A sparse one too, which says what the engine makes of it.
+expect 0 'i8_mask' synthetic:rwkv7-tiny "$model" --sparsity 0.9 --sparsity-layout erk --verify
+grep -q 'against the source in f32' "$folder/err" || fail "no comparison with the source"
+$EDGELLM "$model" --check -i a -n 3 -t 0 >"$folder/out" 2>"$folder/err" || fail "run of a sparse model"
+ls "$folder" | grep -q partial && fail "the comparison leaves a file"
 
 # A file-size limit stands for a full disk.
 rm "$model"

@@ -5,8 +5,10 @@
 #include <ostream>
 #include <sstream>
 
+#include "base/machine.h"
 #include "base/version.h"
 #include "chat.h"
+#include "compare.h"
 #include "english.h"
 #include "lora.h"
 #include "report.h"
@@ -87,6 +89,7 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
   for (const std::string& note : model.notes)
     report << "note: " << note << "\n";
 
+  if (options.sparsity > 0) prune(options.sparsity, options.layout, &model);
   std::vector<Target> targets = plan(std::move(model), options.formats);
   std::vector<TensorSpec> specs;
   u64 total = 0;
@@ -153,14 +156,52 @@ void settle_i2s_layout(const Options& options, Model* model) {
   *model->i2s = options.i2s_layout ? *options.i2s_layout : likelier_layout(options, &model->notes);
 }
 
+// The source's own numbers as f32 take this much beside the destination, and in memory.
+void require_room_for_reference(const Options& options, const Model& model) {
+  u64 needed = 0;
+  for (const std::unique_ptr<Tensor>& tensor : model.tensors)
+    needed += static_cast<u64>(matrix_bytes(Format::F32, tensor->rows, tensor->cols));
+  std::error_code ignored;
+  const u64 disk = std::filesystem::space(folder_of(options.destination), ignored).available;
+  const Machine machine = this_machine();
+  u64 memory = static_cast<u64>(machine.available_bytes > 0 ? machine.available_bytes : usable_memory(machine));
+  if (machine.memory_limit > 0) memory = min(memory, static_cast<u64>(machine.memory_limit));
+  if (needed > disk) {
+    io_error("--verify needs ", megabytes(needed), " of disk for the source as f32, there are ", megabytes(disk));
+  }
+  if (memory > 0 && needed > memory) {
+    io_error("--verify needs ", megabytes(needed), " of memory for the source as f32, there are ", megabytes(memory));
+  }
+}
+
+void compare_with_source(const Options& options, std::optional<I2sLayout> layout, const FileWriter& file,
+                         std::ostream& report) {
+  Options own = options;
+  own.formats = {Format::F32, Format::F32, Format::F32, Format::I8};
+  own.sparsity = 0;
+  own.verify = false;
+  Model model = open_model(own);
+  if (model.i2s) *model.i2s = *layout;
+  std::ostringstream unheard;
+  FileWriter reference(options.destination + ".f32");
+  write(own, std::move(model), reference, unheard, false);
+  const Comparison c = compare(file.partial_path(), reference.partial_path(), options.verify_text);
+  report << "against the source in f32, " << c.tokens << " tokens: largest difference of a logit " << 100 * c.difference
+         << " % of their range, mean nll " << c.nll << " (source " << c.reference_nll << "), the same best token after "
+         << c.same_top << "\n";
+}
+
 }  // namespace
 
 void convert(const Options& options, std::ostream& report, bool progress) {
   refuse_same_file(options);
   Model model = open_model(options);
   settle_i2s_layout(options, &model);
+  if (options.verify) require_room_for_reference(options, model);
+  const std::optional<I2sLayout> layout = model.i2s ? std::optional<I2sLayout>(*model.i2s) : std::nullopt;
   FileWriter out(options.destination);
   write(options, std::move(model), out, report, progress);
+  if (options.verify) compare_with_source(options, layout, out, report);
   out.publish();
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "plan.h"
+#include "prune.h"
 
 namespace edgellm::convert {
 
@@ -15,8 +16,11 @@ struct Options {
   std::string lora;                     // folder of an adapter to merge; empty: none
   std::string rope;                     // "half" or "interleaved"; empty: as the source says
   std::optional<I2sLayout> i2s_layout;  // of I2_S tensors; none: the likelier one
-  bool verify = false;                  // read the file back and compare every weight
-  std::string name;                     // empty: the source's file name
+  f64 sparsity = 0;                     // share of the layers' weights that become zero
+  SparsityLayout layout = SparsityLayout::tensor;
+  bool verify = false;      // read the file back, compare every weight, and what the engine says of file and source
+  std::string verify_text;  // that it is asked about; empty: a sentence, or fixed ids
+  std::string name;         // empty: the source's file name
 };
 
 // Writes options.destination, or throws and leaves no file. Notes and the closing table go to `report`; a progress bar goes

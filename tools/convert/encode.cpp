@@ -140,6 +140,7 @@ void encode_panel(const Tensor& tensor, Format format, i64 row, i64 rows, Panel*
   if (format == Format::T2 || format == Format::T5) {
     tensor.codes(row, rows, codes, row_scales);
     (format == Format::T2 ? pack_t2 : pack_t5)(codes, rows, cols, packed);
+    panel->loss.zeros += std::count(codes, codes + rows * cols, i8{0});
     return;
   }
   read(tensor, row, rows, panel);
@@ -220,6 +221,7 @@ f64 Loss::relative() const {
 }
 
 void Loss::add(const f32* stored, const f32* original, i64 n) {
+  zeros += std::count(stored, stored + n, 0.0f);
   f64 errors[LANES] = {}, signals[LANES] = {};
   i64 i = 0;
   for (; i + LANES <= n; i += LANES) {
@@ -329,6 +331,7 @@ Loss encode(const Tensor& tensor, const TensorSpec& spec, FileWriter& out, const
         out.data(panel.packed.data(), panel.packed.size());
         loss.error += panel.loss.error;
         loss.signal += panel.loss.signal;
+        loss.zeros += panel.loss.zeros;
         advance(panel.packed.size());
       });
   if (sparse(spec.format)) {

@@ -8,6 +8,7 @@ namespace edgellm::convert {
 struct Loss {
   f64 error = 0;         // sum of (stored - original)^2
   f64 signal = 0;        // sum of original^2
+  i64 zeros = 0;         // stored weights that are zero
   f64 relative() const;  // root of their quotient
 
   void add(const f32* stored, const f32* original, i64 n);

@@ -1,6 +1,7 @@
 // edgellm-convert SRC DST [options]: makes a model file out of what others publish.
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
 #include <iostream>
 #include <new>
@@ -39,7 +40,13 @@ const char HELP[] =
     "                   files made from Hugging Face weights need half\n"
     "  --i2s-layout L   x86 or arm: where the I2_S tensors of a GGUF file were quantised (default: the layout in which the\n"
     "                   model reads English better)\n"
-    "  --verify         read DST back before it gets its name, and compare checksums and every weight\n"
+    "  --sparsity S     prunes: the share S (0 to 1) of the layers' weights with the least magnitudes becomes zero\n"
+    "  --sparsity-layout L  tensor: the same share of each matrix (default); erk: small matrices keep more\n"
+    "  --sparse HOW     matrices with many zeros: compact (a bit a weight), fast (a bit for four weights), dense\n"
+    "                   (default: compact, where that is smaller than i4, or than i8 with --weights i8)\n"
+    "  --verify         read DST back before it gets its name, and compare checksums and every weight; then run it\n"
+    "                   beside the source in f32: differences of logits, likelihood, best tokens\n"
+    "  --verify-text T  the text for that\n"
     "  --name TEXT      name of the model (default: that of SRC)\n"
     "  --version        the version of this program\n"
     "  --help           this text\n"
@@ -56,6 +63,28 @@ Format parse_format(const std::string& option, const std::string& value) {
     if (value == format_name(format)) return format;
   }
   wrong_usage(option, " ", value, ": expected t2, t5, i8, i4, f16 or f32");
+}
+
+f64 parse_share(const std::string& option, const std::string& value) {
+  f64 share = -1;
+  auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), share);
+  if (problem != std::errc() || end != value.data() + value.size() || !(share >= 0 && share < 1)) {
+    wrong_usage(option, " ", value, ": expected 0 to less than 1");
+  }
+  return share;
+}
+
+SparsityLayout parse_layout(const std::string& value) {
+  if (value == "tensor") return SparsityLayout::tensor;
+  if (value == "erk") return SparsityLayout::erk;
+  wrong_usage("--sparsity-layout ", value, ": expected tensor or erk");
+}
+
+Format parse_sparse(const std::string& value) {
+  if (value == "compact") return Format::I8_MASK;
+  if (value == "fast") return Format::I8_GROUP;
+  if (value == "dense") return Format::I8;
+  wrong_usage("--sparse ", value, ": expected compact, fast or dense");
 }
 
 // False when a text was asked for, and has been printed.
@@ -103,6 +132,15 @@ bool parse(int count, char** arguments, Options* options) {
       std::string layout = value();
       if (layout != "x86" && layout != "arm") wrong_usage("--i2s-layout ", layout, ": expected x86 or arm");
       options->i2s_layout = layout == "x86" ? I2sLayout::x86 : I2sLayout::arm;
+    } else if (option == "--sparsity") {
+      options->sparsity = parse_share(option, value());
+    } else if (option == "--sparsity-layout") {
+      options->layout = parse_layout(value());
+    } else if (option == "--sparse") {
+      options->formats.sparse = parse_sparse(value());
+    } else if (option == "--verify-text") {
+      options->verify_text = value();
+      options->verify = true;
     } else if (option == "--name") {
       options->name = value();
     } else {

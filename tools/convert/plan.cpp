@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "encode.h"
 #include "ternary.h"
 
 namespace edgellm::convert {
@@ -31,8 +32,9 @@ class SharedHead : public Tensor {
 struct Choice {
   std::optional<Format> asked;  // none: t2 if ternary, else the tensor's native format, else `otherwise`
   Format otherwise;
-  bool master;  // float values that are not ternary are master weights of ternary ones
-  bool token;   // ternary weights see int8 activations of one scale a token
+  bool master;                 // float values that are not ternary are master weights of ternary ones
+  bool token;                  // ternary weights see int8 activations of one scale a token
+  Format sparse = Format::I8;  // that may be taken instead
 };
 
 // The tensor as ternary if it is to be stored so, or else as it is, with the format to store it in.
@@ -57,6 +59,23 @@ std::pair<std::unique_ptr<Tensor>, Format> settle(std::unique_ptr<Tensor> tensor
   return {std::move(tensor), choice.token && choice.asked == Format::T5 ? Format::T5 : Format::T2};
 }
 
+// More than half of the first rows are zeros: worth counting the bytes.
+bool many_zeros(const Tensor& tensor) {
+  const i64 rows = min<i64>(PANEL, tensor.rows);
+  std::vector<f32> values(static_cast<size_t>(rows * tensor.cols));
+  tensor.values(0, rows, values.data());
+  return std::count(values.begin(), values.end(), 0.0f) * 2 > rows * tensor.cols;
+}
+
+// The places of the panels in a sparse format, if they take less than the dense one.
+std::optional<std::vector<u32>> smaller_sparse(const Tensor& tensor, Format sparse_format, const TensorSpec& dense) {
+  TensorSpec spec = dense;
+  spec.format = sparse_format;
+  spec.places = sparse_places(tensor, sparse_format);
+  if (data_bytes(spec) >= data_bytes(dense)) return std::nullopt;
+  return spec.places;
+}
+
 Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
   auto [settled, format] = settle(std::move(tensor), choice);
   TensorSpec spec{settled->name, {static_cast<u32>(settled->rows), static_cast<u32>(settled->cols)}, format};
@@ -67,6 +86,15 @@ Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
   // An int8 embedding or head was made here, not trained with coarse activations.
   bool trained = ternary || (format == Format::I8 && settled->role == Role::matrix);
   if (choice.token && trained) spec.activations = Quantization::token;
+  bool may_be_sparse = choice.sparse != Format::I8 && (format == Format::I8 || (format == Format::I4 && !choice.asked));
+  if (may_be_sparse && many_zeros(*settled)) {
+    if (std::optional<std::vector<u32>> places = smaller_sparse(*settled, choice.sparse, spec)) {
+      spec.format = choice.sparse;
+      spec.places = std::move(*places);
+      spec.scale = Scale::row;
+      spec.activations = Quantization::token;
+    }
+  }
   assert(served(spec.format, spec.scale, spec.activations));
   return {std::move(settled), std::move(spec)};
 }
@@ -77,7 +105,7 @@ std::vector<Target> plan(Model model, const Formats& formats) {
   bool floats = formats.weights && is_float(*formats.weights);
   const Format outer = floats ? *formats.weights : Format::I8;
   auto forced = [&](std::optional<Format> asked) { return asked || !floats ? asked : formats.weights; };
-  const Choice matrix{formats.weights, Format::I4, model.bitnet, model.bitnet};
+  const Choice matrix{formats.weights, Format::I4, model.bitnet, model.bitnet, formats.sparse};
   const Choice narrow{forced(std::nullopt), outer, false, false};
   const Choice embedding{forced(formats.embed), outer, false, model.bitnet};
   const Choice head{forced(formats.head), outer, false, model.bitnet};

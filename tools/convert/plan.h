@@ -8,6 +8,7 @@ namespace edgellm::convert {
 // Formats asked for; none: the default for the model.
 struct Formats {
   std::optional<Format> weights, embed, head;
+  Format sparse = Format::I8_MASK;  // of matrices with many zeros, where it is smaller than the dense form; I8: never
 };
 
 struct Target {
@@ -17,7 +18,7 @@ struct Target {
 
 // Defaults: matrices that are ternary by nature as t2 at their own granularity, others as i4; embedding and head as i8
 // unless ternary, or as f32 or f16 if all weights are. A head tied to the embedding becomes a tensor of its own when its
-// format is another.
+// format is another. Matrices that would be i4 by default, or are to be i8, are stored sparse when that is smaller.
 std::vector<Target> plan(Model model, const Formats& formats);
 
 }  // namespace edgellm::convert

@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <ostream>
 
@@ -58,34 +59,56 @@ void Progress::advance(u64 bytes, const std::string& tensor) {
 }
 
 void Report::add(const Tensor& tensor, const TensorSpec& spec, const Loss& loss) {
-  std::string what = role_name(tensor.role), format = format_text(spec);
-  Line* line = nullptr;
-  for (Line& known : lines_) {
-    if (known.what == what && known.format == format) line = &known;
+  Line one{role_name(tensor.role),
+           format_text(spec),
+           1,
+           static_cast<u64>(tensor.rows * tensor.cols),
+           data_bytes(spec) + 4 * scale_values(spec),
+           loss};
+  auto known = std::find_if(lines_.begin(), lines_.end(),
+                            [&](const Line& line) { return line.what == one.what && line.format == one.format; });
+  if (known == lines_.end()) {
+    lines_.push_back(one);
+  } else {
+    known->add(one);
   }
-  if (!line) {
-    lines_.push_back({what, format});
-    line = &lines_.back();
-  }
-  line->tensors++;
-  line->weights += static_cast<u64>(tensor.rows * tensor.cols);
-  line->bytes += data_bytes(spec) + 4 * scale_values(spec);
-  line->loss.error += loss.error;
-  line->loss.signal += loss.signal;
+  if (tensor.role == Role::vector) return;
+  one.what = tensor.name;
+  matrices_.push_back(one);
+}
+
+void Report::Line::add(const Line& line) {
+  tensors += line.tensors;
+  weights += line.weights;
+  bytes += line.bytes;
+  loss.error += line.loss.error;
+  loss.signal += line.loss.signal;
+  loss.zeros += line.loss.zeros;
+}
+
+std::string Report::text(const Line& line) {
+  const f64 count = static_cast<f64>(line.weights);
+  std::string error = line.loss.error > 0 ? formatted("%.3g %%", 100 * line.loss.relative()) : "exact";
+  return formatted("%-22s %-26s %7llu %12llu %8.2f %7.2f %12s  %s\n", line.what.c_str(), line.format.c_str(),
+                   static_cast<unsigned long long>(line.tensors), static_cast<unsigned long long>(line.weights),
+                   8 * static_cast<f64>(line.bytes) / count, 100 * static_cast<f64>(line.loss.zeros) / count,
+                   megabytes(line.bytes).c_str(), error.c_str());
 }
 
 void Report::print(std::ostream& out, const std::string& path, u64 file_bytes, u64 tokenizer_bytes) const {
-  out << formatted("%-10s %-26s %8s %12s %10s %12s  %s\n", "", "format, activations", "tensors", "weights", "bits each",
-                   "size", "rms error");
+  out << formatted("%-22s %-26s %7s %12s %8s %7s %12s  %s\n", "", "format, activations", "tensors", "weights", "bits",
+                   "zeros %", "size", "rms error");
+  for (const Line& line : matrices_)
+    out << text(line);
+  out << "\n";
+  Line all{"all", ""};
   for (const Line& line : lines_) {
-    f64 bits = 8 * static_cast<f64>(line.bytes) / static_cast<f64>(line.weights);
-    std::string error = line.loss.error > 0 ? formatted("%.3g %%", 100 * line.loss.relative()) : "exact";
-    out << formatted("%-10s %-26s %8llu %12llu %10.2f %12s  %s\n", line.what.c_str(), line.format.c_str(),
-                     static_cast<unsigned long long>(line.tensors), static_cast<unsigned long long>(line.weights), bits,
-                     megabytes(line.bytes).c_str(), error.c_str());
+    out << text(line);
+    all.add(line);
   }
-  out << formatted("%-10s %70s\n", "tokenizer", tokenizer_bytes ? megabytes(tokenizer_bytes).c_str() : "none");
-  out << formatted("%-10s %70s  ", "file", megabytes(file_bytes).c_str()) << path << "\n";
+  out << text(all);
+  out << formatted("%-22s %71s\n", "tokenizer", tokenizer_bytes ? megabytes(tokenizer_bytes).c_str() : "none");
+  out << formatted("%-22s %71s  ", "file", megabytes(file_bytes).c_str()) << path << "\n";
 }
 
 }  // namespace edgellm::convert

@@ -21,7 +21,7 @@ class Progress {
   bool shown_;
 };
 
-// Tensors of one format and use, added up.
+// Every matrix, and the tensors of one format and use added up.
 class Report {
  public:
   void add(const Tensor& tensor, const TensorSpec& spec, const Loss& loss);
@@ -32,8 +32,11 @@ class Report {
     std::string what, format;
     u64 tensors = 0, weights = 0, bytes = 0;
     Loss loss{};
+    void add(const Line& line);
   };
-  std::vector<Line> lines_;
+  static std::string text(const Line& line);
+  std::vector<Line> matrices_;  // one by one
+  std::vector<Line> lines_;     // added up
 };
 
 std::string megabytes(u64 bytes);

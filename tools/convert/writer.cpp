@@ -71,11 +71,13 @@ TensorEntry entry_of(const TensorSpec& spec) {
   return entry;
 }
 
-// The temporary file of the writer at work, for the signal handler: an interrupted run leaves nothing behind.
-char interrupted_path[4096];
+// The temporary files of the writers at work, for the signal handler: an interrupted run leaves nothing behind.
+char interrupted_paths[2][4096];
 
 void remove_and_exit(int signal) {
-  if (interrupted_path[0]) unlink(interrupted_path);
+  for (const char* path : interrupted_paths) {
+    if (path[0]) unlink(path);
+  }
   if (signal == SIGBUS) {
     static const char message[] = "edgellm-convert: a source file was cut while it was read, or its disk failed\n";
     [[maybe_unused]] ssize_t ignored = ::write(STDERR_FILENO, message, sizeof message - 1);
@@ -85,15 +87,18 @@ void remove_and_exit(int signal) {
 }
 
 void remember_for_signals(const std::string& path) {
-  if (path.size() >= sizeof interrupted_path) io_error(path, ": the name is longer than ", sizeof interrupted_path - 1);
-  path.copy(interrupted_path, sizeof interrupted_path - 1);
-  interrupted_path[path.size()] = 0;
+  char(&place)[4096] = interrupted_paths[interrupted_paths[0][0] ? 1 : 0];
+  if (path.size() >= sizeof place) io_error(path, ": the name is longer than ", sizeof place - 1);
+  place[path.copy(place, sizeof place - 1)] = 0;
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGBUS})
     std::signal(signal, remove_and_exit);
 }
 
-void forget_for_signals() {
-  interrupted_path[0] = 0;
+void forget_for_signals(const std::string& path) {
+  for (char* place : {interrupted_paths[0], interrupted_paths[1]}) {
+    if (path == place) place[0] = 0;
+  }
+  if (interrupted_paths[0][0] || interrupted_paths[1][0]) return;
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGBUS})
     std::signal(signal, SIG_DFL);
 }
@@ -124,7 +129,7 @@ FileWriter::~FileWriter() {
   if (descriptor_ < 0) return;
   close(descriptor_);
   unlink(partial_.c_str());
-  forget_for_signals();
+  forget_for_signals(partial_);
 }
 
 void FileWriter::begin(const Metadata& metadata, const std::vector<TensorSpec>& specs, const std::vector<u8>& tokenizer) {
@@ -219,7 +224,7 @@ void FileWriter::publish() {
   if (rename(partial_.c_str(), path_.c_str()) != 0) io_error(path_, ": cannot rename to it: ", std::strerror(errno));
   close(descriptor_);
   descriptor_ = -1;
-  forget_for_signals();
+  forget_for_signals(partial_);
 }
 
 void FileWriter::put(const void* bytes, u64 size) {
