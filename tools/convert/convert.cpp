@@ -125,6 +125,7 @@ Model open_model(const Options& options) {
 I2sLayout likelier_layout(const Options& options, std::vector<std::string>* notes) {
   Options trial = options;
   trial.formats = {};
+  trial.sparsity = 0;
   trial.verify = false;
   auto likelihood = [&](I2sLayout layout) {
     Model model = open_model(trial);
@@ -174,14 +175,13 @@ void require_room_for_reference(const Options& options, const Model& model) {
   }
 }
 
-void compare_with_source(const Options& options, std::optional<I2sLayout> layout, const FileWriter& file,
-                         std::ostream& report) {
+void compare_with_source(const Options& options, I2sLayout layout, const FileWriter& file, std::ostream& report) {
   Options own = options;
   own.formats = {Format::F32, Format::F32, Format::F32, Format::I8};
   own.sparsity = 0;
   own.verify = false;
   Model model = open_model(own);
-  if (model.i2s) *model.i2s = *layout;
+  if (model.i2s) *model.i2s = layout;
   std::ostringstream unheard;
   FileWriter reference(options.destination + ".f32");
   write(own, std::move(model), reference, unheard, false);
@@ -198,7 +198,7 @@ void convert(const Options& options, std::ostream& report, bool progress) {
   Model model = open_model(options);
   settle_i2s_layout(options, &model);
   if (options.verify) require_room_for_reference(options, model);
-  const std::optional<I2sLayout> layout = model.i2s ? std::optional<I2sLayout>(*model.i2s) : std::nullopt;
+  const I2sLayout layout = model.i2s ? *model.i2s : I2sLayout::x86;  // settled, if there are such tensors
   FileWriter out(options.destination);
   write(options, std::move(model), out, report, progress);
   if (options.verify) compare_with_source(options, layout, out, report);
