@@ -1,5 +1,5 @@
 // i4 (layout: kernels/ref/i4.cpp): two groups of 32 columns a unit, an f16 scale a row and group inside it.
-#include "tiles_direct.h"
+#include "tiles.h"
 
 namespace edgellm {
 namespace {
@@ -14,6 +14,7 @@ struct I4 {
 
   static void codes(const u8* line, __m512i (&out)[STEPS]) {
     const __m512i low = _mm512_set1_epi8(15);
+    prefetch(line);
     __m512i x = load(line);
     out[0] = _mm512_and_si512(x, low);
     out[1] = _mm512_and_si512(_mm512_srli_epi16(x, 4), low);

@@ -1,5 +1,5 @@
 // i8 (layout: kernels/ref/i8.cpp). The sign bit turned round makes the weight an unsigned code, 128 too large.
-#include "tiles_direct.h"
+#include "tiles.h"
 
 namespace edgellm {
 namespace {
@@ -10,7 +10,11 @@ struct I8 {
   static constexpr i32 STEPS = 1;
 
   static __m512i code(const u8* line) { return _mm512_xor_si512(load(line), _mm512_set1_epi8(-128)); }
-  static void codes(const u8* line, __m512i (&out)[STEPS]) { out[0] = code(line); }
+  static void codes(const u8* line, __m512i (&out)[STEPS]) {
+    prefetch(line);
+    out[0] = code(line);
+  }
+
   static const u8* group(const u8* panel, i32 g) { return panel + g * i64{UNIT_BYTES}; }
   static __m512 weight_scale(const u8*, i32) { return _mm512_setzero_ps(); }
   static void fold(i32, __m512 sum, f32 scale, __m512, __m512&, __m512& acc) { fold_plain(sum, scale, acc); }

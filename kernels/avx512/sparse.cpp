@@ -2,7 +2,7 @@
 // the sign bit turned round makes them codes, 128 too large, as in i8.
 #include "sparse.h"
 
-#include "tiles.h"
+#include "chunks.h"
 
 namespace edgellm {
 namespace {
@@ -68,18 +68,10 @@ const u8* unpack(const u8* unit, const u8* end, i32 columns, Chunk& chunk) {
 }
 
 void many(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0) {
-  i32 vectors = min(VECTORS, a.count - v0), columns = align_up(w.cols, SPARSE_COLUMNS);
+  auto expand = w.format == Format::I8_MASK ? unpack<Bytes> : unpack<Fours>;
   const u8 *unit = sparse_panel(w, panel), *end = sparse_end(w);
-  __m512i acc[VECTORS];
-  for (i32 v = 0; v < vectors; v++)
-    acc[v] = _mm512_set1_epi32(-OFFSET * a.sums[v0 + v]);
-  Chunk chunk;
-  for (i32 first = 0; first < columns; first += CHUNK) {
-    i32 n = min(CHUNK, columns - first);
-    unit = (w.format == Format::I8_MASK ? unpack<Bytes> : unpack<Fours>)(unit, end, n, chunk);
-    dot_chunk(chunk, n, a, v0, vectors, first, acc);
-  }
-  store_token(w, a, panel, v0, vectors, acc, y, y_stride);
+  many_unpacked<SPARSE_COLUMNS, OFFSET>(w, a, y, y_stride, panel, v0,
+                                        [&](i32, i32 n, Chunk& chunk) { unit = expand(unit, end, n, chunk); });
 }
 
 void matmul_sparse(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {

@@ -1,7 +1,7 @@
 // Lines of two-bit codes, shared by t2 and t2_group: byte 4r + c of a 64-byte line holds columns c, c + 4, c + 8 and c + 12 of
 // row r, lowest bits first. A code is the weight + 1.
 #pragma once
-#include "tiles_direct.h"
+#include "tiles.h"
 
 namespace edgellm {
 namespace {
@@ -12,6 +12,7 @@ constexpr i32 T2_STEPS = T2_LINE_COLUMNS / 4;
 
 inline void t2_codes(const u8* line, __m512i (&out)[T2_STEPS]) {
   const __m512i low = _mm512_set1_epi8(3);
+  prefetch(line);
   __m512i x = load(line);
   UNROLL for (u32 s = 0; s < T2_STEPS; s++) out[s] = _mm512_and_si512(_mm512_srli_epi16(x, 2 * s), low);
 }

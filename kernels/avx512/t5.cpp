@@ -1,6 +1,6 @@
 // t5 (layout: kernels/ref/t5.cpp). One vector reads the stream once and decodes in registers; many vectors share digits
-// unpacked to bytes (tiles.h).
-#include "tiles.h"
+// unpacked to bytes (chunks.h).
+#include "chunks.h"
 
 namespace edgellm {
 namespace {
@@ -41,7 +41,7 @@ struct Decoder {
 };
 
 struct T5 {
-  static constexpr i32 UNIT = UNIT_COLUMNS, UNIT_BYTES = 64, OFFSET = 1;
+  static constexpr i32 UNIT = UNIT_COLUMNS, UNIT_BYTES = 64;
 
   static void unpack(const u8* data, i32 columns, Chunk& chunk) {
     const Decoder decode;
@@ -96,7 +96,13 @@ void one_token(const Matrix& w, const Activations& a, const u8* data, i32 panel,
 void matmul_t5_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   for_panels<T5>(
       w, a, row0, row1, [&](i32 panel, const u8* data) { one_token(w, a, data, panel, y + panel * PANEL); },
-      [&](i32 panel, const u8* data, i32 v) { many_token<T5>(w, a, y, y_stride, panel, data, v); });
+      [&](i32 panel, const u8* data) {
+        for (i32 v = 0; v < a.count; v += VECTORS) {
+          many_unpacked<UNIT_COLUMNS, 1>(w, a, y, y_stride, panel, v, [&](i32 first, i32 n, Chunk& chunk) {
+            T5::unpack(data + first / UNIT_COLUMNS * LINE, n, chunk);
+          });
+        }
+      });
 }
 
 }  // namespace
