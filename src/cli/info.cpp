@@ -21,12 +21,15 @@ struct MachineFacts {
   f64 read_bytes_per_second;
 };
 
+Status choose_kernels(const Options& options, Kernels* kernels) {
+  if (select_kernels(options.engine.isa, cpu_features(), kernels)) return {};
+  return usage_error("--isa: this CPU or this build has no kernel set \"", options.engine.isa, "\"");
+}
+
 Status measure_machine(Options& options, MachineFacts* facts) {
   facts->machine = this_machine();
   const Machine& m = facts->machine;
-  if (!select_kernels(options.engine.isa, cpu_features(), &facts->kernels)) {
-    return usage_error("--isa: this CPU or this build has no kernel set \"", options.engine.isa, "\"");
-  }
+  EDGELLM_TRY(choose_kernels(options, &facts->kernels));
   facts->threads = options.engine.threads ? options.engine.threads : default_threads(m);
   Threads threads;
   EDGELLM_TRY(threads.start(facts->threads));
@@ -111,9 +114,33 @@ i64 weights_of(const TensorEntry& entry) {
   return n;
 }
 
+// The zeros of a matrix of integers, -1 of anything else. Reads all its weights.
+i64 zeros_of(const ModelFile& file, const Kernels& kernels, const TensorEntry& entry, Span<f32> row) {
+  Matrix w;
+  i32 rows = static_cast<i32>(entry.shape[0]), cols = static_cast<i32>(entry.shape[1]);
+  if (entry.rank != 2 || cols > row.count || !file.matrix(Text(entry.name), rows, cols, &w).ok()) return -1;
+  if (w.format == Format::F32 || w.format == Format::F16) return -1;
+  i64 zeros = 0;
+  for (i32 r = 0; r < rows; r++) {
+    kernels.row(w, r, row.data);
+    for (i32 c = 0; c < cols; c++)
+      zeros += row[c] == 0;
+  }
+  return zeros;
+}
+
+// What the matrices of a sparse format would take as i8.
+i64 dense_bytes(const TensorEntry& entry) {
+  Format format = static_cast<Format>(entry.format);
+  if (unit_bytes(format)) return tensor_bytes(entry);
+  i64 rows = entry.shape[0];
+  return matrix_bytes(Format::I8, rows, entry.shape[1]) + scale_count(Scale::row, rows) * i64{sizeof(f32)};
+}
+
 struct Totals {
   i64 weights = 0;
   i64 bytes = 0;
+  i64 dense_bytes = 0;  // with i8 for sparse formats
 };
 
 Totals totals_of(const ModelFile& file) {
@@ -121,12 +148,17 @@ Totals totals_of(const ModelFile& file) {
   for (const TensorEntry& entry : file.tensors()) {
     totals.weights += weights_of(entry);
     totals.bytes += tensor_bytes(entry);
+    totals.dense_bytes += dense_bytes(entry);
   }
   return totals;
 }
 
+f64 share(i64 part, i64 whole) {
+  return static_cast<f64>(part) / static_cast<f64>(max<i64>(whole, 1));
+}
+
 // The metadata, then a line for each tensor, then the sums.
-void print_file(const ModelFile& file) {
+void print_file(const ModelFile& file, const Kernels& kernels, Span<f32> row) {
   Output out(STDOUT);
   i64 offset = 0;
   for (Metadata entry; next_metadata(file.metadata(), &offset, &entry);) {
@@ -141,6 +173,7 @@ void print_file(const ModelFile& file) {
   out.add(" bytes\n\n");
   const char* scales[] = {"", " tensor scale", " row scales"};
   const char* activations[] = {"", " token", " group32"};
+  i64 counted = 0, zeros = 0;
   for (const TensorEntry& entry : file.tensors()) {
     Text name(entry.name);
     out.add(name);
@@ -155,8 +188,16 @@ void print_file(const ModelFile& file) {
     out.add(scales[entry.scale]);
     out.add(activations[entry.activations]);
     out.add("  ");
-    out.add(Fixed{8.0 * static_cast<f64>(tensor_bytes(entry)) / static_cast<f64>(weights_of(entry)), 2});
-    out.add(" bits\n");
+    out.add(Fixed{8.0 * share(tensor_bytes(entry), weights_of(entry)), 2});
+    out.add(" bits");
+    if (i64 none = zeros_of(file, kernels, entry, row); none >= 0) {
+      out.add("  ");
+      out.add(Fixed{100 * share(none, weights_of(entry)), 1});
+      out.add(" % zeros");
+      counted += weights_of(entry);
+      zeros += none;
+    }
+    out.add("\n");
   }
   Totals totals = totals_of(file);
   out.add("\n");
@@ -166,12 +207,23 @@ void print_file(const ModelFile& file) {
   out.add(" M weights, ");
   out.add(Fixed{megabytes(totals.bytes), 2});
   out.add(" MB, ");
-  out.add(Fixed{8.0 * static_cast<f64>(totals.bytes) / static_cast<f64>(max<i64>(totals.weights, 1)), 2});
-  out.add(" bits a weight\n");
+  out.add(Fixed{8.0 * share(totals.bytes, totals.weights), 2});
+  out.add(" bits a weight");
+  if (counted) {
+    out.add(", ");
+    out.add(Fixed{100 * share(zeros, counted), 1});
+    out.add(" % zeros in the matrices of integers");
+  }
+  if (totals.dense_bytes != totals.bytes) {
+    out.add("; dense in i8: ");
+    out.add(Fixed{megabytes(totals.dense_bytes), 2});
+    out.add(" MB");
+  }
+  out.add("\n");
   out.flush();
 }
 
-void json_file(Json& json, const ModelFile& file) {
+void json_file(Json& json, const ModelFile& file, const Kernels& kernels, Span<f32> row) {
   i64 offset = 0;
   json.open("metadata");
   for (Metadata entry; next_metadata(file.metadata(), &offset, &entry);) {
@@ -189,6 +241,14 @@ void json_file(Json& json, const ModelFile& file) {
   json.number("tensors", file.tensors().count);
   json.number("weights", totals.weights);
   json.number("weight_bytes", totals.bytes);
+  json.number("dense_weight_bytes", totals.dense_bytes);
+  json.open("sparsity");
+  for (const TensorEntry& entry : file.tensors()) {
+    if (i64 none = zeros_of(file, kernels, entry, row); none >= 0) {
+      json.real(Text(entry.name), share(none, weights_of(entry)), 4);
+    }
+  }
+  json.close();
 }
 
 }  // namespace
@@ -211,12 +271,15 @@ Status info_command(Options& options) {
   ModelFile file;
   EDGELLM_TRY(file.open(map));
   if (options.engine.check) EDGELLM_TRY(file.check_data());
+  Kernels kernels;
+  EDGELLM_TRY(choose_kernels(options, &kernels));
+  static f32 row[MAX_COLUMNS];
   if (!options.json) {
-    print_file(file);
+    print_file(file, kernels, {row, MAX_COLUMNS});
     return {};
   }
   Json json(STDOUT);
-  json_file(json, file);
+  json_file(json, file, kernels, {row, MAX_COLUMNS});
   json.finish();
   return {};
 }
