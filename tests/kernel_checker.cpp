@@ -212,7 +212,7 @@ static std::vector<Set> available_sets(const std::string& isa) {
 static int usage() {
   fprintf(stderr,
           "usage: kernel_checker [--isa NAME] [--filter TEXT] [--quick] [--bench [--mb N] [--threads N]]\n"
-          "                      [--passes N [--vectors 1..32]]\n");
+          "                      [--passes N [--vectors 1..32] [--zeros PERCENT]]\n");
   return 2;
 }
 
@@ -235,6 +235,8 @@ static int run(int count, char** arguments) {
       options.megabytes = atoi(arguments[++i]);
     } else if (name == "--passes" && more) {
       options.passes = atoi(arguments[++i]);
+    } else if (name == "--zeros" && more) {
+      options.zeros = atoi(arguments[++i]);
     } else if (name == "--vectors" && more) {
       options.vectors = atoi(arguments[++i]);
     } else if (name == "--threads" && more) {

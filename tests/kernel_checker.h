@@ -29,6 +29,7 @@ struct Options {
   i32 threads = 1;      // of the benchmark of sparse formats
   i32 passes = 0;       // with a number: only multiply so many times, untimed, for a counter of instructions
   i32 vectors = 1;      // of these passes
+  i32 zeros = 90;       // of 100 weights of sparse matrices in them
 };
 
 // Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
@@ -159,6 +160,7 @@ void check_recurrent(Checker& c);
 
 void bench(const std::vector<Set>& sets, const Options& options);
 void bench_sparse(const std::vector<Set>& sets, const Options& options);
+void multiply_sparse(const Set& set, const Options& options);
 void multiply(const std::vector<Set>& sets, const Options& options);
 
 }  // namespace checker

@@ -262,6 +262,7 @@ void multiply(const std::vector<Set>& sets, const Options& options) {
     for (i32 i = 0; i < options.passes; i++)
       call(sets.back().k.*b.slot, b, work, ROWS, options.vectors, 0, ROWS);
   }
+  multiply_sparse(sets.back(), options);
 }
 
 }  // namespace checker

@@ -1,5 +1,6 @@
 // kernel_checker --bench: sparse formats against i8 with the same zeros, on as many threads as are asked for, by the clock on the
 // wall: of several passes over a matrix larger than the caches the best, the formats taking turns.
+// kernel_checker --passes N --zeros PERCENT: their products, for a counter of instructions.
 #include <algorithm>
 #include <cstdio>
 
@@ -31,6 +32,22 @@ struct Weights {
     memcpy(start, data.data(), data.size());
     w = {format, Scale::row, Quantization::token, rows, COLS, start, scales, static_cast<i64>(data.size())};
   }
+};
+
+struct Vectors {
+  std::vector<i8> q;
+  std::vector<f32> scales;
+  std::vector<i32> sums;
+
+  Vectors() : q(MANY * COLS), scales(MANY, 0.01f), sums(MANY) {
+    Random random(1);
+    for (size_t i = 0; i < q.size(); i++) {
+      q[i] = static_cast<i8>(random.between(-127, 127));
+      sums[i / COLS] += q[i];
+    }
+  }
+
+  Activations activations(i32 count) const { return {count, COLS, nullptr, q.data(), scales.data(), sums.data()}; }
 };
 
 std::vector<i8> draw_codes(i32 rows, i32 zeros) {
@@ -91,15 +108,8 @@ void bench_sparse(const std::vector<Set>& sets, const Options& options) {
   Threads threads;
   if (!threads.start(options.threads).ok()) return;
   const i32 rows = static_cast<i32>(max(i64{1}, options.megabytes * 1000000 / (COLS * PANEL))) * PANEL;
-  std::vector<f32> scales(static_cast<size_t>(rows), 0.01f), activation_scales(MANY, 0.01f);
-  std::vector<i8> q(MANY * COLS);
-  std::vector<i32> sums(MANY);
-  Random random(1);
-  for (size_t i = 0; i < q.size(); i++) {
-    q[i] = static_cast<i8>(random.between(-127, 127));
-    sums[i / COLS] += q[i];
-  }
-  Activations a = {1, COLS, nullptr, q.data(), activation_scales.data(), sums.data()};
+  std::vector<f32> scales(static_cast<size_t>(rows), 0.01f);
+  Vectors vectors;
   std::printf("%d x %d, %d threads\n%-10s %-8s %7s %11s %12s %8s %8s %12s %8s\n", rows, COLS, threads.count(), "matrix",
               "set", "zeros", "bytes", "Gweights/s", "to i8", "GB/s", "GMAC/s x32", "to i8");
   for (i32 zeros : ZEROS) {
@@ -114,10 +124,25 @@ void bench_sparse(const std::vector<Set>& sets, const Options& options) {
     }
     for (const Set& set : sets) {
       bool named = !options.isa.empty();
-      if (named ? set.name == options.isa : set.name != "ref") compare(set, weights, a, threads, zeros);
+      if (named ? set.name == options.isa : set.name != "ref") compare(set, weights, vectors.activations(1), threads, zeros);
     }
   }
   threads.stop();
+}
+
+void multiply_sparse(const Set& set, const Options& options) {
+  constexpr i32 ROWS = 256;
+  std::vector<f32> scales(ROWS, 0.01f), y(ROWS * MANY);
+  Vectors vectors;
+  std::vector<i8> codes = draw_codes(ROWS, options.zeros);
+  for (Format format : {Format::I8_MASK, Format::I8_GROUP}) {
+    std::string name = std::string("matmul_") + format_name(format) + "_token";
+    if (name.find(options.filter) == std::string::npos) continue;
+    Weights weights;
+    weights.take(format, ROWS, pack_sparse(format, codes.data(), ROWS, COLS).data, scales.data());
+    for (i32 i = 0; i < options.passes; i++)
+      slot_of(set.k, format)(weights.w, vectors.activations(options.vectors), y.data(), ROWS, 0, ROWS);
+  }
 }
 
 }  // namespace checker

@@ -14,10 +14,7 @@ template <bool FIRST>
   unrolled<QUADS>([&](auto i) {
     int8x16_t w0 = vreinterpretq_s8_u8(vld1q_u8(lines + 16 * i));
     int8x16_t w1 = vreinterpretq_s8_u8(vld1q_u8(lines + LINE + 16 * i));
-    int16x8_t low = add_low(mul_low(w0, x.group[0]), w1, x.group[1]);
-    int16x8_t high = add_high(mul_high(w0, x.group[0]), w1, x.group[1]);
-    sums[2 * i] = FIRST ? vpaddlq_s16(low) : vpadalq_s16(sums[2 * i], low);
-    sums[2 * i + 1] = FIRST ? vpaddlq_s16(high) : vpadalq_s16(sums[2 * i + 1], high);
+    add_pair<FIRST>(w0, w1, x, sums[2 * i], sums[2 * i + 1]);
   });
 }
 

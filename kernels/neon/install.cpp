@@ -9,6 +9,7 @@ void neon_i8(Kernels& k);
 void neon_i4(Kernels& k);
 void neon_t2(Kernels& k);
 void neon_t5(Kernels& k);
+void neon_sparse(Kernels& k);
 void neon_dequantized(Kernels& k);
 void neon_quantize(Kernels& k);
 void neon_norm(Kernels& k);
@@ -28,6 +29,7 @@ void install_neon(Kernels& k) {
   neon_i4(k);
   neon_t2(k);
   neon_t5(k);
+  neon_sparse(k);
   neon_dequantized(k);
   neon_quantize(k);
   neon_norm(k);

@@ -29,6 +29,16 @@ struct Chunk {
   vst4q_s32(chunk.words[step][4 * i], words);
 }
 
+// Adds four columns of four rows twice, w0 and w1, to int32 sums: two lanes a row, two rows a register.
+template <bool FIRST>
+[[gnu::always_inline]] static inline void add_pair(int8x16_t w0, int8x16_t w1, const Broadcast& x, int32x4_t& sum0,
+                                                   int32x4_t& sum1) {
+  int16x8_t low = add_low(mul_low(w0, x.group[0]), w1, x.group[1]);
+  int16x8_t high = add_high(mul_high(w0, x.group[0]), w1, x.group[1]);
+  sum0 = FIRST ? vpaddlq_s16(low) : vpadalq_s16(sum0, low);
+  sum1 = FIRST ? vpaddlq_s16(high) : vpadalq_s16(sum1, high);
+}
+
 template <bool SMALL>
 struct Accumulator {
   using Type = int32x4_t;
@@ -147,25 +157,26 @@ template <class F, i32 T>
   unrolled<T>([&](auto t) { vst1q_f32(&acc[t][row], sum[t]); });
 }
 
-// y of one panel for vectors [v0, v0 + vectors): f32(s) * (a.scale * w.scale[row]).
-template <class F>
-[[gnu::flatten]] static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
-                                        i32 vectors) {
-  alignas(64) i32 acc[VECTORS][PANEL] = {};
-  for_chunks<F>(w.data + panel * (div_up(w.cols, F::UNIT) * i64{F::UNIT_BYTES}), w.cols,
-                [&](const Chunk& chunk, i32 first, i32 n) {
-                  for (i32 row = 0; row < PANEL; row += 4) {
-                    for_tiles(vectors, [&]<i32 T>(i32 v) {
-                      int32x4_t sums[T];
-                      Tile tile = tile_of(a, v0 + v, first);
-                      dot<F::SMALL, false, T>(chunk.words[0][row], n / GROUP, tile.q, tile.stride, sums);
-                      unrolled<T>([&](auto t) {
-                        i32* lanes = &acc[v + t][row];
-                        vst1q_s32(lanes, vaddq_s32(vld1q_s32(lanes), sums[t]));
-                      });
-                    });
-                  }
-                });
+// acc of vectors [v0, v0 + vectors) += the n columns from `first` on.
+template <bool SMALL>
+[[gnu::always_inline]] static inline void dot_chunk(const Chunk& chunk, i32 n, const Activations& a, i32 v0, i32 vectors,
+                                                    i32 first, i32 (*acc)[PANEL]) {
+  for (i32 row = 0; row < PANEL; row += 4) {
+    for_tiles(vectors, [&]<i32 T>(i32 v) {
+      int32x4_t sums[T];
+      Tile tile = tile_of(a, v0 + v, first);
+      dot<SMALL, false, T>(chunk.words[0][row], n / GROUP, tile.q, tile.stride, sums);
+      unrolled<T>([&](auto t) {
+        i32* lanes = &acc[v + t][row];
+        vst1q_s32(lanes, vaddq_s32(vld1q_s32(lanes), sums[t]));
+      });
+    });
+  }
+}
+
+// y = f32(s) * (a.scale * w.scale[row]) of one panel for vectors [v0, v0 + vectors).
+static inline void finish_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0, i32 vectors,
+                                const i32 (*acc)[PANEL]) {
   for (i32 v = 0; v < vectors; v++) {
     for (i32 i = 0; i < QUADS; i++) {
       float32x4_t scale = vmulq_n_f32(row_scales(w, panel, i), a.scales[v0 + v]);
@@ -173,6 +184,15 @@ template <class F>
       vst1q_f32(y + (v0 + v) * y_stride + panel * PANEL + 4 * i, vmulq_f32(sum, scale));
     }
   }
+}
+
+template <class F>
+[[gnu::flatten]] static void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0,
+                                        i32 vectors) {
+  alignas(64) i32 acc[VECTORS][PANEL] = {};
+  for_chunks<F>(w.data + panel * (div_up(w.cols, F::UNIT) * i64{F::UNIT_BYTES}), w.cols,
+                [&](const Chunk& chunk, i32 first, i32 n) { dot_chunk<F::SMALL>(chunk, n, a, v0, vectors, first, acc); });
+  finish_token(w, a, y, y_stride, panel, v0, vectors, acc);
 }
 
 template <class F>

@@ -7,6 +7,7 @@ void neon_dotprod_i8(Kernels& k);
 void neon_dotprod_i4(Kernels& k);
 void neon_dotprod_t2(Kernels& k);
 void neon_dotprod_t5(Kernels& k);
+void neon_dotprod_sparse(Kernels& k);
 void neon_dotprod_attention(Kernels& k);
 
 void install_neon_dotprod(Kernels& k) {
@@ -14,6 +15,7 @@ void install_neon_dotprod(Kernels& k) {
   neon_dotprod_i4(k);
   neon_dotprod_t2(k);
   neon_dotprod_t5(k);
+  neon_dotprod_sparse(k);
   neon_dotprod_attention(k);
 }
 

@@ -134,6 +134,17 @@ static inline void finish_group32(const Matrix& w, f32* y, i64 y_stride, i32 pan
   }
 }
 
+// sums of vectors [v0, v0 + vectors) += the lines of n columns from `first` on.
+[[gnu::always_inline]] static inline void dot_chunk(const u8* lines, i32 n, const Activations& a, i32 v0, i32 vectors,
+                                                    i32 first, i32 (*sums)[PANEL]) {
+  for_tiles(vectors, [&]<i32 T>(i32 v) {
+    int32x4_t acc[T][QUADS];
+    unrolled<T * QUADS>([&](auto i) { acc[i / QUADS][i % QUADS] = vld1q_s32(&sums[v + i / QUADS][4 * (i % QUADS)]); });
+    add_lines<T, QUADS>(lines, n / STEP, a.q + (v0 + v) * static_cast<i64>(a.stride) + first, a.stride, acc);
+    unrolled<T * QUADS>([&](auto i) { vst1q_s32(&sums[v + i / QUADS][4 * (i % QUADS)], acc[i / QUADS][i % QUADS]); });
+  });
+}
+
 namespace {
 
 // The many-vector matmuls of this set: y of one panel for vectors [v0, v0 + vectors).
@@ -143,14 +154,8 @@ struct Sdot {
                                           i32 vectors) {
     alignas(64) i32 sums[VECTORS][PANEL] = {};
     const u8* data = w.data + panel * (div_up(w.cols, F::UNIT) * i64{F::UNIT_BYTES});
-    for_chunks<F>(data, w.cols, [&](const Chunk& chunk, i32 first, i32 n) {
-      for_tiles(vectors, [&]<i32 T>(i32 v) {
-        int32x4_t acc[T][QUADS];
-        unrolled<T * QUADS>([&](auto i) { acc[i / QUADS][i % QUADS] = vld1q_s32(&sums[v + i / QUADS][4 * (i % QUADS)]); });
-        add_lines<T, QUADS>(chunk.lines, n / STEP, a.q + (v0 + v) * static_cast<i64>(a.stride) + first, a.stride, acc);
-        unrolled<T * QUADS>([&](auto i) { vst1q_s32(&sums[v + i / QUADS][4 * (i % QUADS)], acc[i / QUADS][i % QUADS]); });
-      });
-    });
+    for_chunks<F>(data, w.cols,
+                  [&](const Chunk& chunk, i32 first, i32 n) { dot_chunk(chunk.lines, n, a, v0, vectors, first, sums); });
     finish_token(w, a, y, y_stride, panel, v0, vectors, sums);
   }
 
