@@ -250,7 +250,10 @@ static int run(int count, char** arguments) {
     fprintf(stderr, "kernel_checker: no set \"%s\" on this machine\n", options.isa.c_str());
     return 1;
   }
-  if (options.megabytes < 1 || options.threads < 1 || options.vectors < 1 || options.vectors > 32) return usage();
+  if (options.megabytes < 1 || options.threads < 1 || options.vectors < 1 || options.vectors > 32 || options.zeros < 0 ||
+      options.zeros > 100) {
+    return usage();
+  }
   if (options.bench) {
     bench(sets, options);
     return 0;
