@@ -38,7 +38,7 @@ ORDERS = {
     "light off": ["turn {lights} on{slip}off", "(turn|switch|shut) off {lights}", "(turn|switch|shut) {lights} off", "put out {lights}", "kill {lights}",
                   "~get {lights} off", "turn {lights} out"],
     "light set": ["set {lights} to {percent}", "(dim|turn|bring|put) {lights} (to|down to) {percent}", "~get {lights} to {percent}",
-                  "change {lights} to {percent}", "set {lights} at {percent}", "(turn|set|make|switch|change) {lights} {to_color}",
+                  "change {lights} to {percent}", "set {lights} at {share}", "(turn|set|make|switch|change) {lights} {to_color}",
                   "~put {lights} to {color}", "give me {color} light{place}", "put a {color} light on{place}"],
     "light up": ["make {lights} (brighter|a bit brighter|a little brighter)", "(brighten|brighten up) {lights}",
                  "turn {lights} up(| a bit| a little)", "give me (a bit |a little |)more light{place}",
@@ -68,7 +68,7 @@ ORDERS = {
     "blind close": ["open{slip}close {blinds}", "(close|shut) {blinds}", "lower {blinds}", "(pull|roll|put|bring) {blinds} down", "(pull|roll|let) down {blinds}",
                     "~get {blinds} closed", "(close|shut) {blinds} (completely|all the way)"],
     "blind stop": ["stop {blinds}", "(hold|halt) {blinds}", "~make {blinds} stop"],
-    "blind set": ["(set|put|turn) {blinds} (to|at) {percent}", "(open|close|raise|lower) {blinds} to {percent}",
+    "blind set": ["(set|put|turn) {blinds} (to|at) {share}", "(open|close|raise|lower) {blinds} to {percent}",
                   "~get {blinds} to {percent}", "put {blinds} {half}", "open {blinds} {half}"],
     "timer start": ["(set|start|make) a timer (for|of) {duration}", "set (the|a|my) timer to {duration}", "give me a {adjective} timer",
                     "start a {adjective} timer", "time {duration}(| for me)", "put {duration} on the timer", "~get a timer going for {duration}",
@@ -91,7 +91,7 @@ ORDERS = {
     "media mute": ["mute {music}", "silence {music}", "turn the (sound|volume) off{place}", "~get the sound off{place}", "mute it{place}"],
     "media unmute": ["unmute {music}", "turn the (sound|volume) (back on|on again){place}", "~get the sound back on{place}", "unmute it{place}"],
     "media set": ["set the volume{place} to {volume}", "(turn|put|bring) the volume{place} to {volume}", "set {music} to {volume}",
-                  "(turn|put) {music} (up to|down to|to) {volume}", "~get the volume to {volume}{place}", "play the music at {volume}{place}"],
+                  "(turn|put) {music} (up to|down to|to) {volume}", "~get the volume to {volume}{place}"],
     "media up": ["turn {music} up(| a bit| a little){by_volume}", "turn (it|the volume|the sound) up(| a bit){place}",
                  "make (it|{music}) (louder|a bit louder|a little louder)", "(raise|turn up) the volume{place}{by_volume}",
                  "~bring the volume up{by_volume}{place}", "play it louder{place}"],
@@ -112,8 +112,8 @@ STATEMENTS = {
                  "~i want {lights} on", "{lights} should be on", "it is (dark|pitch black){place}, put (a|the) light on"],
     "light off": ["{bare_lights} off", "lights (off|out){place}", "no (more |)light{place}", "~i want {lights} off",
                   "{lights} should be off", "i do not need {lights} any more", "everything dark{place}"],
-    "light set": ["{bare_lights} (to|at) {percent}", "{bare_lights} {color}", "i want {lights} (at|to be) {color}", "{color} light{place}",
-                  "~{lights} should be {color}", "i would like {lights} (to be |){color}", "i want {lights} at {percent}",
+    "light set": ["{bare_lights} (to|at) {share}", "{bare_lights} {color}", "i want {lights} (at|to be) {color}", "{color} light{place}",
+                  "~{lights} should be {color}", "i would like {lights} (to be |){color}", "i want {lights} at {share}",
                   "{lights} should (go|turn) {color}"],
     "light up": ["(it is|it's) (too|way too|a bit too|so) dark{place}", "i (can not|can't|can hardly) see (anything |){place}", "brighter{place}",
                  "more light{place}", "{bare_lights} up{by_percent}", "~the {room} is too dark", "{bare_lights} brighter", "i need more light{place}"],
@@ -134,7 +134,7 @@ STATEMENTS = {
     "blind open": ["{bare_blinds} (open|up)", "i want {blinds} (open|up)", "~{blinds} should be open", "{bare_blinds} all the way up"],
     "blind close": ["{bare_blinds} (closed|down|shut)", "i want {blinds} (closed|down)", "~{blinds} should be closed", "{bare_blinds} all the way down"],
     "blind stop": ["{bare_blinds} stop", "stop, {blinds}", "~{blinds} should stop"],
-    "blind set": ["{bare_blinds} (to|at) {percent}", "{bare_blinds} {half}", "i want {blinds} at {percent}", "~{blinds} should be at {percent}"],
+    "blind set": ["{bare_blinds} (to|at) {share}", "{bare_blinds} {half}", "i want {blinds} at {share}", "~{blinds} should be at {share}"],
     "timer start": ["timer(|,| for) {duration}", "{duration} timer", "{duration} on the timer", "i need a timer(| for|,) {duration}",
                     "~i want a timer for {duration}", "a {adjective} timer"],
     "timer stop": ["timer (stop|off)", "no (more |)timer", "i do not need the timer any more", "~the timer should stop"],
@@ -148,7 +148,7 @@ STATEMENTS = {
     "media previous": ["(previous|last) (song|track){place}", "that (song|track) again{place}", "~i want the previous (song|track){place}"],
     "media mute": ["mute{place}", "(sound|volume) off{place}", "silence{place}", "~i want the sound off{place}"],
     "media unmute": ["unmute{place}", "(sound|volume) (back on|on again){place}", "~i want the sound back on{place}"],
-    "media set": ["volume{place} (to |at |){volume}", "music{place} (to|at) {volume}", "i want the volume at {volume}{place}",
+    "media set": ["volume{place} (to |at |){volume}", "music{place} to {volume}", "i want the volume at {volume}{place}",
                   "full volume{full}{place}", "~the volume should be at {volume}{place}"],
     "media up": ["(it is|it's|the music is) too quiet{place}", "(louder|a bit louder|a little louder){place}", "volume up{by_volume}{place}",
                  "i (can not|can't) hear (it|the music|anything){place}", "music up{by_volume}{place}", "~the radio is too quiet{place}"],
@@ -398,7 +398,7 @@ class Speaker:
         return self.thing(fields, ["blinds", "blinds", "shutters", "shades", "blind", "shutter"])
 
     def music(self, fields):
-        return self.thing(fields, ["music", "music", "radio", "speaker", "sound", "tv", "speakers", "song"])
+        return self.thing(fields, ["music", "music", "radio", "speaker", "tv", "speakers"])
 
     def bare_lights(self, fields):
         return self.bare(self.lights(fields))
@@ -425,6 +425,10 @@ class Speaker:
             words, fields["value"] = self.rng.choice([("half", 50), ("a quarter", 25), ("three quarters", 75), ("full", 100), ("maximum", 100)])
             return words
         return self.whole(fields, 0, 100, 5) + self.rng.choice([" percent", " percent", "%", ""])
+
+    def share(self, fields):
+        """Where a bare number could be an hour."""
+        return self.whole(fields, 0, 100, 5) + self.rng.choice([" percent", "%"])
 
     def half(self, fields):
         words, fields["value"] = self.rng.choice([("half open", 50), ("half closed", 50), ("halfway", 50), ("a quarter open", 25), ("three quarters open", 75)])
@@ -742,16 +746,14 @@ def words_of(sentence):
 
 
 def make_splits(seed, train, test):
-    """Three lists of (sentence, JSON, kind, what is kept apart); a sentence that could mean two things is in none."""
+    """Three lists of (sentence, JSON, kind, what is kept apart). Of what could mean two things the first meaning stays."""
     answers, splits = {}, {"heldout": [], "heldin": [], "train": []}
 
     def fill(split, count, speaker, wanted):
         while len(splits[split]) < count:
             sentence, answer, kind, apart = speaker.sentence()
             known = answers.setdefault(sentence.lower(), answer)
-            if known != answer:
-                raise SystemExit(f"two meanings: {sentence}: {answer_text(known)} and {answer_text(answer)}")
-            if sentence not in seen and wanted(sentence, apart):
+            if known == answer and sentence not in seen and wanted(sentence, apart):
                 seen.add(sentence)
                 splits[split].append((sentence, answer_text(answer), kind, apart))
 
@@ -823,6 +825,13 @@ def fault_of(text):
     return next(filter(None, map(fault_of_command, answer)), "") if len(answer) == 2 else "length of the list"
 
 
+def write_splits(splits, folder):
+    os.makedirs(folder, exist_ok=True)
+    for name, rows in splits.items():
+        with open(f"{folder}/{name}.tsv", "w", encoding="utf-8") as f:
+            f.writelines("\t".join(row) + "\n" for row in rows)
+
+
 def read_split(path):
     with open(path, encoding="utf-8") as f:
         return [line.rstrip("\n").split("\t") for line in f]
@@ -873,10 +882,7 @@ def main():
     if args.check:
         faults = check(args.out)
         sys.exit(f"{faults} faults" if faults else 0)
-    os.makedirs(args.out, exist_ok=True)
-    for name, rows in make_splits(args.seed, args.train, args.test).items():
-        with open(f"{args.out}/{name}.tsv", "w", encoding="utf-8") as f:
-            f.writelines("\t".join(row) + "\n" for row in rows)
+    write_splits(make_splits(args.seed, args.train, args.test), args.out)
 
 
 if __name__ == "__main__":
