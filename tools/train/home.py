@@ -5,11 +5,11 @@ From nothing to the file in one command; run it again and it goes on where it st
     python3 home.py --work DIR --convert EDGELLM_CONVERT --file home.srnn
 
 --work receives data/ (home_grammar.py), tokenizer.json, checkpoint.pt, log.json, loss.png and model/, the folder that
-edgellm-convert reads. A row is sentence, answer, <|eos|>; half of the sentences end with a line feed, as they do when they come
-from a terminal. Only the answer is learned.
+edgellm-convert reads. A row is sentence, answer, <|eos|>; half of the sentences end with a line feed, as they do when they
+come from a terminal. Only the answer is learned.
 
-    --arch rwkv7         pruned while it learns: all weights at first, then ever fewer of the largest (cubic schedule), in the last part of
-                         the steps quantised as the engine will run it
+    --arch rwkv7         pruned while it learns: all weights at first, then ever fewer of the largest (cubic schedule),
+                         in the last part of the steps quantised as the engine will run it
     --arch transformer   the ternary transformer of bitnet.py
 """
 
@@ -45,7 +45,8 @@ def train_tokenizer(rows, size, path):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[END],
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
                                   show_progress=False)
     tokenizer.train_from_iterator((text for row in rows[:100000] for text in row[:2]), trainer)
     tokenizer.save(path)
@@ -56,11 +57,12 @@ class Rows:
 
     def __init__(self, rows, tokenizer, batch, seed):
         def encode(column):
-            return [numpy.array(e.ids, dtype=numpy.int64) for e in tokenizer.encode_batch_fast([row[column] for row in rows])]
+            encoded = tokenizer.encode_batch_fast([row[column] for row in rows])
+            return [numpy.array(e.ids, dtype=numpy.int64) for e in encoded]
 
         self.sentences, self.answers = encode(0), encode(1)
         self.lengths = numpy.array([len(s) + len(a) for s, a in zip(self.sentences, self.answers)])
-        self.line_feed = tokenizer.encode("\n").ids
+        self.line_feed = numpy.array(tokenizer.encode("\n").ids)
         self.batch, self.seed, self.per_epoch, self.epoch = batch, seed, len(rows) // batch, None
 
     def at(self, step):
@@ -81,7 +83,7 @@ class Rows:
 
     def padded(self, indices, feeds):
         """(inputs, targets), each (rows, length)."""
-        rows = [numpy.concatenate((self.sentences[i], self.line_feed if feed else [], self.answers[i], [ENDED])).astype(numpy.int64)
+        rows = [numpy.concatenate((self.sentences[i], self.line_feed[: int(feed)], self.answers[i], [ENDED]))
                 for i, feed in zip(indices, feeds)]
         inputs = numpy.zeros((len(rows), max(map(len, rows)) - 1), dtype=numpy.int64)
         targets = numpy.full_like(inputs, IGNORED)
@@ -116,16 +118,19 @@ def density_at(step, args):
 
 def make_model(args):
     if args.arch == "transformer":
-        return bitnet.BitNet(bitnet.Config(vocab_size=args.vocab, dim=args.dim, layers=args.layers, heads=args.dim // args.head_dim,
-                                           kv_heads=args.dim // args.head_dim, head_dim=args.head_dim, ffn=args.ffn, context=256,
+        return bitnet.BitNet(bitnet.Config(vocab_size=args.vocab, dim=args.dim, layers=args.layers,
+                                           heads=args.dim // args.head_dim, kv_heads=args.dim // args.head_dim,
+                                           head_dim=args.head_dim, ffn=args.ffn, context=256,
                                            bos_id=ENDED, eos_id=ENDED))
-    return Rwkv7(Config(vocab_size=args.vocab, dim=args.dim, layers=args.layers, head_dim=args.head_dim, ffn=args.ffn, rank=args.rank))
+    return Rwkv7(Config(vocab_size=args.vocab, dim=args.dim, layers=args.layers, head_dim=args.head_dim, ffn=args.ffn,
+                        rank=args.rank))
 
 
 def make_optimizer(model, args):
     matrices = [p for p in model.parameters() if p.dim() == 2]
     vectors = [p for p in model.parameters() if p.dim() != 2]
-    return torch.optim.AdamW([{"params": matrices, "weight_decay": args.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+    return torch.optim.AdamW([{"params": matrices, "weight_decay": args.weight_decay},
+                              {"params": vectors, "weight_decay": 0.0}],
                              lr=args.lr, betas=(0.9, 0.98), foreach=True)
 
 
@@ -182,12 +187,15 @@ def train(model, average, splits, args):
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = args.lr * learning_rate(step, args)
-        if sparse and step % args.prune_every == 0 and args.prune_from <= step / args.steps <= args.prune_to + args.prune_every / args.steps:
-            model.prune(density_at(step, args))
+        quantised = step >= args.quantise_from * args.steps
         if sparse:
-            model.quantise(step >= args.quantise_from * args.steps)
+            model.quantise(quantised)
+            if step % args.prune_every == 0 and density_at(step, args) < density_at(step - args.prune_every, args):
+                model.prune(density_at(step, args))
         inputs, targets = splits["train"].at(step)
-        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16 and not quantised):
+            logits = model(inputs)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -198,14 +206,14 @@ def train(model, average, splits, args):
         if done % args.every and done != args.steps:
             continue
         if sparse:
-            average.quantise(model.matrices()[0].quantised)
+            average.quantise(model.quantised)
         log.append({"step": done, "loss": sum(losses) / len(losses), "density": model.density() if sparse else 1.0,
                     **{split: exact(average, splits[split], args.watched) for split in ("heldin", "heldout", "written")},
                     "seconds": time.time() - began})
-        bar.set_postfix_str(" ".join(f"{key} {value:.3f}" for key, value in log[-1].items() if key not in ("step", "seconds")))
+        bar.set_postfix({key: f"{value:.3f}" for key, value in log[-1].items() if key not in ("step", "seconds")})
         losses, began = [], time.time()
-        save_checkpoint(checkpoint, model=model.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(), log=log,
-                        step=done)
+        save_checkpoint(checkpoint, model=model.state_dict(), average=average.state_dict(),
+                        optimizer=optimizer.state_dict(), log=log, step=done)
         with open(f"{args.work}/log.json", "w") as f:
             json.dump(log, f, indent=1)
         plot(log, f"{args.work}/loss.png")
@@ -227,12 +235,14 @@ def arguments():
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--head-dim", type=int, default=32)
     parser.add_argument("--ffn", type=int, default=576)
-    parser.add_argument("--rank", type=int, default=24, help="of the low-rank matrices")
-    parser.add_argument("--density", type=float, default=0.1, help="share of the weights of matrices that is kept; 1 prunes nothing")
+    parser.add_argument("--rank", type=int, default=16, help="of the low-rank matrices")
+    parser.add_argument("--density", type=float, default=0.1,
+                        help="share of the weights of matrices that is kept; 1 prunes nothing")
     parser.add_argument("--prune-from", type=float, default=0.1, help="share of the steps after which pruning begins ...")
     parser.add_argument("--prune-to", type=float, default=0.55, help="... and ends")
     parser.add_argument("--prune-every", type=int, default=25, help="steps between prunings")
-    parser.add_argument("--quantise-from", type=float, default=0.7, help="share of the steps after which matrices are int8; 1: never")
+    parser.add_argument("--quantise-from", type=float, default=0.7,
+                        help="share of the steps after which matrices are int8; 1: never")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=3e-3)
@@ -242,6 +252,8 @@ def arguments():
     parser.add_argument("--average", type=float, default=0.998, help="what the average of the weights keeps at each step")
     parser.add_argument("--every", type=int, default=500, help="steps between evaluations and checkpoints")
     parser.add_argument("--watched", type=int, default=500, help="sentences of each test split that an evaluation uses")
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True,
+                        help="products of matrices in bf16 until they are quantised; for processors that have it")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -268,8 +280,9 @@ def main():
     splits = {name: Rows(rows, tokenizer, args.batch, args.seed) for name, rows in read.items()}
     model, average = make_model(args), make_model(args)
     average.load_state_dict(model.state_dict())
-    print(f"{sum(p.numel() for p in model.parameters())} parameters, {splits['train'].lengths.mean():.1f} tokens a row, at most "
-          f"{splits['train'].lengths.max()}, {splits['train'].per_epoch} steps an epoch", flush=True)
+    rows = splits["train"]
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, {rows.lengths.mean():.1f} tokens a row, at most "
+          f"{rows.lengths.max()}, {rows.per_epoch} steps an epoch", flush=True)
     average = train(model, average, splits, args)
     export(average, args)
     if args.file:

@@ -13,9 +13,10 @@
       h    = ln(x);  x += F_v relu(F_k (h + d x_k))^2
     logits = embed . ln(x)
 
-The recurrence is computed for chunks of tokens at once (`recur`). Weights of matrices are multiplied by a mask; from `quantised` on
-they are int8 with a scale a row, and so is what they are multiplied with, with a scale a token, as the engine's sparse formats have
-it. Gradients pass through masks and roundings unchanged (straight-through estimator).
+The recurrence is computed for chunks of tokens at once (`recur`). Weights of matrices are multiplied by a mask; once
+`quantised` they are int8 with a scale a row, and so is what they are multiplied with, with a scale a token, as the engine's
+sparse formats have it. Matrices of low rank stay dense, as in the converter. Gradients pass through masks and roundings
+unchanged (straight-through estimator).
 
     python3 rwkv7.py --edgellm FILE --convert FILE      compares `recur` with single steps, and the logits with the engine's
 
@@ -52,11 +53,11 @@ class Config:
     layers: int = 4
     head_dim: int = 32
     ffn: int = 576
-    rank: int = 24  # of w, a, v and g
+    rank: int = 16  # of w, a, v and g
 
 
 def recur(r, w, k, v, removal, back):
-    """All of (batch, heads, length, head_dim), length a multiple of CHUNK; w is the logarithm of the decay, back = -removal a.
+    """All are (batch, heads, length, head_dim), length a multiple of CHUNK; w is the decay's logarithm, back = -removal a.
 
     In a chunk let c_t be the product of the decays up to t, and S_t = Z_t diag(c_t). Then with u_t = S_{t-1} removal_t
         Z_t = S_0 + sum over s <= t of u_s (back_s / c_s)^T + v_s (k_s / c_s)^T
@@ -90,14 +91,27 @@ def recur_by_token(r, w, k, v, removal, back):
     return torch.stack(outputs, 2)
 
 
-class SparseLinear(nn.Module):
-    """A matrix whose weights are masked, and in the end quantised with what it multiplies."""
+class Linear(nn.Module):
+    """A matrix; its int8 products have a scale for 32 channels in the engine, too fine to matter here."""
 
     def __init__(self, inputs, outputs, std):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) * std)
-        self.register_buffer("mask", torch.ones(outputs, inputs, dtype=torch.bool))
         self.quantised = False
+
+    def effective(self):
+        return on_int8_grid(self.weight) if self.quantised else self.weight
+
+    def forward(self, x):
+        return F.linear(x, self.effective())
+
+
+class SparseLinear(Linear):
+    """A matrix whose weights are masked, and in the end quantised with what it multiplies."""
+
+    def __init__(self, inputs, outputs, std):
+        super().__init__(inputs, outputs, std)
+        self.register_buffer("mask", torch.ones(outputs, inputs, dtype=torch.bool))
 
     def effective(self):
         weight = straight_through(self.weight * self.mask, self.weight)
@@ -113,7 +127,7 @@ class SparseLinear(nn.Module):
 class LowRank(nn.Module):
     def __init__(self, dim, rank, bias=None):
         super().__init__()
-        self.first, self.second = SparseLinear(dim, rank, 0.1 / math.sqrt(dim)), SparseLinear(rank, dim, 0.1 / math.sqrt(rank))
+        self.first, self.second = Linear(dim, rank, 0.1 / math.sqrt(dim)), Linear(rank, dim, 0.1 / math.sqrt(rank))
         self.bias = None if bias is None else nn.Parameter(bias)
 
     def forward(self, x, between=None):
@@ -139,7 +153,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = c.dim // c.head_dim
         depth = 1 - layer / c.layers
-        self.mix = nn.ParameterDict({use: shares(c.dim, power * depth) for use, power in zip(self.USES, (0.2, 0.9, 0.7, 0.7, 0.9, 0.2))})
+        powers = zip(self.USES, (0.2, 0.9, 0.7, 0.7, 0.9, 0.2))
+        self.mix = nn.ParameterDict({use: shares(c.dim, power * depth) for use, power in powers})
         std = 1 / math.sqrt(c.dim)
         self.r, self.k, self.v = (SparseLinear(c.dim, c.dim, std * gain) for gain in (0.5, 0.3, 0.5))
         self.o = SparseLinear(c.dim, c.dim, 0.3 * std)
@@ -172,7 +187,8 @@ class Attention(nn.Module):
         removal = F.normalize(by_head(k * self.k_k), dim=-1)
         key = k * (1 + (a - 1) * self.k_a)
         r_, key_, v_ = map(by_head, (r, key, v))
-        y = step(r_, by_head(w), key_, v_, removal, -removal * by_head(a))
+        with torch.autocast("cpu", enabled=False):
+            y = step(*(x.to(h.dtype) for x in (r_, by_head(w), key_, v_, removal, -removal * by_head(a))))
         y = self.norm(y.transpose(1, 2).flatten(0, 1).flatten(1)).view_as(h)
         bonus = (r_ * key_ * self.r_k[:, None]).sum(-1, keepdim=True) * v_
         return self.o((y + bonus.transpose(1, 2).flatten(2)) * gate), first_v
@@ -184,7 +200,8 @@ class Layer(nn.Module):
         self.att_norm, self.ffn_norm = nn.LayerNorm(c.dim, eps=NORM_EPS), nn.LayerNorm(c.dim, eps=NORM_EPS)
         self.att = Attention(c, layer)
         self.ffn_mix = shares(c.dim, (1 - layer / c.layers) ** 4)
-        self.ffn_k, self.ffn_v = SparseLinear(c.dim, c.ffn, 1 / math.sqrt(c.dim)), SparseLinear(c.ffn, c.dim, 0.3 / math.sqrt(c.ffn))
+        self.ffn_k = SparseLinear(c.dim, c.ffn, 1 / math.sqrt(c.dim))
+        self.ffn_v = SparseLinear(c.ffn, c.dim, 0.3 / math.sqrt(c.ffn))
 
     def forward(self, x, first_v, step):
         y, first_v = self.att(self.att_norm(x), first_v, step)
@@ -200,12 +217,14 @@ class Rwkv7(nn.Module):
         self.embed = nn.Parameter(torch.randn(config.vocab_size, config.dim) * 0.05)
         self.embed_norm, self.norm = nn.LayerNorm(config.dim, eps=NORM_EPS), nn.LayerNorm(config.dim, eps=NORM_EPS)
         self.layers = nn.ModuleList(Layer(config, i) for i in range(config.layers))
+        self.quantised = False
 
     def matrices(self):
+        """Those that are pruned."""
         return [m for m in self.modules() if isinstance(m, SparseLinear)]
 
     def embedding(self):
-        return on_int8_grid(self.embed) if self.matrices()[0].quantised else self.embed
+        return on_int8_grid(self.embed) if self.quantised else self.embed
 
     def forward(self, ids, step=recur):
         """ids (batch, length) -> logits (batch, length, vocab)"""
@@ -241,8 +260,10 @@ class Rwkv7(nn.Module):
             matrix.mask.copy_(matrix.weight.abs() >= least)
 
     def quantise(self, on):
-        for matrix in self.matrices():
-            matrix.quantised = on
+        self.quantised = on
+        for module in self.modules():
+            if isinstance(module, Linear):
+                module.quantised = on
 
     @torch.no_grad()
     def density(self):
@@ -308,9 +329,10 @@ def compare(edgellm, convert):
     model.float()
     with tempfile.TemporaryDirectory() as work:
         model.export(f"{work}/model", None)
-        subprocess.run([convert, f"{work}/model", f"{work}/model.tm2", "--weights", "f32", "--tokenizer", "none"], check=True,
-                       stdout=subprocess.DEVNULL)
-        subprocess.run([edgellm, "eval", f"{work}/model.tm2", "--ids", ",".join(map(str, ids)), "--activations", "f32", "--logits",
+        subprocess.run([convert, f"{work}/model", f"{work}/model.tm2", "--weights", "f32", "--tokenizer", "none"],
+                       check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([edgellm, "eval", f"{work}/model.tm2", "--ids", ",".join(map(str, ids)), "--activations", "f32",
+                        "--logits",
                         f"{work}/logits"], check=True, stdout=subprocess.DEVNULL)
         with open(f"{work}/logits", "rb") as f:
             engine = torch.frombuffer(bytearray(f.read()), dtype=torch.float32)
