@@ -57,12 +57,12 @@ class Rows:
 
     def __init__(self, rows, tokenizer, batch, seed):
         def encode(column):
-            encoded = tokenizer.encode_batch_fast([row[column] for row in rows])
-            return [numpy.array(e.ids, dtype=numpy.int64) for e in encoded]
+            return [numpy.array(e.ids, dtype=numpy.int16) for at in range(0, len(rows), 1000)
+                    for e in tokenizer.encode_batch_fast([row[column] for row in rows[at : at + 1000]])]
 
         self.sentences, self.answers = encode(0), encode(1)
         self.lengths = numpy.array([len(s) + len(a) for s, a in zip(self.sentences, self.answers)])
-        self.line_feed = numpy.array(tokenizer.encode("\n").ids)
+        self.line_feed = numpy.array(tokenizer.encode("\n").ids, dtype=numpy.int16)
         self.batch, self.seed, self.per_epoch, self.epoch = batch, seed, len(rows) // batch, None
 
     def at(self, step):

@@ -34,7 +34,7 @@ def evaluate(args):
         kind[1] += answer == row[1]
         if answer != row[1]:
             wrong.append((row[0], row[1], answer))
-    result = {"split": args.data, "sentences": len(rows), "exact": 1 - len(wrong) / len(rows),
+    result = {"split": args.data, "sentences": len(rows), "exact": (len(rows) - len(wrong)) / len(rows),
               "valid": sum(not fault_of(answer) for answer in answers) / len(rows),
               "weakest": {kind: right / count for kind, (count, right) in sorted(kinds.items(),
                                                                                  key=lambda k: k[1][1] / k[1][0])[:5]}}

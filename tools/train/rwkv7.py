@@ -57,17 +57,18 @@ class Config:
 
 
 def recur(r, w, k, v, removal, back):
-    """All are (batch, heads, length, head_dim), length a multiple of CHUNK; w is the decay's logarithm, back = -removal a.
+    """All are (batch, heads, length, head_dim); w is the decay's logarithm, back = -removal a.
 
     In a chunk let c_t be the product of the decays up to t, and S_t = Z_t diag(c_t). Then with u_t = S_{t-1} removal_t
         Z_t = S_0 + sum over s <= t of u_s (back_s / c_s)^T + v_s (k_s / c_s)^T
         u_t = Z_{t-1} (c_{t-1} removal_t),   y_t = Z_t (c_t r_t)
     so that u is the solution of a triangular system."""
     batch, heads, length, n = r.shape
+    r, w, k, v, removal, back = (F.pad(x, (0, 0, 0, -length % CHUNK)) for x in (r, w, k, v, removal, back))
     state = torch.zeros(batch, heads, n, n, dtype=r.dtype)  # (key, value)
     eye = torch.eye(CHUNK, dtype=r.dtype)
     outputs = []
-    for at in range(0, length, CHUNK):
+    for at in range(0, r.shape[2], CHUNK):
         r_, w_, k_, v_, removal_, back_ = (x[:, :, at : at + CHUNK] for x in (r, w, k, v, removal, back))
         total = w_.cumsum(2)
         grown = (-total).exp()
@@ -78,7 +79,7 @@ def recur(r, w, k, v, removal, back):
         outputs.append(r_ @ state + (r_ @ back_.mT).tril() @ u + (r_ @ k_.mT).tril() @ v_)
         last = total[:, :, -1, :, None].exp()
         state = (state + back_.mT @ u + k_.mT @ v_) * last
-    return torch.cat(outputs, 2)
+    return torch.cat(outputs, 2)[:, :, :length]
 
 
 def recur_by_token(r, w, k, v, removal, back):
@@ -228,13 +229,12 @@ class Rwkv7(nn.Module):
 
     def forward(self, ids, step=recur):
         """ids (batch, length) -> logits (batch, length, vocab)"""
-        length = ids.shape[1]
         embedding = self.embedding()
-        x = self.embed_norm(F.embedding(F.pad(ids, (0, -length % CHUNK)), embedding))
+        x = self.embed_norm(F.embedding(ids, embedding))
         first_v = None
         for layer in self.layers:
             x, first_v = layer(x, first_v, step)
-        return F.linear(self.norm(x[:, :length]), embedding)
+        return F.linear(self.norm(x), embedding)
 
     # Pruning and quantisation
 
