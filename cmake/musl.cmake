@@ -6,6 +6,7 @@ set(CMAKE_SYSTEM_PROCESSOR x86_64)
 set(CMAKE_C_COMPILER musl-gcc)
 set(CMAKE_CXX_COMPILER x86_64-linux-gnu-g++)
 set(STATIC_FLAG -static)  # musl-gcc knows no -static-pie
+set(POSITION -fno-pie CACHE STRING "")
 set(CMAKE_CROSSCOMPILING_EMULATOR env)  # none: the programs run here
 
 set(MUSL_INCLUDE /usr/include/x86_64-linux-musl)
@@ -19,4 +20,5 @@ set(RUNTIME_ONLY ON)
 set(PROGRAM_LIMIT 307200)  # bytes, see tests/house_rules.sh
 # Kernels for size too. They are slower for it (kernel_checker --bench): i8 and t2 with groups of 32 channels, many vectors, by 4
 # to 28 %; quantisation and softmax up to three times; other matrices with many vectors by up to 5 %.
-set(OPTIMIZE -Os CACHE STRING "Optimisation flag of kernels/<isa>/ and tests in a release")
+set(OPTIMIZE -Oz CACHE STRING "Optimisation flag of kernels/<isa>/ and tests in a release")
+set(OPTIMIZE_RUNTIME -Oz CACHE STRING "Optimisation flag of all else in a release")

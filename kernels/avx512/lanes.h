@@ -51,13 +51,13 @@ inline __m512 row_scales(const Matrix& w, i32 panel) {
   return w.scale == Scale::tensor ? _mm512_set1_ps(w.scales[0]) : _mm512_loadu_ps(w.scales + panel * PANEL);
 }
 
-// Calls body<T>(v) for tiles of MOST, then half of it and so on to 1, vectors that cover [v, count).
+// Calls body<T>(v) for tiles of MOST, then half of it and so on to 1 (at once 1 in SMALL_CODE), vectors that cover [v, count).
 template <i32 MOST, class Body>
 inline void for_tiles(i32 count, Body&& body, i32 v = 0) {
   for (; count - v >= MOST; v += MOST)
     body.template operator()<MOST>(v);
   if constexpr (MOST > 1) {
-    if (v < count) for_tiles<MOST / 2>(count, body, v);
+    if (v < count) for_tiles<SMALL_CODE ? 1 : MOST / 2>(count, body, v);
   }
 }
 
