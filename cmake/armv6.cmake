@@ -12,3 +12,4 @@ find_program(QEMU_ARM qemu-arm-static)
 if(QEMU_ARM)
   set(CMAKE_CROSSCOMPILING_EMULATOR "${QEMU_ARM};-cpu;arm1176")
 endif()
+set(RUNTIME_ONLY ON)  # a model is converted on a machine that maps files of more than 4 GB
