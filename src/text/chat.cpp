@@ -162,7 +162,7 @@ void ChatWriter::say(Text text) {
 
 void ChatWriter::add(Text text) {
   full_ |= text.size > text_.count - size_;
-  if (full_) return;
+  if (full_ || text.size == 0) return;  // memcpy takes no null, not even for nothing
   memcpy(text_.data + size_, text.data, static_cast<size_t>(text.size));
   size_ += text.size;
 }
