@@ -1,6 +1,7 @@
 // Attention over the cache of one kv head (layout and arithmetic: kernels.h). Query heads that share the cache share its loads:
 // scores treat K as panels whose rows are slots, values keep tiles of heads by dims in registers while they walk the slots.
 #include "floats.h"
+#include "heads.h"
 #include "i8.h"
 #include "quantize.h"
 
@@ -42,29 +43,6 @@ void store_f16(const f32* k, const f32* v, i32 slot, const KvHead& kv) {
     for (i32 i = 0; i < HALF; i++)
       __builtin_memcpy(k_out + (d + i) * PANEL * 2, halves + i, sizeof(u16));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(v_out + d * 2), _mm256_cvtps_ph(v_lanes, _MM_FROUND_TO_NEAREST_INT));
-  }
-}
-
-// Calls body<T>(head) for tiles of MOST heads, or half of that and so on where there are fewer. The last tile may overlap the
-// one before: scores written twice are the same.
-template <i32 MOST, class Body>
-inline void for_heads(i32 heads, Body&& body) {
-  if constexpr (MOST > 1) {
-    if (heads < MOST) return for_heads<MOST / 2>(heads, body);
-  }
-  for (i32 head = 0; head < heads; head += MOST)
-    body.template operator()<MOST>(min(head, heads - MOST));
-}
-
-// Calls body<T>(i) for tiles of MOST and then of one.
-template <i32 MOST, class Body>
-inline void for_most(i32 count, Body&& body) {
-  i32 i = 0;
-  for (; i + MOST <= count; i += MOST)
-    body.template operator()<MOST>(i);
-  if constexpr (MOST > 1) {
-    for (; i < count; i++)
-      body.template operator()<1>(i);
   }
 }
 

@@ -1,35 +1,13 @@
 // Attention over the cache of one kv head (layout and arithmetic: kernels.h). Query heads that share the cache share its loads:
 // scores treat K as panels whose rows are slots, values keep tiles of heads by dims in registers while they walk the slots.
 #include "floats.h"
+#include "heads.h"
 #include "vector.h"
 
 namespace edgellm {
 namespace {
 
 constexpr i32 SLOTS = 64;  // whose weights are computed at a time
-
-// Calls body<T>(head) for tiles of MOST heads, or half of that and so on where there are fewer. The last tile may overlap the
-// one before: scores written twice are the same.
-template <i32 MOST, class Body>
-inline void for_heads(i32 heads, Body&& body) {
-  if constexpr (MOST > 1) {
-    if (heads < MOST) return for_heads<MOST / 2>(heads, body);
-  }
-  for (i32 head = 0; head < heads; head += MOST)
-    body.template operator()<MOST>(min(head, heads - MOST));
-}
-
-// Calls body<T>(i) for tiles of MOST and then of one.
-template <i32 MOST, class Body>
-inline void for_most(i32 count, Body&& body) {
-  i32 i = 0;
-  for (; i + MOST <= count; i += MOST)
-    body.template operator()<MOST>(i);
-  if constexpr (MOST > 1) {
-    for (; i < count; i++)
-      body.template operator()<1>(i);
-  }
-}
 
 // Writes a block's 16 scores to where slot `slot` belongs, those of slots before `first` left out.
 inline void store_scores(__m512 block, i32 slot, i32 first, f32* scores) {

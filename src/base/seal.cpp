@@ -49,6 +49,11 @@ constexpr Call ALLOWED[] = {
 #if defined(SYS_poll)
     {0, SYS_poll},
 #endif
+    {0, SYS_pselect6},  // a message or Ctrl-C
+#if defined(SYS_pselect6_time64)
+    {0, SYS_pselect6_time64},
+#endif
+    {0, SYS_rt_sigprocmask},
     {0, SYS_sched_yield},
     {0, SYS_rt_sigreturn},
     {0, SYS_restart_syscall},  // the kernel's own, after a stop and continue

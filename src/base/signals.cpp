@@ -1,6 +1,8 @@
 #include "base/signals.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -60,6 +62,24 @@ void watch_map(Span<const u8> map) {
 
 bool interrupted() {
   return stop_wanted.load(std::memory_order_relaxed);
+}
+
+bool wait_to_read(i32 fd) {
+  sigset_t stop, before;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGINT);
+  sigaddset(&stop, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &stop, &before);
+  int ready = 0;
+  while (ready <= 0 && !interrupted()) {
+    fd_set wanted;
+    FD_ZERO(&wanted);
+    FD_SET(fd, &wanted);
+    ready = pselect(fd + 1, &wanted, nullptr, nullptr, nullptr, &before);
+    if (ready < 0 && errno != EINTR) break;  // the read will say what is wrong
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return !interrupted();
 }
 
 bool terminated() {

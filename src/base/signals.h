@@ -17,6 +17,10 @@ void watch_map(Span<const u8> map);
 
 bool interrupted();
 
+// Waits until `fd` can be read. False when SIGINT or SIGTERM came, before or meanwhile: none is missed between a look at
+// interrupted() and the wait.
+bool wait_to_read(i32 fd);
+
 // The last one was SIGTERM, which asks to end and not just to stop.
 bool terminated();
 

@@ -40,9 +40,10 @@ class Messages {
 Messages::Next Messages::read_more() {
   if (end_ == buffer_.count) return Next::too_long;
   for (;;) {
+    if (!wait_to_read(STDIN)) return Next::interrupted;
     i64 n = read_some(STDIN, buffer_.data + end_, buffer_.count - end_);
-    if (n < 0 && errno == EINTR && !interrupted()) continue;
-    if (n < 0) return errno == EINTR ? Next::interrupted : Next::failed;
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Next::failed;
     end_ += n;
     return n ? Next::message : Next::end;
   }
