@@ -135,13 +135,12 @@ uint64_t edgellm_logits_hash(const edgellm_engine* engine, int32_t session);
 
 // How the next id is drawn. All zero is greedy: the largest logit, of equal ones the lowest id.
 typedef struct edgellm_sampling {
-  float temperature;  // up to 100. 0: greedy, and only the repetition penalty below counts.
-  float top_p;        // the fewest most probable ids that hold this share, up to 1. 0: all.
-  float min_p;        // least share of the largest probability, up to 1. 0: none.
-  float
-      repeat_penalty;  // 0.01 to 100, for the session's last 64 ids: divides logits above zero, multiplies others. 0: none.
-  int32_t top_k;       // at most so many ids. 0: all.
-  uint64_t seed;       // with the position it decides the draw; any value
+  float temperature;     // up to 100. 0: greedy, and only the repetition penalty below counts.
+  float top_p;           // the fewest most probable ids that hold this share, up to 1. 0: all.
+  float min_p;           // least share of the largest probability, up to 1. 0: none.
+  float repeat_penalty;  // 0.01 to 100, of the session's last 64 ids: divides logits above 0, multiplies others. 0: none.
+  int32_t top_k;         // at most so many ids. 0: all.
+  uint64_t seed;         // with the position it decides the draw; any value
 } edgellm_sampling;
 
 // Draws the next id from the session's logits and uses them up. `how` may be NULL: greedy. The id is not run: feed it to
