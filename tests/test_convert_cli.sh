@@ -33,6 +33,7 @@ expect 2 '--rope both: expected half or interleaved' synthetic:tiny "$model" --r
 expect 2 'expected one of tiny, bitnet-2b4t, smollm-135m' synthetic:huge "$model"
 expect 2 'is a folder' synthetic:tiny "$folder"
 expect 2 '--sparsity 1: expected 0 to less than 1' synthetic:tiny "$model" --sparsity 1
+expect 2 '--temperature 100: expected 0 to less than 100' synthetic:tiny "$model" --temperature 100
 expect 2 '--sparsity-layout odd: expected tensor or erk' synthetic:tiny "$model" --sparsity-layout odd
 expect 2 '--sparse no: expected compact, fast or dense' synthetic:tiny "$model" --sparse no
 expect 1 'No such file' "$folder/absent" "$model"
@@ -67,6 +68,14 @@ expect 0 'i8_mask' synthetic:rwkv7-tiny "$model" --sparsity 0.9
 $EDGELLM info "$model" --json >"$folder/out" 2>"$folder/err" || fail "info of a sparse model"
 grep -q '"layers.0.r":0.8999' "$folder/out" || fail "info does not count the zeros: $(cat "$folder/out")"
 $EDGELLM info "$model" 2>"$folder/err" | grep -q 'zeros in the matrices of integers; dense in i8: ' || fail "info lacks the dense size"
+
+# Greedy, as the file says; drawn by a seed, when one says so.
+expect 0 'matrices' synthetic:tiny "$model" --temperature 0
+checks=$((checks + 1))
+$EDGELLM "$model" -i a -n 3 >"$folder/out" 2>"$folder/err" || fail "run of a greedy model"
+grep -q 'seed' "$folder/err" && fail "a greedy model has a seed"
+$EDGELLM "$model" -i a -n 3 -t 0.5 >"$folder/out" 2>"$folder/err" || fail "run of a greedy model with a temperature"
+grep -q 'seed' "$folder/err" || fail "-t does not count for a greedy model"
 
 # A file-size limit stands for a full disk.
 rm "$model"

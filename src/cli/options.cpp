@@ -123,8 +123,11 @@ const Option OPTIONS[] = {
        o.count_given = true;
        return set_number(n, v, 0, 1 << 30, &o.generate.count);
      }},
-    {"-t", "T", SAMPLES, "temperature (0.7); 0 is greedy",
-     [](O o, S n, S v) -> Status { return set_float(n, v, 0, 100, &o.generate.sampling.temperature); }},
+    {"-t", "T", SAMPLES, "temperature (the model's, or 0.7); 0 is greedy",
+     [](O o, S n, S v) -> Status {
+       o.temperature_given = true;
+       return set_float(n, v, 0, 100, &o.generate.sampling.temperature);
+     }},
     {"-p", "P", SAMPLES, "top-p (0.9)",
      [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.top_p); }},
     {"-k", "K", SAMPLES, "top-k (0: all)",

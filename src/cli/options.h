@@ -40,6 +40,7 @@ struct Options {
   i32 repeat = 3;
   bool count_given = false;  // -n
   bool seed_given = false;
+  bool temperature_given = false;
   bool threads_auto = false;
   bool realtime = false;
   bool json = false;

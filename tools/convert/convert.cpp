@@ -72,6 +72,7 @@ Metadata make_metadata(const Options& options, const Model& model, const std::op
   metadata.insert(metadata.end(), model.metadata.begin(), model.metadata.end());
   if (model.bos) metadata.emplace_back("bos", *model.bos);
   if (!model.stop.empty()) metadata.emplace_back("stop", model.stop);
+  if (options.temperature) metadata.emplace_back("temperature", *options.temperature);
   if (chat) add_chat(*chat, &metadata);
   if (options.rope.empty()) return metadata;
   auto rope = std::find_if(metadata.begin(), metadata.end(), [](const auto& entry) { return entry.first == "rope"; });

@@ -47,6 +47,7 @@ const char HELP[] =
     "  --verify         read DST back before it gets its name, and compare checksums and every weight; then run it\n"
     "                   beside the source in f32: differences of logits, likelihood, best tokens\n"
     "  --verify-text T  the text for that\n"
+    "  --temperature T  what the model samples with unless one says; 0 is greedy (default: the program's)\n"
     "  --name TEXT      name of the model (default: that of SRC)\n"
     "  --version        the version of this program\n"
     "  --help           this text\n"
@@ -65,13 +66,13 @@ Format parse_format(const std::string& option, const std::string& value) {
   wrong_usage(option, " ", value, ": expected t2, t5, i8, i4, f16 or f32");
 }
 
-f64 parse_share(const std::string& option, const std::string& value) {
-  f64 share = -1;
-  auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), share);
-  if (problem != std::errc() || end != value.data() + value.size() || !(share >= 0 && share < 1)) {
-    wrong_usage(option, " ", value, ": expected 0 to less than 1");
+f64 parse_real(const std::string& option, const std::string& value, int limit) {
+  f64 number = -1;
+  auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (problem != std::errc() || end != value.data() + value.size() || !(number >= 0 && number < limit)) {
+    wrong_usage(option, " ", value, ": expected 0 to less than ", limit);
   }
-  return share;
+  return number;
 }
 
 SparsityLayout parse_layout(const std::string& value) {
@@ -133,7 +134,7 @@ bool parse(int count, char** arguments, Options* options) {
       if (layout != "x86" && layout != "arm") wrong_usage("--i2s-layout ", layout, ": expected x86 or arm");
       options->i2s_layout = layout == "x86" ? I2sLayout::x86 : I2sLayout::arm;
     } else if (option == "--sparsity") {
-      options->sparsity = parse_share(option, value());
+      options->sparsity = parse_real(option, value(), 1);
     } else if (option == "--sparsity-layout") {
       options->layout = parse_layout(value());
     } else if (option == "--sparse") {
@@ -141,6 +142,8 @@ bool parse(int count, char** arguments, Options* options) {
     } else if (option == "--verify-text") {
       options->verify_text = value();
       options->verify = true;
+    } else if (option == "--temperature") {
+      options->temperature = static_cast<f32>(parse_real(option, value(), 100));
     } else if (option == "--name") {
       options->name = value();
     } else {
