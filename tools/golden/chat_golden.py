@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
 """Chat templates of the families, written down here from what they write, and what `transformers` makes of conversations with them:
 
-  python3 tools/golden/chat_golden.py             -> tests/golden/chat/
+  python3 tools/golden/chat_golden.py [DATA]      -> tests/golden/chat/
 chat.json: "conversations", "templates" (for each the family it is to be recognised as, the text of each conversation, null where the
 template refuses it, and the ids with a tokenizer of tests/golden/tokenizer/ or of this folder), and "refused", templates that
-cannot be expressed. llama3/ is a small tokenizer with the special tokens of Llama 3."""
+cannot be expressed. llama3/ is a small tokenizer with the special tokens of Llama 3. With DATA (EDGELLM_DATA), which holds published
+tokenizers: published.json, for names of "templates" the ids of each conversation with the tokenizer that such models have."""
 import json
+import os
 import pathlib
+import sys
 
 import jinja2
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import TikTokenConverter
+
+from tokenizer_cases import from_tables
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "tests/golden/chat"
@@ -69,11 +75,10 @@ LLAMA31 = """{{- bos_token }}
     {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
 {%- endif %}
 """
-QWEN2 = ("{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}"
-         "{% endif %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
 CHATML = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
           "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+QWEN2 = CHATML.replace("{% for message in messages %}", "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+                       "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}")
 QWEN3 = """{%- if tools %}
     {{- '<|im_start|>system\\n' }}
     {%- for tool in tools %}
@@ -258,5 +263,33 @@ def small():
     (OUT / "chat.json").write_text(json.dumps({"conversations": conversations, "templates": templates, "refused": refused}, separators=(",", ":"), indent=None) + "\n")
 
 
+def published_tokenizers(data):
+    """name, tokenizer, templates"""
+    folder = pathlib.Path(data) / "tokenizers"
+    specials = json.load(open(folder / "llama3/bitnet-2b.tokenizer_config.json"))["added_tokens_decoder"]
+    in_order = [t["content"] for _, t in sorted(specials.items(), key=lambda entry: int(entry[0]))]
+    llama3 = TikTokenConverter(str(folder / "llama3/tokenizer.model"), extra_special_tokens=in_order).converted()
+    yield "llama3", llama3, ("Llama 3", "Llama 3.1", "BitNet 2B4T")
+    turns = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    yield "qwen2", from_tables(folder / "qwen2", "qwen2", True, turns).t, ("Qwen2", "ChatML", "Qwen3")
+    yield "smollm", from_tables(folder / "smollm", "digits", False, turns).t, ("SmolLM",)
+    yield "tinyllama", Tokenizer.from_file(str(folder / "tinyllama/tokenizer.json")), ("TinyLlama", "Llama 2", "Mistral 0.2")
+
+
+def published(data):
+    known = {name: (source, bos, eos) for name, _, source, bos, eos, _, _ in TEMPLATES}
+    out = []
+    for tokenizer_name, tokenizer, names in published_tokenizers(data):
+        for name in names:
+            source, bos, eos = known[name]
+            t = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=source)
+            t.bos_token, t.eos_token = bos, eos
+            ids = [write(t, c, tokenize=True, return_dict=False) for c in CONVERSATIONS]
+            out.append({"name": name, "tokenizer": tokenizer_name, "ids": ids})
+    (OUT / "published.json").write_text(json.dumps(out, separators=(",", ":")) + "\n")
+
+
 if __name__ == "__main__":
     small()
+    if data := sys.argv[1] if len(sys.argv) > 1 else os.environ.get("EDGELLM_DATA"):
+        published(data)
