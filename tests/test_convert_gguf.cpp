@@ -131,7 +131,7 @@ Values logits_of(const std::string& path, int positions) {
 }
 
 TEST(models_have_the_logits_of_transformers) {
-  for (const char* name : {"llama", "llama_untied", "qwen2", "qwen3", "bitnet"}) {
+  for (const char* name : {"llama", "llama_untied", "qwen2", "qwen3", "bitnet", "phi2", "phi2_fused"}) {
     Folder folder;
     Options options;
     options.formats = {Format::F32, Format::F32, Format::F32};
@@ -349,6 +349,11 @@ TEST(what_a_file_must_not_say) {
   check_refused(with([](G g) { g->entry("deep", 9, Bytes().put(9).put(uint64_t{1} << 40).data); }),
                 "is a list of 1099511627776");
   check_refused(with([](G g) { g->entry("odd", 13, ""); }), "odd has the type 13");
+  check_refused(gguf_of(model, "mamba"), "\"mamba\", which is not read from GGUF: give the Hugging Face folder");
+  check_refused(with([](G g) { g->tensors.push_back({"blk.0.attn_qkv.weight", {8, 7}, 0, std::string(224, 'x')}); }),
+                "tensor blk.0.attn_qkv.weight has 7 rows, expected ");
+  check_refused(with([](G g) { g->tensors.push_back({"blk.0.attn_qkv.weight", {24, 40}, 0, std::string(3840, 'x')}); }),
+                "tensor blk.0.attn_q.weight is there beside blk.0.attn_qkv.weight");
   check_refused(gguf_of(model, "gpt2"), "general.architecture is \"gpt2\", which is not supported (llama, ");
   Options options;
   options.i2s_layout = convert::I2sLayout::arm;

@@ -184,6 +184,50 @@ TEST(published_sentencepiece) {
   check_same_sentencepiece(path, 32000);
 }
 
+// As Python writes bytes, without the quotes.
+std::string python_bytes(Text bytes) {
+  std::string out;
+  const bool quoted = std::find(bytes.data, bytes.data + bytes.size, '\'') != bytes.data + bytes.size;
+  const bool doubly = std::find(bytes.data, bytes.data + bytes.size, '"') != bytes.data + bytes.size;
+  for (i64 i = 0; i < bytes.size; i++) {
+    const char c = bytes[i];
+    const size_t control = std::string("\t\n\r\\").find(c);
+    if (control != std::string::npos) {
+      out += {'\\', "tnr\\"[control]};
+    } else if (c == '\'' && quoted && doubly) {
+      out += "\\'";
+    } else if (c >= ' ' && c <= '~') {
+      out += c;
+    } else {
+      char hex[8];
+      std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<u8>(c));
+      out += hex;
+    }
+  }
+  return out;
+}
+
+void check_same_world(const std::string& path, i64 vocab) {
+  convert::TokenizerInfo theirs;
+  const std::vector<u8> expected = convert::build_tokenizer_section(path, vocab, &theirs);
+  Section section(expected);
+  Tokenizer tokenizer;
+  CHECK(tokenizer.open(section.span(), static_cast<i32>(vocab)).ok());
+  Tokens tokens;
+  tokens.set(0, "<s>", CONTROL);
+  for (i32 id = 1; id < theirs.ids; id++) {
+    if (Text piece = tokenizer.piece(id); piece.size > 0) tokens.set(static_cast<size_t>(id), python_bytes(piece), NORMAL);
+  }
+  tokens.set(static_cast<size_t>(vocab) - 1, "[PAD]", UNUSED);
+  check_same(gguf_of(tokens, "rwkv"), vocab, expected, theirs);
+}
+
+TEST(world) {
+  check_same_world("tests/golden/tokenizer/world/rwkv_vocab.txt", 2000);
+  std::string published = data_path("tokenizers/rwkv-world/rwkv_vocab_v20230424.txt").string();
+  if (std::filesystem::exists(published)) check_same_world(published, 65536);
+}
+
 TEST(what_ends_a_turn_and_the_template) {
   convert::TokenizerInfo ids;
   ids.bos = 603, ids.eos = 2;
@@ -224,6 +268,11 @@ TEST(what_cannot_be_used) {
   tokens.set(1, "b", NORMAL);
   CHECK_EQ(refusal(gguf_of(tokens, "llama")), "");
   check_refused(gguf_of(tokens, "bert"), "tokenizer.ggml.model is \"bert\"");
+  Tokens world = tokens;
+  world.texts[1] = "\\q";
+  check_refused(gguf_of(world, "rwkv"), "token 1 is not written as the bytes of a world vocabulary: \\q");
+  world.texts[1] = "";
+  check_refused(gguf_of(world, "rwkv"), "id 1 has 0 bytes, expected 1 to 1024");
   check_refused(gguf_of(tokens, "gpt2"), "tokenizer.ggml.merges is missing");
   for (const char* merge : {"a", "a b", "a ", " b", "x y"})
     check_refused(gguf_of(tokens, "gpt2").texts("tokenizer.ggml.merges", {merge}), "merge 0 is not two tokens");

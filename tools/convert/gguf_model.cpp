@@ -16,11 +16,22 @@ struct Family {
   bool permuted;  // rows of q and k lie so that rotary pairs are neighbours
   bool relu2;
   bool bitnet;
+  bool phi = false;
 };
 
 constexpr Family FAMILIES[] = {
-    {"llama", true, false, false},  {"qwen2", false, false, false},   {"qwen3", false, false, false},
-    {"bitnet", false, false, true}, {"bitnet-25", false, true, true}, {"bitnet-b1.58", false, true, true},
+    {"llama", true, false, false},       {"qwen2", false, false, false},   {"qwen3", false, false, false},
+    {"bitnet", false, false, true},      {"bitnet-25", false, true, true}, {"bitnet-b1.58", false, true, true},
+    {"phi2", false, false, false, true},
+};
+
+// Families that are read from what their authors publish.
+constexpr struct {
+  const char *architecture, *source;
+} ELSEWHERE[] = {
+    {"rwkv7", "the author's .pth or .safetensors file (--tokenizer takes this file's vocabulary)"},
+    {"mamba", "the Hugging Face folder"},
+    {"mamba2", "the Hugging Face folder"},
 };
 
 // Rows i and i + half of every head, which are 2i and 2i + 1 in `permuted`.
@@ -69,6 +80,10 @@ const Family& family_of(const Gguf& gguf) {
   for (const Family& family : FAMILIES) {
     if (name == family.architecture) return family;
     known += text(known.empty() ? "" : ", ", family.architecture);
+  }
+  for (const auto& one : ELSEWHERE) {
+    if (name == one.architecture)
+      unusable(gguf.file->path, ": general.architecture is \"", name, "\", which is not read from GGUF: give ", one.source);
   }
   unusable(gguf.file->path, ": general.architecture is \"", name, "\", which is not supported (", known, ")");
 }
@@ -142,8 +157,9 @@ Transformer read_shape(const Gguf& gguf, const Family& family, std::vector<std::
   auto embedding = gguf.tensors.find("token_embd.weight");
   if (embedding == gguf.tensors.end()) unusable(gguf.file->path, ": there is no tensor token_embd.weight");
   t.vocab = static_cast<i64>(embedding->second.shape.size() == 2 ? embedding->second.shape[0] : 0);
-  t.norm_eps = keys.number("attention.layer_norm_rms_epsilon").value_or(1e-5);
+  t.norm_eps = keys.number(family.phi ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon").value_or(1e-5);
   t.relu2 = family.relu2;
+  t.phi = family.phi;
   read_rope(gguf, keys, &t);
   if (family.permuted && t.rope.dims != t.head_dim) {
     unusable(gguf.file->path, ": rope.dimension_count is ", t.rope.dims, ", expected the head size ", t.head_dim);
@@ -177,7 +193,8 @@ constexpr struct {
     {"attn_output.weight", "o"},       {"attn_output.bias", "o_bias"},
     {"ffn_norm.weight", "ffn_norm"},   {"ffn_gate.weight", "gate"},
     {"ffn_up.weight", "up"},           {"ffn_sub_norm.weight", "ffn_sub_norm"},
-    {"ffn_down.weight", "down"},
+    {"ffn_down.weight", "down"},       {"attn_norm.bias", "attn_norm_bias"},
+    {"ffn_up.bias", "up_bias"},        {"ffn_down.bias", "down_bias"},
 };
 
 class Loader {
@@ -189,11 +206,15 @@ class Loader {
     take_divisors();
     take("token_embd.weight", "embed");
     for (i64 layer = 0; layer < shape_.layers; layer++) {
+      for (const char* kind : {".weight", ".bias"})
+        split_qkv(text("blk.", layer, ".attn_"), kind);
       for (const auto& name : LAYER_NAMES)
         take(text("blk.", layer, ".", name.theirs), layer_name(layer, name.ours), family_.permuted && name.rotated);
     }
     take("output_norm.weight", "norm");
+    take("output_norm.bias", "norm_bias");
     take("output.weight", "head");  // none: the embedding
+    take("output.bias", "head_bias");
     if (!left_.empty()) {
       unusable(gguf_.file->path, ": tensor ", left_.begin()->first, " has no place in this family or is beyond its layers");
     }
@@ -206,6 +227,31 @@ class Loader {
     GgufTensor tensor = std::move(found->second);
     left_.erase(found);
     return tensor;
+  }
+
+  // Queries, keys and values may lie in one tensor, one after the other.
+  void split_qkv(const std::string& prefix, const char* kind) {
+    std::optional<GgufTensor> all = pull(prefix + "qkv" + kind);
+    if (!all) return;
+    const u64 q = static_cast<u64>(shape_.heads * shape_.head_dim), kv = static_cast<u64>(shape_.kv_heads * shape_.head_dim);
+    const std::string name = prefix + "qkv" + kind;
+    if (all->format->id == GGML_I2_S)
+      unusable(gguf_.file->path, ": tensor ", name, " is I2_S, with one scale for all three");
+    if (all->shape.empty() || all->shape[0] != q + 2 * kv) {
+      unusable(gguf_.file->path, ": tensor ", name, " has ", all->shape.empty() ? 0 : all->shape[0], " rows, expected ",
+               q + 2 * kv);
+    }
+    const u64 row_bytes = all->data.size / (q + 2 * kv);
+    u64 row = 0;
+    for (auto [part, rows] : {std::pair{"q", q}, {"k", kv}, {"v", kv}}) {
+      GgufTensor own = *all;
+      own.shape[0] = rows;
+      own.data = {all->data.data + row * row_bytes, rows * row_bytes};
+      if (!left_.emplace(prefix + part + kind, std::move(own)).second) {
+        unusable(gguf_.file->path, ": tensor ", prefix, part, kind, " is there beside ", name);
+      }
+      row += rows;
+    }
   }
 
   std::unique_ptr<Tensor> open(const GgufTensor& tensor, const std::string& ours, const Expected& e, f32 factor) {

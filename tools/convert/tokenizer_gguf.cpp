@@ -26,17 +26,23 @@ const std::vector<Cutter>& cutters() {
       {"falcon-h1", {llama3}, TOKENIZER_WHOLE_WORDS, true},
       {"falcon_e", {llama3}, TOKENIZER_WHOLE_WORDS, true},
       {"falcon-e", {llama3}, TOKENIZER_WHOLE_WORDS, true},
+      {"midm-2.0", {llama3}, TOKENIZER_WHOLE_WORDS, true},
       {"smaug-bpe", {llama3}},
       {"dbrx", {llama3}},
       {"qwen2", {qwen2}, TOKENIZER_NFC},
       {"deepseek-r1-qwen", {qwen2}},
+      {"megrez", {qwen2}},
       {"smollm", {digits, gpt2}},
       {"starcoder", {digits, gpt2}},
       {"refact", {digits, gpt2}},
       {"codeshell", {digits, gpt2}},
+      {"minerva-7b", {digits, gpt2}},
       {"gpt-2", {gpt2}},
       {"phi-2", {gpt2}},
       {"jais", {gpt2}},
+      {"mellum", {gpt2}},
+      {"trillion", {gpt2}},
+      {"a.x-4.0", {gpt2}},
       {"mpt", {gpt2}, TOKENIZER_NFC},
       {"olmo", {gpt2}, TOKENIZER_NFC},
   };
@@ -59,8 +65,11 @@ class Reader {
       v = read_sentencepiece();
     } else if (model == "gpt2") {
       v = read_byte_level();
+    } else if (model == "rwkv") {
+      v = read_world();
     } else {
-      unusable(path_, ": tokenizer.ggml.model is \"", model, "\", which is not supported (llama, gpt2): give --tokenizer");
+      unusable(path_, ": tokenizer.ggml.model is \"", model,
+               "\", which is not supported (llama, gpt2, rwkv): give --tokenizer");
     }
     v.eos = id("eos").value_or(v.eos);
     v.bos = v.adds_bos ? id("bos").value_or(v.bos) : -1;
@@ -132,6 +141,20 @@ class Reader {
     if (!(v.flags & TOKENIZER_WHOLE_WORDS)) v.words.clear();
     v.adds_bos = gguf_.flag(key("add_bos_token")).value_or(v.adds_bos);
     if (gguf_.flag(key("add_space_prefix")).value_or(false)) v.flags |= TOKENIZER_PREFIX | TOKENIZER_PREFIX_MISSING;
+    return v;
+  }
+
+  // Tokens are written as Python writes bytes, without the quotes. Id 0, a control token, is in no vocabulary file.
+  Vocabulary read_world() {
+    WorldVocabulary world(path_);
+    for (u32 id = 1; id < pieces_.size(); id++) {
+      if (pieces_[id].type != PIECE_NORMAL) continue;
+      std::optional<std::string> bytes = bytes_of_literal(pieces_[id].text);
+      if (!bytes) unusable(path_, ": token ", id, " is not written as the bytes of a world vocabulary: ", pieces_[id].text);
+      world.add(id, *bytes);
+    }
+    Vocabulary v = world.finish();
+    v.kind_name = "GGUF, RWKV world vocabulary";
     return v;
   }
 

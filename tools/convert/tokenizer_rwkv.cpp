@@ -68,20 +68,43 @@ std::optional<Entry> read_entry(std::string_view line) {
   return Entry{*id, *piece};
 }
 
-void add_path(Vocabulary* v, const std::string& piece, u32 id, u32* nodes, const std::string& source) {
+}  // namespace
+
+WorldVocabulary::WorldVocabulary(const std::string& source) : source_(source) {
+  v_.kind_name = "RWKV world vocabulary";
+  v_.kind = TokenizerKind::trie;
+  v_.resize(1);
+}
+
+void WorldVocabulary::add(u32 id, const std::string& piece) {
+  if (piece.empty() || piece.size() > TOKENIZER_MAX_PATH) {
+    unusable(source_, ": id ", id, " has ", piece.size(), " bytes, expected 1 to ", TOKENIZER_MAX_PATH);
+  }
   Vocabulary::Merge* step = nullptr;
   u32 node = 0;
   for (char c : piece) {
-    auto [place, is_new] = v->pairs.try_emplace({node, static_cast<u8>(c)}, Vocabulary::Merge{NO_TOKEN, *nodes});
-    if (is_new) ++*nodes;
+    auto [place, is_new] = v_.pairs.try_emplace({node, static_cast<u8>(c)}, Vocabulary::Merge{NO_TOKEN, nodes_});
+    if (is_new) nodes_++;
     step = &place->second;
     node = step->merged;
   }
-  if (step->rank != NO_TOKEN) unusable(source, ": ids ", step->rank, " and ", id, " are the same piece");
+  if (step->rank != NO_TOKEN) unusable(source_, ": ids ", step->rank, " and ", id, " are the same piece");
   step->rank = id;
+  if (id >= v_.ids) v_.resize(id + 1);
+  v_.pieces[id] = piece;
+  v_.max_word = std::max(v_.max_word, static_cast<u32>(piece.size()));
 }
 
-}  // namespace
+// Id 0 is in no vocabulary file: it ends a text.
+Vocabulary WorldVocabulary::finish() {
+  if (v_.pieces[0].empty()) add_special(&v_, "<|endoftext|>", 0, ADDED_SPECIAL, false, source_);
+  v_.eos = 0;
+  return std::move(v_);
+}
+
+std::optional<std::string> bytes_of_literal(std::string_view text) {
+  return read_literal(text, true);
+}
 
 bool is_rwkv_vocabulary(const std::string& data) {
   std::string_view text = data;
@@ -89,28 +112,16 @@ bool is_rwkv_vocabulary(const std::string& data) {
 }
 
 Vocabulary read_rwkv_vocabulary(const std::string& data, const std::string& source) {
-  Vocabulary v;
-  v.kind_name = "RWKV world vocabulary";
-  v.kind = TokenizerKind::trie;
-  v.resize(1);
-  u32 nodes = 1;
+  WorldVocabulary world(source);
   std::string_view text = data;
   for (i64 number = 1; !text.empty(); number++) {
     std::string_view line = take_line(&text);
     if (line.empty()) continue;
     std::optional<Entry> entry = read_entry(line);
     if (!entry) unusable(source, ": line ", number, " is not \"ID LITERAL BYTES\"");
-    if (entry->piece.size() > TOKENIZER_MAX_PATH)
-      unusable(source, ": line ", number, ": more than ", TOKENIZER_MAX_PATH, " bytes");
-    if (entry->id >= v.ids) v.resize(entry->id + 1);
-    add_path(&v, entry->piece, entry->id, &nodes, source);
-    v.pieces[entry->id] = entry->piece;
-    v.max_word = std::max(v.max_word, static_cast<u32>(entry->piece.size()));
+    world.add(entry->id, entry->piece);
   }
-  // Id 0 is in no line: it ends a text.
-  if (v.pieces[0].empty()) add_special(&v, "<|endoftext|>", 0, ADDED_SPECIAL, false, source);
-  v.eos = 0;
-  return v;
+  return world.finish();
 }
 
 }  // namespace edgellm::convert

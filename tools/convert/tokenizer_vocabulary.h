@@ -73,6 +73,22 @@ struct SentencePieceModel {
 
 Vocabulary sentencepiece_vocabulary(const SentencePieceModel& model, const std::string& source);
 
+// RWKV's world vocabulary, piece by piece.
+class WorldVocabulary {
+ public:
+  explicit WorldVocabulary(const std::string& source);
+  void add(u32 id, const std::string& piece);
+  Vocabulary finish();
+
+ private:
+  const std::string& source_;
+  Vocabulary v_;
+  u32 nodes_ = 1;
+};
+
+// What Python means by a literal of bytes, without its quotes; nothing if it is none.
+std::optional<std::string> bytes_of_literal(std::string_view text);
+
 // Sets how text is cut in words from what a byte-level vocabulary shows of it.
 void infer_words(Vocabulary* v);
 

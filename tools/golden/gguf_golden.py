@@ -17,8 +17,8 @@ import struct
 import gguf
 import numpy as np
 import torch
-from transformers import (BitNetConfig, BitNetForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM,
-                          Qwen3Config, Qwen3ForCausalLM)
+from transformers import (BitNetConfig, BitNetForCausalLM, LlamaConfig, LlamaForCausalLM, PhiConfig, PhiForCausalLM, Qwen2Config,
+                          Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import eager_attention_forward
 
@@ -145,6 +145,9 @@ SHAPE = dict(vocab_size=61, hidden_size=40, intermediate_size=72, num_hidden_lay
 LLAMA3 = dict(rope_type="llama3", rope_theta=10000.0, factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=64)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=64)
+PHI = dict(vocab_size=61, hidden_size=48, intermediate_size=72, num_hidden_layers=2, num_attention_heads=4,
+           max_position_embeddings=256, partial_rotary_factor=0.5, layer_norm_eps=1e-5, bos_token_id=1, eos_token_id=2,
+           tie_word_embeddings=False)
 LINEAR = dict(rope_type="linear", rope_theta=20000.0, factor=2.5)
 
 MODELS = {
@@ -156,21 +159,26 @@ MODELS = {
     "bitnet": ("bitnet-b1.58", lambda: BitNetForCausalLM(BitNetConfig(
         **{**SHAPE, "hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1, "vocab_size": 37},
         tie_word_embeddings=True))),
+    "phi2": ("phi2", lambda: PhiForCausalLM(PhiConfig(**PHI))),
+    "phi2_fused": ("phi2", lambda: PhiForCausalLM(PhiConfig(**PHI))),
 }
+FUSED = "phi2_fused"  # queries, keys and values in one tensor, as in older files
 
 NAMES = {"input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
          "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
          "self_attn.k_norm": "attn_k_norm", "self_attn.attn_sub_norm": "attn_sub_norm",
          "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-         "mlp.down_proj": "ffn_down", "mlp.ffn_sub_norm": "ffn_sub_norm"}
+         "mlp.down_proj": "ffn_down", "mlp.ffn_sub_norm": "ffn_sub_norm", "self_attn.dense": "attn_output",
+         "mlp.fc1": "ffn_up", "mlp.fc2": "ffn_down"}
 TERNARY_TYPES = {"attn_q": "TQ1_0", "attn_k": "TQ2_0", "attn_v": "F16", "attn_output": "TQ1_0", "ffn_gate": "TQ2_0",
                  "ffn_up": "TQ1_0", "ffn_down": "TQ2_0"}
 
 
 def gguf_name(name):
     if not name.startswith("model.layers."):
-        return {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
-                "lm_head.weight": "output.weight"}[name]
+        stem, kind = name.rsplit(".", 1)
+        return {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "model.final_layernorm": "output_norm",
+                "lm_head": "output"}[stem] + "." + kind
     _, _, layer, rest = name.split(".", 3)
     stem, kind = rest.rsplit(".", 1)
     return f"blk.{layer}.{NAMES[stem]}.{kind}"
@@ -190,7 +198,7 @@ def randomise(model, ternary):
     """Random weights that f16 holds exactly; ternary matrices with one scale each."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "norm" in name:
+            if "norm" in name and name.endswith("weight"):
                 parameter.copy_(1 + 0.2 * torch.randn_like(parameter))
             elif ternary and "proj" in name:
                 scale = torch.rand(()).mul(0.1).add(0.05).half().float()
@@ -235,23 +243,30 @@ def make_model(name):
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(heads)
     writer.add_head_count_kv(kv_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    if architecture == "phi2":
+        writer.add_layer_norm_eps(config.layer_norm_eps)
+    else:
+        writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     if head_dim != config.hidden_size // heads:
         writer.add_key_length(head_dim)
         writer.add_value_length(head_dim)
-    writer.add_rope_dimension_count(head_dim)
+    writer.add_rope_dimension_count(int(head_dim * config.rope_parameters.get("partial_rotary_factor", 1)))
     add_rope(writer, config)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
-    for theirs, tensor in model.state_dict().items():
-        if theirs == "lm_head.weight" and config.tie_word_embeddings:
-            continue
-        ours, values = gguf_name(theirs), tensor.numpy()
+    weights = {gguf_name(name): tensor.numpy() for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        weights.pop("output.weight", None)
+    if name == FUSED:
+        for layer in range(config.num_hidden_layers):
+            for kind in ("weight", "bias"):
+                weights[f"blk.{layer}.attn_qkv.{kind}"] = np.concatenate([weights.pop(f"blk.{layer}.attn_{part}.{kind}") for part in "qkv"])
+    for ours, values in weights.items():
         if architecture == "llama" and ".attn_q." in ours:
             values = interleaved(values, heads)
         if architecture == "llama" and ".attn_k." in ours:
             values = interleaved(values, kv_heads)
-        kind = TERNARY_TYPES[ours.split(".")[2]] if ternary and "proj" in theirs else "F16"
+        kind = TERNARY_TYPES.get(ours.split(".")[2], "F16") if ternary and ours.startswith("blk.") else "F16"
         if values.ndim == 1:
             writer.add_tensor(ours, values.astype("<f4"))
         elif kind == "F16":
