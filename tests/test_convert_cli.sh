@@ -59,6 +59,11 @@ for weights in t2 i8 i4 f16 f32; do
   $EDGELLM "$model" --check -i a -n 3 -t 0 >"$folder/out" 2>"$folder/err" || fail "run of tiny $weights"
 done
 
+# What ternary weights cost a model that was not trained so is said.
+expect 0 'was not trained ternary: .*docs/PERPLEXITY.md' synthetic:rwkv7-tiny "$model" --weights t2
+expect 0 'matrices' synthetic:tiny "$model" --weights t2
+grep -q 'not trained ternary' "$folder/err" && fail "a warning about a ternary model"
+
 # A sparse one too, which says what the engine makes of it.
 expect 0 'i8_mask' synthetic:rwkv7-tiny "$model" --sparsity 0.9 --sparsity-layout erk --verify
 grep -q 'against the source in f32' "$folder/err" || fail "no comparison with the source"

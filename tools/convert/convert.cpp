@@ -92,6 +92,10 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
 
   if (options.sparsity > 0) prune(options.sparsity, options.layout, &model);
   std::vector<Target> targets = plan(std::move(model), options.formats);
+  if (std::any_of(targets.begin(), targets.end(), [](const Target& target) { return target.forced_ternary; })) {
+    report << "warning: this model was not trained ternary: t2 shows its speed and loses its text (stories260K: 5.50 nats a "
+              "token for 1.45; docs/PERPLEXITY.md)\n";
+  }
   std::vector<TensorSpec> specs;
   u64 total = 0;
   for (const Target& target : targets) {

@@ -37,9 +37,16 @@ struct Choice {
   Format sparse = Format::I8;  // that may be taken instead
 };
 
+struct Settled {
+  std::unique_ptr<Tensor> tensor;
+  Format format;
+  bool forced_ternary = false;
+};
+
 // The tensor as ternary if it is to be stored so, or else as it is, with the format to store it in.
-std::pair<std::unique_ptr<Tensor>, Format> settle(std::unique_ptr<Tensor> tensor, const Choice& choice) {
+Settled settle(std::unique_ptr<Tensor> tensor, const Choice& choice) {
   bool want_ternary = !choice.asked || *choice.asked == Format::T2 || *choice.asked == Format::T5;
+  bool forced = false;
   if (choice.asked && !want_ternary && !choice.master) return {std::move(tensor), *choice.asked};
   if (!tensor->ternary()) {
     if (std::optional<Ternary> ternary = recognise(*tensor)) {
@@ -48,6 +55,7 @@ std::pair<std::unique_ptr<Tensor>, Format> settle(std::unique_ptr<Tensor> tensor
       tensor = from_master(std::move(tensor));
     } else if (want_ternary && choice.asked) {
       tensor = nearest_ternary(std::move(tensor));
+      forced = true;
     }
   }
   if (!want_ternary) return {std::move(tensor), *choice.asked};
@@ -55,7 +63,7 @@ std::pair<std::unique_ptr<Tensor>, Format> settle(std::unique_ptr<Tensor> tensor
     Format format = tensor->native().value_or(choice.otherwise);
     return {std::move(tensor), format};
   }
-  if (tensor->ternary()->per == Ternary::Per::group) return {std::move(tensor), Format::T2_GROUP};
+  if (tensor->ternary()->per == Ternary::Per::group) return {std::move(tensor), Format::T2_GROUP, forced};
   return {std::move(tensor), choice.token && choice.asked == Format::T5 ? Format::T5 : Format::T2};
 }
 
@@ -77,7 +85,7 @@ std::optional<std::vector<u32>> smaller_sparse(const Tensor& tensor, Format spar
 }
 
 Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
-  auto [settled, format] = settle(std::move(tensor), choice);
+  auto [settled, format, forced_ternary] = settle(std::move(tensor), choice);
   TensorSpec spec{settled->name, {static_cast<u32>(settled->rows), static_cast<u32>(settled->cols)}, format};
   if (!is_float(format)) spec.activations = Quantization::group32;
   if (format == Format::I8) spec.scale = Scale::row;
@@ -96,7 +104,7 @@ Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
     }
   }
   assert(served(spec.format, spec.scale, spec.activations));
-  return {std::move(settled), std::move(spec)};
+  return {std::move(settled), std::move(spec), forced_ternary};
 }
 
 }  // namespace

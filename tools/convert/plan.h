@@ -14,6 +14,7 @@ struct Formats {
 struct Target {
   std::unique_ptr<Tensor> tensor;
   TensorSpec spec;
+  bool forced_ternary = false;  // the nearest ternary weights to ones that never were
 };
 
 // Defaults: matrices that are ternary by nature as t2 at their own granularity, others as i4; embedding and head as i8
