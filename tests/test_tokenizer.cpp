@@ -106,6 +106,9 @@ TEST(broken_utf8) {
   auto byte = [&](u8 b) { return 5 + static_cast<i32>(b); };
   CHECK_EQ(decode(pieces.tokenizer, {byte(0xe4), byte(0xb8), byte('A')}), r + r + "A");
   CHECK_EQ(decode(pieces.tokenizer, {byte(0xe4), byte(0xb8), byte(0x96)}), std::string("\xe4\xb8\x96"));
+  const i32 start = pieces.tokenizer.bos();  // not printed, but no character goes across it
+  CHECK_EQ(decode(pieces.tokenizer, {byte(0xe4), start, byte(0xb8), byte(0x96)}), r + r + r);
+  CHECK_EQ(decode(pieces.tokenizer, {byte(0xe4), byte(0xb8), start, byte('A')}), r + r + "A");
 }
 
 TEST(streaming_holds_back_half_characters) {

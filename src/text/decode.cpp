@@ -11,8 +11,15 @@ Decoder::Decoder(const Tokenizer& tokenizer, DecodeOptions options)
 
 void Decoder::push(i32 id) {
   rest_ = {};
-  if (!tokenizer_->header_ || (tokenizer_->special(id) && !options_.specials)) return;
+  if (!tokenizer_->header_) return;
   const TokenizerHeader& h = *tokenizer_->header_;
+  if (tokenizer_->special(id) && !options_.specials) {
+    if (h.kind == static_cast<u32>(TokenizerKind::characters)) {  // SentencePiece joins no bytes across it
+      bad_ += held_bytes_;
+      held_bytes_ = 0;
+    }
+    return;
+  }
   rest_ = tokenizer_->piece(id);
   if (!start_ || rest_.size == 0) return;
   start_ = false;

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Compares the tokenizers with their references, Hugging Face `tokenizers`, `sentencepiece` and `tiktoken`, id for id.
+"""Compares the tokenizers with their references, Hugging Face `tokenizers`, `sentencepiece` and `tiktoken`, id for id, and
+checks that text comes back from its ids.
 
   python3 tools/golden/tokenizer_cases.py DATA [--count N] [--seed S] [--only NAME]
 
 DATA holds tokenizers/, checkpoints/ and text/ (EDGELLM_DATA). Needs a C++ compiler (CXX). Exit code 1 when anything differs."""
 import argparse
 import base64
+import heapq
+import itertools
 import json
 import os
 import pathlib
@@ -18,8 +21,8 @@ import tempfile
 import unicodedata
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SOURCES = ["src/text/*.cpp", "src/base/format.cpp", "tools/convert/tokenizer*.cpp", "tools/convert/json.cpp",
-           "tools/convert/mapped_file.cpp", "tools/golden/tokenizer_driver.cpp"]
+SOURCES = ["src/text/*.cpp", "src/base/format.cpp", "src/base/status.cpp", "tools/convert/tokenizer*.cpp", "tools/convert/json.cpp",
+           "tools/convert/mapped_file.cpp", "tools/convert/gguf.cpp", "tools/convert/gguf_blocks.cpp", "tools/golden/tokenizer_driver.cpp"]
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -55,11 +58,16 @@ class Driver:
         return self.call(12 if specials else 4, struct.pack(f"<{len(ids)}i", *ids)).decode("utf-8")
 
 
-# References: encode(text, special) and decode(ids, specials).
+# References: encode(text, special), decode(ids, specials), and returned(text): what is to come back from the ids of a text,
+# None where the vocabulary cannot say it.
 class HuggingFace:
-    def __init__(self, tokenizer, decodes=True):
+    decodes = True
+
+    def __init__(self, tokenizer, lacks=b""):
         self.t = tokenizer
-        self.decodes = decodes
+        self.lacks = set(lacks)
+        self.nfc = '"normalizer":{"type":"NFC"}' in tokenizer.to_str()
+        self.marks = '"type":"Replace"' in tokenizer.to_str()
 
     def encode(self, text, special):
         self.t.encode_special_tokens = not special
@@ -68,20 +76,31 @@ class HuggingFace:
     def decode(self, ids, specials):
         return self.t.decode(ids, skip_special_tokens=not specials)
 
+    def returned(self, text):
+        if not self.lacks.isdisjoint(text.encode()):
+            return None
+        text = self.t.normalizer.normalize_str(text) if self.nfc else text
+        return text.replace("\u2581", " ") if self.marks else text
+
 
 class SentencePiece:
     takes_bytes = True
     decodes = True
 
-    def __init__(self, path):
+    def __init__(self, path, trims=False):
         import sentencepiece
         self.t = sentencepiece.SentencePieceProcessor(str(path))
+        self.trims = trims
 
     def encode(self, text, special):
         return self.t.encode(text)
 
     def decode(self, ids, specials):
         return self.t.decode(ids)
+
+    def returned(self, text):
+        text = text.replace("\u2581", " ")
+        return " ".join(part for part in text.split(" ") if part) if self.trims else text
 
 
 class Tiktoken:
@@ -100,11 +119,17 @@ class Tiktoken:
         skipped = set() if specials else set(self.specials.values())
         return self.t.decode([i for i in ids if i not in skipped])
 
+    def returned(self, text):
+        return text
+
 
 class Llama2c:
     """The encoder of llama2.c's run.c, from its description: characters or their bytes, then the best score, leftmost first.
     (In broken UTF-8 it also spells out the character before a stray byte; ours keeps that one.)"""
     decodes = False
+
+    def returned(self, text):
+        return text
 
     def __init__(self, path):
         data = open(path, "rb").read()
@@ -131,15 +156,28 @@ class Llama2c:
                 continue
             out += [self.ids[chunk]] if chunk in self.ids else [b + 3 for b in chunk]
             chunk = b""
-        while True:
-            best, where, which = -1e10, -1, -1
-            for i in range(len(out) - 1):
-                joined = self.ids.get(self.pieces[out[i]] + self.pieces[out[i + 1]])
-                if joined is not None and self.scores[joined] > best:
-                    best, where, which = self.scores[joined], i, joined
-            if where < 0:
-                return out
-            out[where:where + 2] = [which]
+        # Of candidates (score, place, both ids) those are stale that no longer stand there.
+        before, after, candidates = list(range(-1, len(out) - 1)), list(range(1, len(out) + 1)), []
+
+        def consider(left, right):
+            if left >= 0 and right < len(out):
+                joined = self.ids.get(self.pieces[out[left]] + self.pieces[out[right]])
+                if joined is not None:
+                    heapq.heappush(candidates, (-self.scores[joined], left, out[left], out[right], joined))
+
+        for i in range(len(out) - 1):
+            consider(i, i + 1)
+        while candidates:
+            _, left, first, second, joined = heapq.heappop(candidates)
+            right = after[left]
+            if out[left] != first or right >= len(out) or out[right] != second:
+                continue
+            out[left], out[right], after[left] = joined, None, after[right]
+            if after[left] < len(out):
+                before[after[left]] = left
+            consider(before[left], left)
+            consider(left, after[left])
+        return [i for i in out if i is not None]
 
 
 class World:
@@ -174,6 +212,16 @@ class World:
     def decode(self, ids, specials):
         return b"".join(self.pieces.get(i, b"") for i in ids).decode("utf-8", errors="replace")
 
+    def returned(self, text):
+        return text
+
+
+def byte_characters():
+    """GPT-2's printable character for each byte."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = itertools.count(0x100)
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
+
 
 def from_tables(folder, splits, nfc, specials):
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -187,7 +235,7 @@ def from_tables(folder, splits, nfc, specials):
         t.normalizer = normalizers.NFC()
     t.decoder = decoders.ByteLevel()
     t.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in specials])
-    return HuggingFace(t)
+    return HuggingFace(t, lacks=[byte for byte, c in enumerate(byte_characters()) if t.token_to_id(c) is None])
 
 
 def references(data, scratch):
@@ -201,7 +249,7 @@ def references(data, scratch):
     yield "llama2", folder / "llama2/tokenizer.model", 32000, SentencePiece(folder / "llama2/tokenizer.model")
     yield "mistral", folder / "mistral-v0.1", 32000, SentencePiece(folder / "mistral-v0.1/tokenizer.model")
     bitllama = data / "checkpoints/bitllama-3M"
-    yield "bitllama", bitllama / "tokenizer.model", 512, SentencePiece(bitllama / "tokenizer.model")
+    yield "bitllama", bitllama / "tokenizer.model", 512, SentencePiece(bitllama / "tokenizer.model", trims=True)
     config = folder / "llama3/bitnet-2b.tokenizer_config.json"
     llama3 = pathlib.Path(scratch) / "llama3"
     llama3.mkdir()
@@ -282,6 +330,15 @@ def cases(rng, count, lines, specials):
         yield "".join(rng.choice(rng.choice(categories)) for _ in range(rng.randrange(1, 30)))
 
 
+def long_words(rng, count):
+    """Words of hundreds of characters of one script."""
+    scripts = ["abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789", "aA1", "\u0430\u0431\u0432\u0433\u0434\u0435\u043e\u043d\u0442", "\u4e00\u4eba\u5927\u65e5\u672c\u6771\u4eac",
+               "\u0e01\u0e32\u0e23\u0e48", "-=*#", "\U0001f44d\U0001f3fd\u200d", "e\u0301"]
+    for _ in range(count):
+        script = rng.choice(scripts)
+        yield rng.choice(("", " ", "\n", "'")) + "".join(rng.choice(script) for _ in range(rng.randrange(100, 1000)))
+
+
 def every_character():
     """Each code point in a few surroundings, many in one string."""
     points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
@@ -308,8 +365,7 @@ def compare(name, driver, reference, arguments, lines):
         specials = [t.content for t in reference.t.get_added_tokens_decoder().values()]
     if isinstance(reference, Tiktoken):
         specials = list(reference.specials)
-    slow = isinstance(reference, Llama2c)
-    checked = wrong = 0
+    strings = checked = wrong = 0
 
     def check(what, text, ours, theirs):
         nonlocal checked, wrong
@@ -320,23 +376,24 @@ def compare(name, driver, reference, arguments, lines):
         if wrong <= 5:
             print(f"{name}: {what} {text!r:.300}\n  ours   {ours!r:.300}\n  theirs {theirs!r:.300}")
 
-    for text in cases(rng, arguments.count // (10 if slow else 1), lines, specials):
-        if slow and len(text) > 300:
-            continue
+    # Generated strings, each code point, and the whole text.
+    generated = itertools.chain(cases(rng, arguments.count, lines, specials), long_words(rng, arguments.count // 100), every_character(),
+                                ["".join(lines)])
+    for text in generated:
+        strings += 1
         for special in (False, True) if specials else (False,):
             ids = driver.encode(text, special)
             check(f"encode{' special' if special else ''}", text, ids, reference.encode(text, special))
+            returned = None if special else reference.returned(text)
+            if returned is not None:
+                check("and back", text, driver.decode(ids, True), returned)
         if reference.decodes:
             for shown in (False, True) if specials else (False,):
                 check("decode", ids, driver.decode(ids, shown), reference.decode(ids, shown))
-    for text in every_character() if not slow else ():
-        check("encode", text, driver.encode(text), reference.encode(text, False))
     if getattr(reference, "takes_bytes", False):
-        for text in byte_cases(rng, arguments.count // (10 if slow else 1)):
+        for text in byte_cases(rng, arguments.count):
+            strings += 1
             check("bytes", text, driver.encode(text), reference.encode(text, False))
-    if not slow:
-        whole = "".join(lines)
-        check("file", "whole text", driver.encode(whole), reference.encode(whole, False))
     # Any ids: half characters, pieces that never follow each other. Runs of byte pieces are left to sentencepiece: `tokenizers`
     # gives up a whole run for one bad byte in it, which cannot be done while ids stream in.
     if reference.decodes:
@@ -344,7 +401,7 @@ def compare(name, driver, reference, arguments, lines):
             limit = {"tinyllama": (300, 32000)}.get(name, (0, 500))
             ids = [rng.randrange(*limit) if rng.randrange(3) else rng.randrange(limit[0], KNOWN[name]) for _ in range(rng.randrange(1, 20))]
             check("decode", ids, driver.decode(ids, bool(specials)), reference.decode(ids, bool(specials)))
-    print(f"{name}: {checked} comparisons, {wrong} differ", flush=True)
+    print(f"{name}: {strings} strings, {checked} comparisons, {wrong} differ", flush=True)
     return wrong
 
 
@@ -355,7 +412,7 @@ KNOWN = {"gpt-neox-20b": 50277, "olmo": 50280, "tinyllama": 32000, "smollm": 491
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=pathlib.Path, nargs="?", default=os.environ.get("EDGELLM_DATA"))
-    parser.add_argument("--count", type=int, default=20000)
+    parser.add_argument("--count", type=int, default=100000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only")
     arguments = parser.parse_args()
