@@ -2,6 +2,7 @@
 // unreadable page, so that reading past them faults; outputs begin after a red zone and end at such a page, and each of their
 // elements is either compared, or must keep its value, or may be anything. The idea is dav1d's checkasm.
 #pragma once
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <set>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/math.h"
+#include "base/memory.h"
 #include "kernels.h"
 
 namespace checker {
@@ -73,6 +75,17 @@ class Memory {
   };
   std::vector<Block> blocks_;
   size_t next_ = 0;
+};
+
+// Weights to be timed, in memory as the runtime takes it: huge pages where the system has them.
+struct Timed {
+  Span<u8> bytes;
+
+  explicit Timed(i64 count) {
+    if (!take_memory(count, {}, &bytes).ok()) std::abort();
+  }
+  Timed(const Timed&) = delete;
+  ~Timed() { release_memory(bytes); }
 };
 
 enum class Rule : u8 { compare, keep, free };

@@ -47,19 +47,17 @@ const Bench MATMULS[] = {
 
 // All the memory of a benchmark, made once.
 struct Work {
-  std::vector<u8> weights;
+  Timed weights;
   std::vector<f32> scales, x, y;
   std::vector<i8> q;
   std::vector<f32> activation_scales;
   std::vector<i32> sums;
-  const u8* data;  // 64-byte aligned, within weights
 
-  Work(i64 bytes, i64 rows) : weights(static_cast<size_t>(bytes + 64)) {
+  Work(i64 bytes, i64 rows) : weights(bytes) {
     Random random(1);
-    u32* words = reinterpret_cast<u32*>(weights.data());
-    for (size_t i = 0; i < weights.size() / 4; i++)
+    u32* words = reinterpret_cast<u32*>(weights.bytes.data);
+    for (i64 i = 0; i < bytes / 4; i++)
       words[i] = random.bits() & 0x3f3f3f3f;  // no NaN as f16 or f32
-    data = reinterpret_cast<const u8*>(align_up(reinterpret_cast<uintptr_t>(weights.data()), uintptr_t{64}));
     scales.assign(static_cast<size_t>(align_up(rows, i64{PANEL})), 0.01f);
     y.resize(static_cast<size_t>(MANY * align_up(rows, i64{PANEL})));
     for (i32 i = 0; i < MANY * COLS; i++) {
@@ -79,7 +77,7 @@ struct Rate {
 };
 
 void call(Matmul slot, const Bench& b, Work& work, i32 rows, i32 count, i32 row0, i32 row1) {
-  Matrix w = {b.format, b.scale, b.activations, rows, COLS, work.data, work.scales.data()};
+  Matrix w = {b.format, b.scale, b.activations, rows, COLS, work.weights.bytes.data, work.scales.data()};
   Activations a = {count, COLS, work.x.data(), work.q.data(), work.activation_scales.data(), work.sums.data()};
   slot(w, a, work.y.data(), rows, row0, row1);
 }

@@ -1,9 +1,10 @@
 // kernel_checker --bench: sparse formats against i8 with the same zeros, on as many threads as are asked for, by the clock on the
-// wall: of several passes over a matrix larger than the caches the best, the formats taking turns.
+// wall: of several passes over a matrix larger than the caches the best, the formats and plain reading taking turns.
 // kernel_checker --passes N --zeros PERCENT: their products, for a counter of instructions.
 #include <algorithm>
 #include <cstdio>
 
+#include "base/bandwidth.h"
 #include "base/clock.h"
 #include "base/threads.h"
 #include "kernel_checker.h"
@@ -22,15 +23,24 @@ constexpr Format FORMATS[] = {Format::I8, Format::I8_MASK, Format::I8_GROUP};
 constexpr size_t COUNT = sizeof FORMATS / sizeof FORMATS[0];
 
 struct Weights {
-  std::vector<u8> storage;
+  Timed storage;
   Matrix w;
 
-  void take(Format format, i32 rows, const std::vector<u8>& data, const f32* scales) {
-    storage.resize(data.size() + 64);
-    u8* start = storage.data();
-    start += -reinterpret_cast<uintptr_t>(start) % 64;
-    memcpy(start, data.data(), data.size());
-    w = {format, Scale::row, Quantization::token, rows, COLS, start, scales, static_cast<i64>(data.size())};
+  Weights(Format format, i32 rows, const std::vector<i8>& codes, const f32* scales)
+      : Weights(format, rows, packed(format, rows, codes), scales) {}
+
+ private:
+  Weights(Format format, i32 rows, const std::vector<u8>& data, const f32* scales)
+      : storage(static_cast<i64>(data.size())),
+        w{format, Scale::row, Quantization::token, rows, COLS, storage.bytes.data, scales, static_cast<i64>(data.size())} {
+    memcpy(storage.bytes.data, data.data(), data.size());
+  }
+
+  static std::vector<u8> packed(Format format, i32 rows, const std::vector<i8>& codes) {
+    if (sparse(format)) return pack_sparse(format, codes.data(), rows, COLS).data;
+    std::vector<u8> dense(codes.size());
+    pack_i8(codes.data(), rows, COLS, dense.data());
+    return dense;
   }
 };
 
@@ -81,10 +91,11 @@ f64 pass(Threads& threads, const Kernels& k, const Matrix& w, const Activations&
 void compare(const Set& set, const Weights (&weights)[COUNT], Activations a, Threads& threads, i32 zeros) {
   const i32 rows = weights[0].w.rows, many_rows = min(rows, MANY_ROWS);
   std::vector<f32> y(static_cast<size_t>(max(rows, MANY * many_rows)));
-  f64 one[COUNT], many[COUNT];
+  f64 one[COUNT], many[COUNT], read = 0;
   std::fill(one, one + COUNT, 1e9);
   std::fill(many, many + COUNT, 1e9);
   for (i32 i = 0; i < PASSES; i++) {
+    read = std::max(read, read_bandwidth(threads, {weights[0].w.data, weights[0].w.bytes}, 1));
     for (size_t f = 0; f < COUNT; f++) {
       a.count = 1;
       one[f] = std::min(one[f], pass(threads, set.k, weights[f].w, a, y, rows));
@@ -95,10 +106,10 @@ void compare(const Set& set, const Weights (&weights)[COUNT], Activations a, Thr
   }
   for (size_t f = 0; f < COUNT; f++) {
     f64 size = static_cast<f64>(rows) * COLS, macs = static_cast<f64>(many_rows) * COLS * MANY;
-    std::printf("%-10s %-8s %5d %% %9.1f %% %12.1f %8.2f %8.1f %12.1f %8.2f\n", format_name(FORMATS[f]), set.name.c_str(),
-                zeros, 100 * static_cast<f64>(weights[f].w.bytes) / static_cast<f64>(weights[0].w.bytes),
+    std::printf("%-10s %-8s %5d %% %9.1f %% %12.1f %8.2f %8.1f %8.2f %12.1f %8.2f\n", format_name(FORMATS[f]),
+                set.name.c_str(), zeros, 100 * static_cast<f64>(weights[f].w.bytes) / static_cast<f64>(weights[0].w.bytes),
                 size / one[f] * 1e-9, one[0] / one[f], static_cast<f64>(weights[f].w.bytes) / one[f] * 1e-9,
-                macs / many[f] * 1e-9, many[0] / many[f]);
+                static_cast<f64>(weights[f].w.bytes) / one[f] / read, macs / many[f] * 1e-9, many[0] / many[f]);
   }
 }
 
@@ -110,18 +121,13 @@ void bench_sparse(const std::vector<Set>& sets, const Options& options) {
   const i32 rows = static_cast<i32>(max(i64{1}, options.megabytes * 1000000 / (COLS * PANEL))) * PANEL;
   std::vector<f32> scales(static_cast<size_t>(rows), 0.01f);
   Vectors vectors;
-  std::printf("%d x %d, %d threads\n%-10s %-8s %7s %11s %12s %8s %8s %12s %8s\n", rows, COLS, threads.count(), "matrix",
-              "set", "zeros", "bytes", "Gweights/s", "to i8", "GB/s", "GMAC/s x32", "to i8");
+  std::printf("%d x %d, %d threads\n%-10s %-8s %7s %11s %12s %8s %8s %8s %12s %8s\n", rows, COLS, threads.count(), "matrix",
+              "set", "zeros", "bytes", "Gweights/s", "to i8", "GB/s", "of read", "GMAC/s x32", "to i8");
   for (i32 zeros : ZEROS) {
-    Weights weights[COUNT];
-    {
-      std::vector<i8> codes = draw_codes(rows, zeros);
-      std::vector<u8> dense(codes.size());
-      pack_i8(codes.data(), rows, COLS, dense.data());
-      weights[0].take(Format::I8, rows, dense, scales.data());
-      for (size_t f = 1; f < COUNT; f++)
-        weights[f].take(FORMATS[f], rows, pack_sparse(FORMATS[f], codes.data(), rows, COLS).data, scales.data());
-    }
+    const std::vector<i8> codes = draw_codes(rows, zeros);
+    const Weights weights[COUNT] = {{FORMATS[0], rows, codes, scales.data()},
+                                    {FORMATS[1], rows, codes, scales.data()},
+                                    {FORMATS[2], rows, codes, scales.data()}};
     for (const Set& set : sets) {
       bool named = !options.isa.empty();
       if (named ? set.name == options.isa : set.name != "ref") compare(set, weights, vectors.activations(1), threads, zeros);
@@ -138,8 +144,7 @@ void multiply_sparse(const Set& set, const Options& options) {
   for (Format format : {Format::I8_MASK, Format::I8_GROUP}) {
     std::string name = std::string("matmul_") + format_name(format) + "_token";
     if (name.find(options.filter) == std::string::npos) continue;
-    Weights weights;
-    weights.take(format, ROWS, pack_sparse(format, codes.data(), ROWS, COLS).data, scales.data());
+    const Weights weights(format, ROWS, codes, scales.data());
     for (i32 i = 0; i < options.passes; i++)
       slot_of(set.k, format)(weights.w, vectors.activations(options.vectors), y.data(), ROWS, 0, ROWS);
   }
