@@ -280,7 +280,35 @@ void for_each_variant(Body body) {
   }
 }
 
+// Zeros among the codes of the squared ReLUs, and how many codes there are, over the timeline.
+ZeroCodes count_zeros(OpenEngine& open, size_t step) {
+  ZeroCodes& counted = *open.engine.model.zero_codes;
+  counted = {};
+  run(open, step);
+  CHECK_EQ(counted.codes, i64{0});
+  counted.counting = true;
+  run(open, step);
+  return counted;
+}
+
+void check_zero_codes(const Source& source, const convert::Rwkv& shape) {
+  const Variant variant = {"", source, {Format::I8, {}, {}}, false, false, 0};
+  const std::string path = temporary_path("recurrent.tm2");
+  write_random(variant, path);
+  OpenEngine open(options_for(variant), path);
+  const ZeroCodes whole = count_zeros(open, TOKENS), single = count_zeros(open, 1);
+  CHECK_EQ(whole.codes, shape.layers * shape.ffn_dim * i64{TOKENS});
+  CHECK(whole.percent() > 40 && whole.percent() < 80);  // half of random sums are below 0, and small squares round to it
+  CHECK_EQ(whole.zeros, single.zeros);
+  CHECK_EQ(whole.codes, single.codes);
+}
+
 }  // namespace
+
+TEST(zero_codes) {
+  check_zero_codes(rwkv7(SMALL7), SMALL7);
+  check_zero_codes(rwkv4(ODD4), ODD4);
+}
 
 TEST(rwkv7_checkpoint) {
   check_checkpoint("rwkv7-834K");

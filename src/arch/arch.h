@@ -37,18 +37,27 @@ struct Item {
 
 struct Arch;
 
+// How many codes of the squared ReLUs, as they meet their matrices, are 0.
+struct ZeroCodes {
+  bool counting;
+  i64 zeros, codes;
+
+  f64 percent() const { return 100 * static_cast<f64>(zeros) / static_cast<f64>(max<i64>(codes, 1)); }
+};
+
 // A model bound to its weights (in the map) and its work buffers (in the arena). Read-only but for the work buffers.
 struct Model {
   const Arch* arch = nullptr;
   void* family = nullptr;  // the family's own structure, in the arena
   i32 vocab = 0;
   i32 layers = 0;
-  i32 context = 0;         // positions the model was trained for
-  bool unbounded = false;  // a session may go on past Limits::context: its state does not grow
-  i64 state_bytes = 0;     // of one session, a multiple of 64
-  i64 weight_bytes = 0;    // read for one token
-  f32* logits = nullptr;   // (Limits::logits, logits_stride)
-  i64 logits_stride = 0;   // vocab padded to a panel
+  i32 context = 0;                  // positions the model was trained for
+  bool unbounded = false;           // a session may go on past Limits::context: its state does not grow
+  i64 state_bytes = 0;              // of one session, a multiple of 64
+  i64 weight_bytes = 0;             // read for one token
+  f32* logits = nullptr;            // (Limits::logits, logits_stride)
+  i64 logits_stride = 0;            // vocab padded to a panel
+  ZeroCodes* zero_codes = nullptr;  // in the arena; null where the family has no squared ReLU
 };
 
 struct Arch {

@@ -33,6 +33,15 @@ void Input::finish(const Kernels& kernels, i32 c) const {
   }
 }
 
+void Input::count_zeros(i32 columns, ZeroCodes* to) const {
+  if (!to->counting || kind == Quantization::none) return;
+  for (i32 c = 0; c < columns; c++) {
+    for (i32 i = 0; i < cols; i++)
+      to->zeros += q[static_cast<i64>(c) * stride + i] == 0;
+  }
+  to->codes += i64{columns} * cols;
+}
+
 Activations Input::view(i32 first, i32 count) const {
   i64 at = static_cast<i64>(first) * stride;
   i64 scale_at = kind == Quantization::group32 ? at / GROUP : first;

@@ -1,5 +1,6 @@
 // Matrix by batch: what all families share between their vectors and the kernels.
 #pragma once
+#include "arch/arch.h"
 #include "base/arena.h"
 #include "base/threads.h"
 #include "kernels.h"
@@ -25,6 +26,8 @@ struct Input {
   // Quantises column c, whose values the caller has put into column(c).
   void finish(const Kernels& kernels, i32 c) const;
   Activations view(i32 first, i32 count) const;
+  // Adds the codes of the first `columns` columns, which are finished.
+  void count_zeros(i32 columns, ZeroCodes* to) const;
 };
 
 struct Projection {

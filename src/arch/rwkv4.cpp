@@ -47,11 +47,12 @@ struct Rwkv4 {
   const f32 *embed_norm, *embed_norm_bias;  // (dim)
   Layer* layers;
 
-  Input inputs[3];  // one shifted vector each: of r, k, v
-  Shift shifted;    // the normalised vectors (dim)
-  f32 *r, *k, *v;   // (att_dim)
-  f32* ffn_r;       // (dim)
-  f32* hidden;      // (ffn_dim)
+  ZeroCodes zero_codes;  // of the input of ffn_v
+  Input inputs[3];       // one shifted vector each: of r, k, v
+  Shift shifted;         // the normalised vectors (dim)
+  f32 *r, *k, *v;        // (att_dim)
+  f32* ffn_r;            // (dim)
+  f32* hidden;           // (ffn_dim)
 
   i64 att_stride() const { return align_up(shape.att_dim, PANEL); }
   i64 ffn_stride() const { return align_up(shape.ffn_dim, PANEL); }
@@ -140,7 +141,7 @@ Status load(const ModelFile& file, const Limits& limits, Arena& arena, Model* mo
   model->family = placed;
   model->layers = s.layers;
   model->state_bytes = m.state_bytes();
-  if (placed) *placed = m;
+  if (placed) *placed = m, model->zero_codes = &placed->zero_codes;
   return {};
 }
 
@@ -232,6 +233,7 @@ void ffn_block(Rwkv4& m, const Layer& layer, i32 index, const Kernels& kernels, 
     kernels.relu2(m.hidden + c * m.ffn_stride(), m.shape.ffn_dim, x.input.column(c));
     x.input.finish(kernels, c);
   });
+  x.input.count_zeros(x.columns, &m.zero_codes);
   const Projection down[] = {{&layer.ffn_v, x.branch, x.stride()}};
   project(kernels, threads, x.input, x.columns, {down, 1});
   each_column(threads, x.columns,

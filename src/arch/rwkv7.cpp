@@ -60,12 +60,13 @@ struct Rwkv7 {
   const f32 *embed_norm, *embed_norm_bias;  // (dim)
   Layer* layers;
 
-  Input inputs[USES];  // of one shifted vector each, or of one low-rank middle
-  Shift shifted;       // the normalised vectors (dim)
-  f32* made[USES];     // what the matrices made of them (dim)
-  f32* middle[USES];   // between the matrices of a low-rank pair (rank)
-  f32* first_v;        // v of layer 0 (dim)
-  f32* hidden;         // (ffn_dim)
+  ZeroCodes zero_codes;  // of the input of ffn_v
+  Input inputs[USES];    // of one shifted vector each, or of one low-rank middle
+  Shift shifted;         // the normalised vectors (dim)
+  f32* made[USES];       // what the matrices made of them (dim)
+  f32* middle[USES];     // between the matrices of a low-rank pair (rank)
+  f32* first_v;          // v of layer 0 (dim)
+  f32* hidden;           // (ffn_dim)
 
   i64 stride() const { return stream.stride(); }
   i64 rank_stride() const { return align_up(shape.widest_rank, PANEL); }
@@ -182,7 +183,7 @@ Status load(const ModelFile& file, const Limits& limits, Arena& arena, Model* mo
   model->family = placed;
   model->layers = s.layers;
   model->state_bytes = m.state_bytes();
-  if (placed) *placed = m;
+  if (placed) *placed = m, model->zero_codes = &placed->zero_codes;
   return {};
 }
 
@@ -316,6 +317,7 @@ void ffn_block(Rwkv7& m, const Layer& layer, i32 index, const Kernels& kernels, 
     kernels.relu2(m.hidden + c * m.ffn_stride(), m.shape.ffn_dim, x.input.column(c));
     x.input.finish(kernels, c);
   });
+  x.input.count_zeros(x.columns, &m.zero_codes);
   const Projection down[] = {{&layer.ffn_v, x.branch, x.stride()}};
   project(kernels, threads, x.input, x.columns, {down, 1});
   x.add_branch(kernels, threads, index);

@@ -91,6 +91,7 @@ struct Transformer {
   f32 *cosine, *sine;  // (pairs)
   Rotation at_sinks;   // the one rotation for the sinks of a window
   Input input;
+  ZeroCodes zero_codes;       // of the input of down, with relu2
   AttentionScratch* scratch;  // one a thread
 
   i64 dim_stride() const { return align_up(shape.dim, PANEL); }
@@ -267,6 +268,7 @@ Status load(const ModelFile& file, const Limits& limits, Arena& arena, Model* mo
   if (arena.counting()) return {};
   if (limits.window) fill_rotation(SINKS + limits.window - 1, t.inv_freq, s.pairs, s.rope_scale, t.at_sinks);
   *placed = t;
+  if (s.unit == Unit::relu2) model->zero_codes = &placed->zero_codes;
   return {};
 }
 
@@ -367,6 +369,7 @@ void ffn_block(Transformer& t, const Layer& layer, const Kernels& kernels, Threa
     normalise(kernels, s, gate, {layer.ffn_sub_norm, nullptr}, s.norm_eps, s.ffn_dim, t.input.column(c));
     t.input.finish(kernels, c);
   });
+  if (s.unit == Unit::relu2) t.input.count_zeros(n, &t.zero_codes);
   const Projection down[] = {{&layer.down, t.branch, t.dim_stride()}};
   project(kernels, threads, t.input, n, {down, 1});
 }

@@ -170,6 +170,17 @@ Status measure_stalls(Bench& bench, const Place& place, Measured* result) {
   return {};
 }
 
+// Not while something is timed.
+Status count_zeros(Bench& bench, const Place& place) {
+  ZeroCodes* counted = bench.engine.model.zero_codes;
+  if (!counted) return {};
+  counted->counting = true;
+  Decoding decoding(bench, place.position);
+  for (i32 i = 0; i < bench.count; i++)
+    EDGELLM_TRY(decoding.pass(bench));
+  return {};
+}
+
 Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
   EDGELLM_TRY(prefill(bench, bench.engine.sessions[0], 1));  // warms up: first touches of the map
   result->read_bytes_per_second = read_bandwidth(bench.engine.threads, buffer, 5);
@@ -190,7 +201,7 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
   EDGELLM_TRY(measure_stalls(bench, result->places[0], result));
   result->resident_bytes = peak_resident_bytes() - buffer.count;
   result->hash = logits_hash(bench.engine, 0);
-  return {};
+  return count_zeros(bench, result->places[0]);
 }
 
 // Bytes of weights and caches that one pass at `position` reads.
@@ -238,6 +249,7 @@ void print_json(const Bench& bench, const Measured& m, const char* path) {
   json.real("rss_mb", static_cast<f64>(m.resident_bytes) / 1e6, 2);
   json.real("planned_mb", static_cast<f64>(engine.arena_bytes) / 1e6, 2);
   json.real("page_faults_per_token", m.faults_per_token, 3);
+  if (engine.model.zero_codes) json.real("zero_activations", engine.model.zero_codes->percent() / 100, 4);
   json.number("allocations_after_seal", heap_watch.after_closing.load());
   char hash[20];
   Writer writer(hash);
@@ -284,6 +296,9 @@ void print_text(const Bench& bench, const Measured& m, const char* path) {
   print("stalls    alternating with an empty loop: token p50 ", Fixed{m.alternating_ms.p50, 3}, ", p99 ",
         Fixed{m.alternating_ms.p99, 3}, " ms; the loop p50 ", Fixed{m.empty_ms.p50, 3}, ", p99 ", Fixed{m.empty_ms.p99, 3},
         " ms\n");
+  if (engine.model.zero_codes) {
+    print("zeros     ", Fixed{engine.model.zero_codes->percent(), 1}, " % of the squared ReLUs' codes\n");
+  }
   print("logits hash: ", Hex{m.hash, 16}, "\n");
 }
 

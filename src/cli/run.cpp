@@ -42,6 +42,8 @@ Status run_command(Options& options) {
   if (prompt.count == 0 && session.pending < 0) {
     return failed("--state-load ", options.state_load, ": no id waits to be run in it; say with -i how the text goes on");
   }
+  ZeroCodes* zeros = options.verbose ? engine.model.zero_codes : nullptr;
+  if (zeros) zeros->counting = true;
   Printed printed;
   Generated made;
   options.generate.hash = options.hash;
@@ -49,6 +51,7 @@ Status run_command(Options& options) {
   if (printed.last != '\n') print("\n");
   if (!status.ok()) return status;
   note_figures(made, prompt.count, options);
+  if (zeros) note("zeros: ", Fixed{zeros->percent(), 1}, " % of the squared ReLUs' codes\n");
   if (options.hash) note_hash(made.last_hash);
   EDGELLM_TRY(save(options, engine, saved));
   return made.ending == Ending::sink_closed ? failed("standard output was closed") : Status();
