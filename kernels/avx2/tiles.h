@@ -163,18 +163,24 @@ void many_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i
   }
 }
 
-// y for the panels of [row0, row1): `one` streams the weights for a single vector, `many` is one of the two above.
-template <class F, class One, class Many>
-void for_panels(const Matrix& w, const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
-  i32 units = div_up(w.cols, F::UNIT);
+// y for the panels of [row0, row1): one(panel) streams the weights for a single vector, many(panel, v) serves VECTORS from v on.
+template <class One, class Many>
+void for_panels(const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
   for (i32 panel = row0 / PANEL; panel < div_up(row1, PANEL); panel++) {
     if (a.count == 1) {
-      one(panel, w.data + panel * (units * i64{F::UNIT_BYTES}), units);
+      one(panel);
     } else {
       for (i32 v = 0; v < a.count; v += VECTORS)
         many(panel, v);
     }
   }
+}
+
+// The same, one(panel, data, units) where units have one size; `many` is one of the two above.
+template <class F, class One, class Many>
+void for_panels(const Matrix& w, const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
+  const i32 units = div_up(w.cols, F::UNIT);
+  for_panels(a, row0, row1, [&](i32 panel) { one(panel, w.data + panel * (units * i64{F::UNIT_BYTES}), units); }, many);
 }
 
 }  // namespace

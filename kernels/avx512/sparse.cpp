@@ -76,14 +76,12 @@ void many(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel
 
 void matmul_sparse(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   auto single = w.format == Format::I8_MASK ? one<Bytes> : one<Fours>;
-  for (i32 panel = row0 / PANEL; panel < div_up(row1, PANEL); panel++) {
-    if (a.count == 1) {
-      single(w, a, panel, y, y_stride);
-    } else {
-      for (i32 v = 0; v < a.count; v += VECTORS)
-        many(w, a, y, y_stride, panel, v);
-    }
-  }
+  for_panels(
+      a, row0, row1, [&](i32 panel) { single(w, a, panel, y, y_stride); },
+      [&](i32 panel) {
+        for (i32 v = 0; v < a.count; v += VECTORS)
+          many(w, a, y, y_stride, panel, v);
+      });
 }
 
 }  // namespace

@@ -97,19 +97,25 @@ void many_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i
   });
 }
 
-// y for the panels of [row0, row1): `one(panel, data)` streams the weights for a single vector, `many(panel, data)` serves
-// several.
-template <class F, class One, class Many>
-inline void for_panels(const Matrix& w, const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
-  i64 panel_bytes = i64{div_up(w.cols, F::UNIT)} * F::UNIT_BYTES;
+// y for the panels of [row0, row1): one(panel) streams the weights for a single vector, many(panel) serves several.
+template <class One, class Many>
+inline void for_panels(const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
   for (i32 panel = row0 / PANEL; panel < div_up(row1, PANEL); panel++) {
-    const u8* data = w.data + panel * panel_bytes;
     if (a.count == 1) {
-      one(panel, data);
+      one(panel);
     } else {
-      many(panel, data);
+      many(panel);
     }
   }
+}
+
+// The same, one(panel, data) and many(panel, data) where units have one size.
+template <class F, class One, class Many>
+inline void for_panels(const Matrix& w, const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
+  const i64 panel_bytes = i64{div_up(w.cols, F::UNIT)} * F::UNIT_BYTES;
+  for_panels(
+      a, row0, row1, [&](i32 panel) { one(panel, w.data + panel * panel_bytes); },
+      [&](i32 panel) { many(panel, w.data + panel * panel_bytes); });
 }
 
 }  // namespace

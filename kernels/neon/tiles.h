@@ -215,18 +215,25 @@ template <class F>
   }
 }
 
-// y for the panels of [row0, row1): one(panel, data, units, vector) streams the weights for a single vector,
-// many(panel, first vector, vectors) is one of the two above.
-template <class F, class One, class Many>
-static inline void for_panels(const Matrix& w, const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
-  i32 units = div_up(w.cols, F::UNIT);
+// y for the panels of [row0, row1): one(panel, vector) streams the weights for a single vector, many(panel, first vector,
+// vectors) serves up to VECTORS of them.
+template <class One, class Many>
+static inline void for_panels(const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
   for (i32 panel = row0 / PANEL; panel < div_up(row1, PANEL); panel++) {
     i32 v = 0;
     for (; a.count - v >= MANY; v += VECTORS)
       many(panel, v, min(VECTORS, a.count - v));
     for (; v < a.count; v++)
-      one(panel, w.data + panel * (units * i64{F::UNIT_BYTES}), units, v);
+      one(panel, v);
   }
+}
+
+// The same, one(panel, data, units, vector) where units have one size; `many` is one of the two above.
+template <class F, class One, class Many>
+static inline void for_panels(const Matrix& w, const Activations& a, i32 row0, i32 row1, One&& one, Many&& many) {
+  const i32 units = div_up(w.cols, F::UNIT);
+  for_panels(
+      a, row0, row1, [&](i32 panel, i32 v) { one(panel, w.data + panel * (units * i64{F::UNIT_BYTES}), units, v); }, many);
 }
 
 }  // namespace edgellm

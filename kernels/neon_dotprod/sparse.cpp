@@ -53,13 +53,9 @@ template <class F>
 
 template <class F>
 void matmul_sparse(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
-  for (i32 panel = row0 / PANEL; panel < div_up(row1, PANEL); panel++) {
-    i32 v = 0;
-    for (; a.count - v >= 2; v += VECTORS)
-      many<F>(w, a, y, y_stride, panel, v, min(VECTORS, a.count - v));
-    for (; v < a.count; v++)
-      one<F>(w, a, y, y_stride, panel, v);
-  }
+  for_panels<2>(
+      a, row0, row1, [&](i32 panel, i32 v) { one<F>(w, a, y, y_stride, panel, v); },
+      [&](i32 panel, i32 v, i32 vectors) { many<F>(w, a, y, y_stride, panel, v, vectors); });
 }
 
 }  // namespace
