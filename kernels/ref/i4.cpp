@@ -19,11 +19,12 @@ void pack_i4(const i8* codes, const u16* group_scales, i64 rows, i64 cols, u8* o
         u16 scale = row < rows && u * 2 + g < groups ? group_scales[row * groups + u * 2 + g] : u16{0};
         __builtin_memcpy(unit + g * 32 + r * 2, &scale, sizeof scale);
       }
-      for (i64 c = 0; c < UNIT_COLUMNS; c++) {
-        i64 col = u * UNIT_COLUMNS + c;
-        i32 code = (row < rows && col < cols ? codes[row * cols + col] : 0) + 8;
-        u8* byte = unit + SCALE_BYTES + c / 8 * 64 + r * 4 + c % 4;
-        *byte = static_cast<u8>((c & 4) ? *byte | code << 4 : code);
+      for (i64 line = 0; line < UNIT_COLUMNS / 8; line++) {
+        i64 col = u * UNIT_COLUMNS + line * 8;
+        u32 quads[2] = {};
+        copy_codes<8>(codes + row * cols + col, row < rows ? cols - col : 0, quads);
+        u32 nibbles = ((quads[0] & 0x0f0f0f0fu) | (quads[1] & 0x0f0f0f0fu) << 4) ^ 0x88888888u;  // each code + 8
+        __builtin_memcpy(unit + SCALE_BYTES + line * 64 + r * 4, &nibbles, sizeof nibbles);
       }
     }
   }

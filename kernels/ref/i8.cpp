@@ -15,7 +15,7 @@ void pack_i8(const i8* codes, i64 rows, i64 cols, u8* out) {
   for (i64 row = 0; row < rows; row++) {
     u8* line = out + row / PANEL * units * UNIT_BYTES + row % PANEL * 4;
     for (i64 col = 0; col < cols; col += 4, line += 64)
-      __builtin_memcpy(line, codes + row * cols + col, static_cast<size_t>(min<i64>(4, cols - col)));
+      copy_codes<4>(codes + row * cols + col, cols - col, line);
   }
 }
 

@@ -11,14 +11,17 @@ static constexpr i32 UNIT_BYTES = 128;
 static_assert(UNIT_COLUMNS == GROUP);
 
 void pack_t2(const i8* codes, i64 rows, i64 cols, u8* out) {
-  __builtin_memset(out, 0x55, static_cast<size_t>(matrix_bytes(Format::T2, rows, cols)));  // code 1 is weight 0
+  __builtin_memset(out, 0x55, static_cast<size_t>(matrix_bytes(Format::T2, rows, cols)));  // digit 1 is weight 0
   i64 units = units_of(cols, UNIT_COLUMNS);
   for (i64 row = 0; row < rows; row++) {
-    for (i64 col = 0; col < cols; col++) {
-      u8* unit = out + (row / PANEL * units + col / UNIT_COLUMNS) * UNIT_BYTES;
-      i64 c = col % UNIT_COLUMNS;
-      u8* byte = unit + c / 16 * 64 + row % PANEL * 4 + c % 4;
-      *byte = static_cast<u8>(*byte ^ (1 ^ (codes[row * cols + col] + 1)) << (c / 4 % 4 * 2));
+    u8* line = out + row / PANEL * units * UNIT_BYTES + row % PANEL * 4;
+    for (i64 col = 0; col < cols; col += 16, line += 64) {
+      u32 quads[4] = {};
+      copy_codes<16>(codes + row * cols + col, cols - col, quads);
+      u32 digits = 0;
+      for (i32 i = 0; i < 4; i++)
+        digits |= ternary_digits(quads[i]) << 2 * i;
+      __builtin_memcpy(line, &digits, sizeof digits);
     }
   }
 }

@@ -20,11 +20,13 @@ void pack_t2_group(const i8* codes, const u16* group_scales, i64 rows, i64 cols,
         u16 scale = row < rows && u * 2 + g < groups ? group_scales[row * groups + u * 2 + g] : u16{0};
         __builtin_memcpy(unit + g * 32 + r * 2, &scale, sizeof scale);
       }
-      for (i64 c = 0; c < UNIT_COLUMNS; c++) {
-        i64 col = u * UNIT_COLUMNS + c;
-        i32 code = (row < rows && col < cols ? codes[row * cols + col] : 0) + 1, shift = static_cast<i32>(c / 4 % 4 * 2);
-        u8* byte = unit + SCALE_BYTES + c / 16 * 64 + r * 4 + c % 4;
-        *byte = static_cast<u8>(shift ? *byte | code << shift : code);
+      for (i64 line = 0; line < UNIT_COLUMNS / 16; line++) {
+        i64 col = u * UNIT_COLUMNS + line * 16;
+        u32 quads[4] = {}, digits = 0;
+        copy_codes<16>(codes + row * cols + col, row < rows ? cols - col : 0, quads);
+        for (i32 i = 0; i < 4; i++)
+          digits |= ternary_digits(quads[i]) << 2 * i;
+        __builtin_memcpy(unit + SCALE_BYTES + line * 64 + r * 4, &digits, sizeof digits);
       }
     }
   }

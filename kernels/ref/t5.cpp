@@ -10,14 +10,17 @@ static constexpr i32 UNIT_COLUMNS = 20;
 static constexpr i32 UNIT_BYTES = 64;
 
 void pack_t5(const i8* codes, i64 rows, i64 cols, u8* out) {
-  constexpr i32 POWERS[] = {1, 3, 9, 27, 81};
+  constexpr u32 POWERS[] = {1, 3, 9, 27, 81};
   __builtin_memset(out, 121, static_cast<size_t>(matrix_bytes(Format::T5, rows, cols)));  // five digits 1: weights 0
   i64 units = units_of(cols, UNIT_COLUMNS);
   for (i64 row = 0; row < rows; row++) {
-    for (i64 col = 0; col < cols; col++) {
-      i64 c = col % UNIT_COLUMNS;
-      u8* byte = out + (row / PANEL * units + col / UNIT_COLUMNS) * UNIT_BYTES + row % PANEL * 4 + c % 4;
-      *byte = static_cast<u8>(*byte + codes[row * cols + col] * POWERS[c / 4]);
+    u8* line = out + row / PANEL * units * UNIT_BYTES + row % PANEL * 4;
+    for (i64 col = 0; col < cols; col += UNIT_COLUMNS, line += UNIT_BYTES) {
+      u32 quads[5] = {}, bytes = 0;
+      copy_codes<UNIT_COLUMNS>(codes + row * cols + col, cols - col, quads);
+      for (i32 i = 0; i < 5; i++)
+        bytes += ternary_digits(quads[i]) * POWERS[i];  // at most 242 a byte
+      __builtin_memcpy(line, &bytes, sizeof bytes);
     }
   }
 }

@@ -24,6 +24,21 @@ static inline i64 units_of(i64 cols, i64 unit) {
   return div_up(cols, unit);
 }
 
+// For packing: N codes of which `left` or all are there; for the others `out` keeps what it holds.
+template <i32 N>
+static inline void copy_codes(const i8* codes, i64 left, void* out) {
+  if (left >= N) {
+    __builtin_memcpy(out, codes, N);  // of a size that the compiler knows: one load and store
+  } else if (left > 0) {
+    __builtin_memcpy(out, codes, static_cast<size_t>(left));
+  }
+}
+
+// Of four ternary codes, a byte each, the digits 0, 1, 2.
+static inline u32 ternary_digits(u32 codes) {
+  return ((codes & 0x03030303u) + 0x01010101u) & 0x03030303u;
+}
+
 // In all below: `unit` points at a unit of the format, r in [0, 16) is the row, c the column within the unit.
 static inline f32 f32_weight(const u8* unit, i32 r, i32 c) {
   return load_f32(unit + (c * PANEL + r) * 4);
