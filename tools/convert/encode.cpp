@@ -21,6 +21,14 @@ inline f32 rounded(f32 value) {
   return (value + ROUND_F32) - ROUND_F32;
 }
 
+// Not finite when a value is not. As integers, whose maximum a compiler takes of several at once.
+f32 largest_magnitude(const f32* values, i64 n) {
+  i32 most = 0;
+  for (i64 i = 0; i < n; i++)
+    most = max(most, bits_to<i32>(values[i]) & 0x7fffffff);
+  return bits_to<f32>(most);
+}
+
 // --- i4 ---
 // Scales are searched on whole numbers: values over a unit that makes the largest magnitude -32767. A level, in LEVELS_OF_ONE, is
 // the code that -32767 would have, were there no limit; it is below 16.
@@ -130,10 +138,8 @@ void read(const Tensor& tensor, i64 row, i64 rows, Panel* panel) {
   size_t n = static_cast<size_t>(rows * tensor.cols);
   panel->values.resize(n);
   tensor.values(row, rows, panel->values.data());
-  bool finite = true;
-  for (f32 value : panel->values)
-    finite &= std::fabs(value) < INFINITY;
-  for (size_t i = 0; i < n && !finite; i++) {
+  if (std::isfinite(largest_magnitude(panel->values.data(), rows * tensor.cols))) return;
+  for (size_t i = 0; i < n; i++) {
     if (std::isfinite(panel->values[i])) continue;
     i64 at = static_cast<i64>(i);
     unusable("tensor ", tensor.name, ": row ", row + at / tensor.cols, ", column ", at % tensor.cols, " is not finite");
@@ -153,13 +159,11 @@ void encode_f16(const Tensor& tensor, i64 row, Panel* panel) {
 
 // One scale a row: absmax / 127.
 f32 encode_i8_row(const f32* values, i64 cols, i8* codes, f32* stored) {
-  f32 most = 0;
-  for (i64 c = 0; c < cols; c++)
-    most = std::max(most, std::fabs(values[c]));
+  const f32 most = largest_magnitude(values, cols);
   f32 scale = most / 127, inverse = scale > 0 ? 127 / most : 0;
   if (std::isinf(inverse)) scale = inverse = 0;  // the whole row is denormal
   for (i64 c = 0; c < cols; c++) {
-    f32 code = rounded(std::min(std::max(values[c] * inverse, -127.0f), 127.0f));
+    f32 code = rounded(values[c] * inverse);  // of 127 and a little at most
     codes[c] = static_cast<i8>(code);
     stored[c] = code * scale;
   }
