@@ -64,6 +64,19 @@ expect 0 'was not trained ternary: .*docs/PERPLEXITY.md' synthetic:rwkv7-tiny "$
 expect 0 'matrices' synthetic:tiny "$model" --weights t2
 grep -q 'not trained ternary' "$folder/err" && fail "a warning about a ternary model"
 
+# The same bytes on every machine: the checksum of the data in the header.
+while read -r weights expected; do
+  expect 0 'matrices' synthetic:tiny "$model" --weights $weights
+  found=$(od -An -tx8 -j56 -N8 "$model" | tr -d ' ')
+  [ "$found" = "$expected" ] || fail "the data of tiny $weights have the checksum $found, expected $expected"
+done <<'END'
+t2 e87225cec756eaa3
+t5 aaefd157ff99d1c9
+i8 4db41b5b3176a309
+i4 60f52759c53b3395
+f16 961ddba9b146a20e
+END
+
 # A sparse one too, which says what the engine makes of it.
 expect 0 'i8_mask' synthetic:rwkv7-tiny "$model" --sparsity 0.9 --sparsity-layout erk --verify
 grep -q 'against the source in f32' "$folder/err" || fail "no comparison with the source"

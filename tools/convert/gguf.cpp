@@ -33,8 +33,7 @@ T value_at(const u8* data) {
 
 std::string read_string(Cursor* from, const char* what) {
   u64 size = from->read<u64>(what);
-  Bytes bytes = from->take(size, what);
-  return {reinterpret_cast<const char*>(bytes.data), bytes.size};
+  return from->take(size, what).text();
 }
 
 class Reader {
@@ -256,7 +255,7 @@ std::vector<std::string> texts_of(const GgufValue& value) {
   std::vector<std::string> out;
   const u8* at = value.data.data;
   for (u64 i = 0; i < value.count; i++) {
-    u64 size = value_at<u64>(at);
+    const size_t size = static_cast<size_t>(value_at<u64>(at));
     out.emplace_back(reinterpret_cast<const char*>(at + 8), size);
     at += 8 + size;
   }

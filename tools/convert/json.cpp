@@ -211,8 +211,7 @@ Json parse_json(std::string_view text, const std::string& source) {
 }
 
 Json read_json(const std::string& path) {
-  File file = MappedFile::open(path);
-  return parse_json({reinterpret_cast<const char*>(file->bytes().data), file->bytes().size}, path);
+  return parse_json(MappedFile::open(path)->bytes().text(), path);
 }
 
 }  // namespace edgellm::convert

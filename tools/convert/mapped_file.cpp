@@ -29,7 +29,12 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   }
   Bytes bytes{nullptr, static_cast<u64>(status.st_size)};
   if (bytes.size > 0) {
-    void* mapped = mmap(nullptr, bytes.size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    const size_t length = static_cast<size_t>(bytes.size);
+    if (length != bytes.size) {
+      close(descriptor);
+      io_error(path, ": ", bytes.size, " bytes are more than a program for ", 8 * sizeof length, " bits can map");
+    }
+    void* mapped = mmap(nullptr, length, PROT_READ, MAP_PRIVATE, descriptor, 0);
     int problem = errno;
     close(descriptor);
     if (mapped == MAP_FAILED) io_error(path, ": cannot map ", bytes.size, " bytes: ", std::strerror(problem));
@@ -52,14 +57,15 @@ void MappedFile::read(u64 count) const {
   resident = 0;
   std::lock_guard<std::mutex> lock(open_files_mutex);
   for (const MappedFile* file : open_files) {  // unchanged pages: they are read again when needed
-    if (file->bytes_.data) madvise(const_cast<u8*>(file->bytes_.data), file->bytes_.size, MADV_DONTNEED);
+    if (file->bytes_.data)
+      madvise(const_cast<u8*>(file->bytes_.data), static_cast<size_t>(file->bytes_.size), MADV_DONTNEED);
   }
 }
 
 MappedFile::~MappedFile() {
   std::lock_guard<std::mutex> lock(open_files_mutex);
   open_files.erase(this);
-  if (bytes_.data) munmap(const_cast<u8*>(bytes_.data), bytes_.size);
+  if (bytes_.data) munmap(const_cast<u8*>(bytes_.data), static_cast<size_t>(bytes_.size));
 }
 
 bool file_exists(const std::string& path) {

@@ -12,7 +12,9 @@ namespace edgellm::convert {
 // Bytes that a MappedFile owns.
 struct Bytes {
   const u8* data = nullptr;
-  u64 size = 0;
+  u64 size = 0;  // a size_t holds it
+
+  std::string text() const { return {reinterpret_cast<const char*>(data), static_cast<size_t>(size)}; }
 };
 
 class MappedFile {

@@ -53,12 +53,12 @@ class ProtobufReader {
   std::string_view take(u64 count) {
     if (count > bytes_.size() - at_)
       unusable(source_, ": cut: a field of ", count, " bytes at byte ", at_, " of ", bytes_.size());
-    std::string_view out = bytes_.substr(at_, count);
-    at_ += count;
+    std::string_view out = bytes_.substr(at_, static_cast<size_t>(count));
+    at_ += out.size();
     return out;
   }
 
-  u64 fixed(u64 count) {
+  u64 fixed(size_t count) {
     u64 value = 0;
     std::memcpy(&value, take(count).data(), count);
     return value;

@@ -68,7 +68,7 @@ class Archive {
       }
       extra += 4 + u64{at<u16>(extra + 2)};
     }
-    std::string member(reinterpret_cast<const char*>(name.data), name.size);
+    const std::string member = name.text();
     if (at<u16>(entry + 8) & 1) unusable(file_->path, ": member ", member, " is encrypted");
     if (at<u16>(entry + 10) != 0 || size != packed) unusable(file_->path, ": member ", member, " is compressed");
     if (at<u32>(local) != LOCAL) damaged("local header");
@@ -133,10 +133,7 @@ class Pickle {
     position_ += size;
     return bytes_.data + position_ - size;
   }
-  std::string read_text(u64 size) {
-    const u8* data = take(size);
-    return std::string(reinterpret_cast<const char*>(data), size);
-  }
+  std::string read_text(u64 size) { return Bytes{take(size), size}.text(); }
   std::string read_line() {
     std::string line;
     for (char c; (c = static_cast<char>(read<u8>())) != '\n';)
@@ -186,11 +183,11 @@ class Pickle {
     if (stack_.empty() || stack_.back()->kind != Value::Kind::list) damaged();
     stack_.back()->list.insert(stack_.back()->list.end(), values.begin(), values.end());
   }
-  void recall(u64 index) {
+  void recall(size_t index) {
     if (index >= memo_.size() || !memo_[index]) damaged();
     push(memo_[index]);
   }
-  void remember(u64 index) {
+  void remember(size_t index) {
     if (stack_.empty() || index > bytes_.size) damaged();
     if (index >= memo_.size()) memo_.resize(index + 1);
     memo_[index] = stack_.back();

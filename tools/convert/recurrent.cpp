@@ -25,7 +25,7 @@ class Changed : public Tensor {
  public:
   Changed(const Part& part, std::vector<f32> changed)
       : Tensor(part.ours, part.role, rows_of(part), cols_of(part)), values_(std::move(changed)) {}
-  void values(i64 row, i64 count, f32* out) const override { std::copy_n(values_.begin() + row * cols, count * cols, out); }
+  void values(i64 row, i64 count, f32* out) const override { std::copy_n(values_.data() + row * cols, count * cols, out); }
 
  private:
   std::vector<f32> values_;  // (rows, cols)
@@ -53,7 +53,7 @@ std::string shape_text(const std::vector<u64>& shape) {
 }
 
 std::unique_ptr<Tensor> changed(const Part& part, const StoredTensor& stored) {
-  std::vector<f32> values(stored.count());
+  std::vector<f32> values(static_cast<size_t>(stored.count()));
   float_tensor(part.ours, part.role, 1, static_cast<i64>(values.size()), stored)->values(0, 1, values.data());
   if (transposed(part)) {
     std::vector<f32> from = values;

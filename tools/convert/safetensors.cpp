@@ -74,17 +74,13 @@ void check_cover(const StoredTensors& tensors, Bytes data, const std::string& pa
   }
 }
 
-std::string_view text_of(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data), bytes.size};
-}
-
 }  // namespace
 
 StoredTensors read_safetensors(const std::string& path) {
   Cursor from(MappedFile::open(path));
   u64 header_bytes = from.read<u64>("header length");
   if (header_bytes > MAX_HEADER) unusable(path, ": header of ", header_bytes, " bytes, at most ", MAX_HEADER);
-  Json header = parse_json(text_of(from.take(header_bytes, "header")), path);
+  Json header = parse_json(from.take(header_bytes, "header").text(), path);
   if (!header.object()) unusable(path, ": the header is not a JSON object");
   Bytes data = from.take(from.left(), "data");
   StoredTensors tensors;

@@ -94,8 +94,7 @@ class TmacInt8 : public Tensor {
 std::string read_text(Cursor* from, const char* what) {
   u32 size = from->read<u32>(what);
   if (size > MAX_TEXT) unusable(from->file()->path, ": ", what, " of ", size, " bytes, at most ", MAX_TEXT);
-  Bytes bytes = from->take(size, what);
-  return {reinterpret_cast<const char*>(bytes.data), bytes.size};
+  return from->take(size, what).text();
 }
 
 Stored read_tensor(Cursor* from, const std::string& name) {

@@ -15,8 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string read_file(const fs::path& path) {
-  File file = MappedFile::open(path.string());
-  return {reinterpret_cast<const char*>(file->bytes().data), file->bytes().size};
+  return MappedFile::open(path.string())->bytes().text();
 }
 
 // The file in a folder that says the most.

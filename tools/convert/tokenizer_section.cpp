@@ -38,7 +38,7 @@ template <class Slot, class Hash, class Empty>
 std::vector<Slot> hash_table(const std::vector<Slot>& entries, Slot none, Hash hash, Empty empty, u32* probes) {
   *probes = 0;
   if (entries.empty()) return {};
-  for (u64 slots = entries.size() * 100 / LOAD_PERCENT + 1;; slots += slots / 4 + 1) {
+  for (size_t slots = entries.size() * 100 / LOAD_PERCENT + 1;; slots += slots / 4 + 1) {
     std::vector<Slot> table(slots, none);
     *probes = fill(&table, entries, hash, empty);
     if (*probes <= TOKENIZER_MAX_PROBES) return table;

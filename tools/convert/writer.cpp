@@ -233,7 +233,7 @@ void FileWriter::put(const void* bytes, u64 size) {
   position_ += size;
   const u8* from = static_cast<const u8*>(bytes);
   while (size > 0) {
-    size_t room = std::min<u64>(size, BUFFER_BYTES - buffer_.size());
+    const size_t room = static_cast<size_t>(std::min<u64>(size, BUFFER_BYTES - buffer_.size()));
     append(&buffer_, from, room);
     from += room;
     size -= room;
