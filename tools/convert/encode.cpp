@@ -30,8 +30,8 @@ f32 largest_magnitude(const f32* values, i64 n) {
 }
 
 // --- i4 ---
-// Scales are searched on whole numbers: values over a unit that makes the largest magnitude -32767. A level, in LEVELS_OF_ONE, is
-// the code that -32767 would have, were there no limit; it is below 16.
+// Scales are searched on whole numbers: values over a unit that makes the largest magnitude -32767. A level, in
+// LEVELS_OF_ONE, is the code that -32767 would have, were there no limit; it is below 16.
 
 using Lanes = f32 __attribute__((vector_size(16)));
 using IntegerLanes = i32 __attribute__((vector_size(16)));
@@ -40,7 +40,8 @@ constexpr i64 GROUP_LANES = GROUP / IN_LANES;
 constexpr i32 LARGEST = 32767;
 constexpr i32 LEVELS_OF_ONE = 2048;
 
-// The codes of one level, seen through the scale that suits them best: with it the squared error is that of scale 0 less `gain`.
+// The codes of one level, seen through the scale that suits them best: with it the squared error is that of scale 0 less
+// `gain`.
 struct Fit {
   f32 scale = 0;  // in units
   f32 gain = 0;
@@ -60,8 +61,8 @@ inline Fit fit(const i16* whole, i32 level) {
   return {scale, static_cast<f32>(products) * scale};
 }
 
-// The largest magnitude gets a code near -8 or 7, by the sign of the scale. Of these levels the one with the best fit is taken, and
-// the level that this fit's scale stands for is fitted once more.
+// The largest magnitude gets a code near -8 or 7, by the sign of the scale. Of these levels the one with the best fit is
+// taken, and the level that this fit's scale stands for is fitted once more.
 f32 best_scale(const i16* whole) {
   static constexpr i32 QUARTERS[] = {35, 33, 31, 29, 27, 25, -31, -29, -27, -25};
   Fit best;
