@@ -102,6 +102,7 @@ inline void add_values(const f32* weights, i64 stride, i32 count, const u8* v, i
     UNROLL for (i32 d = 0; d < D; d++) sums[t][d] = _mm512_loadu_ps(out + t * out_stride + d * PANEL);
   }
   for (i32 i = 0; i < count; i++, v += slot_bytes) {
+    UNROLL for (i32 b = 0; b < D * PANEL * E::BYTES; b += LINE) prefetch(v + b);
     __m512 weight[T];
     UNROLL for (i32 t = 0; t < T; t++) weight[t] = _mm512_set1_ps(weights[t * stride + i]);
     UNROLL for (i32 d = 0; d < D; d++) {
@@ -114,10 +115,10 @@ inline void add_values(const f32* weights, i64 stride, i32 count, const u8* v, i
   }
 }
 
-// All dims for T heads over at most SLOTS slots; few heads take more dims at a time, to have chains of fma enough.
+// All dims for T heads over at most SLOTS slots, 64 dims at a time: heads share what is converted, one head has four chains.
 template <class E, i32 T>
 inline void add_all_dims(const f32* weights, i64 stride, i32 count, const u8* v, i32 padded, f32* out, i64 out_stride) {
-  for_most<T == 4 ? 2 : 4>(padded / PANEL, [&]<i32 D>(i32 d) {
+  for_most<4>(padded / PANEL, [&]<i32 D>(i32 d) {
     add_values<E, T, D>(weights, stride, count, v + d * PANEL * E::BYTES, i64{padded} * E::BYTES, out + d * PANEL,
                         out_stride);
   });
