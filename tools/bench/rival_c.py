@@ -2,7 +2,7 @@
 """Random weights in the formats of engines in C, for measuring them beside this one (rival_model.py has the others).
 
     pip install numpy gguf
-    tools/bench/rival_c.py i2_s 2b4t-i2s.gguf           # BitNet b1.58 2B4T's shape for bitnet.c: f16 embedding, invented tokens
+    tools/bench/rival_c.py i2_s 2b4t-i2s.gguf           # BitNet b1.58 2B4T for bitnet.c: f16 embedding, invented tokens
     tools/bench/rival_c.py folder 2b4t                  # ... for Project Zero's converter, with a tokenizer.bin
     tools/bench/rival_c.py llama2c 15m.bin              # llama2.c's 15M shape in f32
     tools/bench/rival_c.py llama2c-int8 15m-q80.bin     # ... in int8, for runq
