@@ -18,7 +18,6 @@ one only where a sum is rounded. Gradients pass through every rounding unchanged
 
 import json
 import math
-import os
 import shutil
 from dataclasses import dataclass
 
@@ -26,6 +25,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
+
+from training import on_int8_grid, quantise_activations, replaced, straight_through
 
 
 @dataclass(frozen=True)
@@ -44,29 +45,11 @@ class Config:
     eos_id: int = 1
 
 
-def straight_through(rounded, x):
-    """The value of `rounded` with the gradient of `x`."""
-    return x + (rounded - x).detach()
-
-
-def quantise_activations(x):
-    """Per token: integers in [-128, 127] and the multiplier that made them."""
-    scale = 127 / x.detach().abs().amax(-1, keepdim=True).clamp(min=1e-5)
-    scaled = x * scale
-    return straight_through(scaled.round().clamp(-128, 127), scaled), scale
-
-
 def ternary_codes(weight):
     """Per tensor: codes in {-1, 0, 1} and the multiplier that brings them back to the weights' size."""
     scale = weight.detach().abs().mean().clamp(min=1e-5)
     scaled = weight / scale
     return straight_through(scaled.round().clamp(-1, 1), scaled), scale
-
-
-def on_int8_grid(embedding):
-    """Rows rounded to the 255 levels they will be stored in."""
-    scale = embedding.detach().abs().amax(-1, keepdim=True).clamp(min=1e-8) / 127
-    return straight_through((embedding / scale).round() * scale, embedding)
 
 
 class RMSNorm(nn.Module):
@@ -224,17 +207,10 @@ def hf_tensors(model):
 
 
 def export(model, tokenizer_path, expected, folder):
-    """Write the whole folder beside its place, then swap it in: a reader sees the old model or the new one."""
-    fresh, old = f"{folder}.new", f"{folder}.old"
-    shutil.rmtree(fresh, ignore_errors=True)
-    os.makedirs(fresh)
     files = {"config": config_json(model.config), "tokenizer_config": tokenizer_config_json(), "expected": expected}
-    for name, value in files.items():
-        with open(f"{fresh}/{name}.json", "w") as f:
-            json.dump(value, f, indent=None if name == "expected" else 2)
-    shutil.copy(tokenizer_path, f"{fresh}/tokenizer.json")
-    save_file(hf_tensors(model), f"{fresh}/model.safetensors", metadata={"format": "pt"})
-    if os.path.exists(folder):
-        os.rename(folder, old)
-    os.rename(fresh, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with replaced(folder) as fresh:
+        for name, value in files.items():
+            with open(f"{fresh}/{name}.json", "w") as f:
+                json.dump(value, f, indent=None if name == "expected" else 2)
+        shutil.copy(tokenizer_path, f"{fresh}/tokenizer.json")
+        save_file(hf_tensors(model), f"{fresh}/model.safetensors", metadata={"format": "pt"})

@@ -16,6 +16,7 @@ come from a terminal. Only the answer is learned.
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from tqdm import tqdm
 import bitnet
 from home_grammar import make_splits, read_split, write_splits
 from rwkv7 import END, Config, Rwkv7
+from training import learning_rate, save_checkpoint
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
@@ -38,31 +40,39 @@ WRITTEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/
 IGNORED = -100  # a target that is not learned
 WINDOW = 50     # batches whose rows are sorted by length among each other
 ENDED = 0       # id of END
+# What a token of an answer is. The longest answer, of two commands, has 31: what `edgellm` makes unasked suffices.
+FIELD = re.compile(r"""[\[,]?{"device":"\w+"|{"error":"unknown"}|,"\w+":"[a-z_]+"|,"\w+":"?|\d\d:|\.5|"?}\]?|.""")
 
 
 def train_tokenizer(rows, size, path):
-    """Byte-level BPE of sentences and answers."""
+    """Byte-level BPE of sentences, in which each digit is a token, and behind it what answers are made of: no merge makes
+    these, so that sentences have none of them."""
+    fields = sorted({field for row in rows for field in FIELD.findall(row[1]) if len(field) > 1})
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=[END],
+    trainer = trainers.BpeTrainer(vocab_size=size - len(fields), special_tokens=[END],
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
                                   show_progress=False)
-    tokenizer.train_from_iterator((text for row in rows[:100000] for text in row[:2]), trainer)
-    tokenizer.save(path)
+    tokenizer.train_from_iterator((re.sub(r" ?\d\S*", "", row[0]) for row in rows[:100000]), trainer)
+    whole = json.loads(tokenizer.to_str())
+    for field in fields:
+        whole["model"]["vocab"][field] = len(whole["model"]["vocab"])
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(whole, f, ensure_ascii=False, indent=1)
 
 
 class Rows:
     """Encoded sentences and answers; a batch is a function of the step alone."""
 
     def __init__(self, rows, tokenizer, batch, seed):
-        def encode(column):
-            return [numpy.array(e.ids, dtype=numpy.int16) for at in range(0, len(rows), 1000)
-                    for e in tokenizer.encode_batch_fast([row[column] for row in rows[at : at + 1000]])]
-
-        self.sentences, self.answers = encode(0), encode(1)
+        vocabulary = tokenizer.get_vocab()
+        self.sentences = [numpy.array(e.ids, dtype=numpy.int16) for at in range(0, len(rows), 1000)
+                          for e in tokenizer.encode_batch_fast([row[0] for row in rows[at : at + 1000]])]
+        self.answers = [numpy.array([vocabulary[field] for field in FIELD.findall(row[1])], dtype=numpy.int16)
+                        for row in rows]
         self.lengths = numpy.array([len(s) + len(a) for s, a in zip(self.sentences, self.answers)])
-        self.line_feed = numpy.array(tokenizer.encode("\n").ids, dtype=numpy.int16)
+        self.line_feed = numpy.array([vocabulary["\u010a"]], dtype=numpy.int16)
         self.batch, self.seed, self.per_epoch, self.epoch = batch, seed, len(rows) // batch, None
 
     def at(self, step):
@@ -103,11 +113,6 @@ def exact(model, rows, count):
         inputs, targets = rows.padded(part, part % 2 == 0)
         right += ((model(inputs).argmax(-1) == targets) | (targets == IGNORED)).all(1).sum().item()
     return right / len(order)
-
-
-def learning_rate(step, args):
-    """Warm up, hold, fall linearly to zero over the last part: the share of the peak rate at a step."""
-    return min(1.0, (step + 1) / args.warmup, (args.steps - step) / (args.decay * args.steps))
 
 
 def density_at(step, args):
@@ -151,6 +156,18 @@ def export(model, args):
         model.export(folder, tokenizer)
 
 
+@torch.no_grad()
+def write_expected(model, rows, texts, path):
+    """What an engine must find: sentences, their ids followed by the answer's, -log p of the answer in nats."""
+    expected = []
+    for i, text in enumerate(texts):
+        inputs, targets = rows.padded([i], [False])
+        nats = F.cross_entropy(model(inputs)[0], targets[0], ignore_index=IGNORED, reduction="sum").item()
+        expected.append({"sentence": text, "ids": [*inputs[0].tolist(), targets[0, -1].item()], "nats": round(nats, 5)})
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("[\n" + ",\n".join(json.dumps(row) for row in expected) + "\n]\n")
+
+
 def plot(log, path):
     figure, (loss, share) = plt.subplots(2, 1, sharex=True, figsize=(8, 7))
     steps = [r["step"] for r in log]
@@ -166,11 +183,6 @@ def plot(log, path):
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def save_checkpoint(path, **state):
-    torch.save(state, path + ".new")
-    os.replace(path + ".new", path)
 
 
 def train(model, average, splits, args):
@@ -193,7 +205,7 @@ def train(model, average, splits, args):
             if step % args.prune_every == 0 and density_at(step, args) < density_at(step - args.prune_every, args):
                 model.prune(density_at(step, args))
         inputs, targets = splits["train"].at(step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16 and not quantised):
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
             logits = model(inputs)
         loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
         loss.backward()
@@ -230,20 +242,20 @@ def arguments():
     parser.add_argument("--convert-options", default="", help="options for edgellm-convert, in one argument")
     parser.add_argument("--sentences", type=int, default=400000, help="of the training split, if data/ is still to be made")
     parser.add_argument("--arch", choices=("rwkv7", "transformer"), default="rwkv7")
-    parser.add_argument("--vocab", type=int, default=768)
+    parser.add_argument("--vocab", type=int, default=1024)
     parser.add_argument("--dim", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--head-dim", type=int, default=32)
     parser.add_argument("--ffn", type=int, default=576)
     parser.add_argument("--rank", type=int, default=16, help="of the low-rank matrices")
-    parser.add_argument("--density", type=float, default=0.1,
+    parser.add_argument("--density", type=float, default=0.2,
                         help="share of the weights of matrices that is kept; 1 prunes nothing")
     parser.add_argument("--prune-from", type=float, default=0.1, help="share of the steps after which pruning begins ...")
     parser.add_argument("--prune-to", type=float, default=0.55, help="... and ends")
     parser.add_argument("--prune-every", type=int, default=25, help="steps between prunings")
     parser.add_argument("--quantise-from", type=float, default=0.7,
                         help="share of the steps after which matrices are int8; 1: never")
-    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--warmup", type=int, default=200, help="steps")
@@ -253,7 +265,7 @@ def arguments():
     parser.add_argument("--every", type=int, default=500, help="steps between evaluations and checkpoints")
     parser.add_argument("--watched", type=int, default=500, help="sentences of each test split that an evaluation uses")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True,
-                        help="products of matrices in bf16 until they are quantised; for processors that have it")
+                        help="products of matrices in bf16; for processors that have it")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -285,6 +297,7 @@ def main():
           f"{rows.lengths.max()}, {rows.per_epoch} steps an epoch", flush=True)
     average = train(model, average, splits, args)
     export(average, args)
+    write_expected(average, splits["heldout"], [row[0] for row in read["heldout"][:50]], f"{args.work}/expected.json")
     if args.file:
         subprocess.run([args.convert, f"{args.work}/model", args.file, *args.convert_options.split()], check=True)
 

@@ -27,7 +27,6 @@ schedule of pruning: Zhu and Gupta, arXiv:1710.01878; sparse linear recurrent ne
 import argparse
 import json
 import math
-import os
 import shutil
 import subprocess
 import tempfile
@@ -38,7 +37,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from bitnet import on_int8_grid, quantise_activations, straight_through
+from training import int8_codes, on_int8_grid, quantise_activations, replaced, straight_through
 
 CHUNK = 16  # tokens: a decay is at least exp(-e^-1/2), so that a product of so many and its inverse are harmless in f32
 DECAY = -math.exp(-0.5)
@@ -114,15 +113,17 @@ class SparseLinear(Linear):
         super().__init__(inputs, outputs, std)
         self.register_buffer("mask", torch.ones(outputs, inputs, dtype=torch.bool))
 
+    def masked(self):
+        return straight_through(self.weight * self.mask, self.weight)
+
     def effective(self):
-        weight = straight_through(self.weight * self.mask, self.weight)
-        return on_int8_grid(weight) if self.quantised else weight
+        return on_int8_grid(self.masked()) if self.quantised else self.masked()
 
     def forward(self, x):
         if not self.quantised:
-            return F.linear(x, self.effective())
-        x, scale = quantise_activations(x)
-        return F.linear(x, self.effective()) / scale
+            return F.linear(x, self.masked())
+        (codes, steps), (x, scale) = int8_codes(self.masked()), quantise_activations(x)
+        return F.linear(x, codes) * (steps.mT / scale)  # of integers, which bf16 has too
 
 
 class LowRank(nn.Module):
@@ -300,19 +301,13 @@ class Rwkv7(nn.Module):
         return {name: tensor.detach().float().contiguous().clone() for name, tensor in out.items()}
 
     def export(self, folder, tokenizer):
-        """A folder that edgellm-convert reads; it appears as a whole."""
-        fresh, old = f"{folder}.new", f"{folder}.old"
-        shutil.rmtree(fresh, ignore_errors=True)
-        os.makedirs(fresh)
-        save_file(self.tensors(), f"{fresh}/model.safetensors")
-        if tokenizer:
-            shutil.copy(tokenizer, f"{fresh}/tokenizer.json")
-            with open(f"{fresh}/tokenizer_config.json", "w") as f:
-                json.dump({"eos_token": END, "add_bos_token": False}, f)
-        if os.path.exists(folder):
-            os.rename(folder, old)
-        os.rename(fresh, folder)
-        shutil.rmtree(old, ignore_errors=True)
+        """A folder that edgellm-convert reads."""
+        with replaced(folder) as fresh:
+            save_file(self.tensors(), f"{fresh}/model.safetensors")
+            if tokenizer:
+                shutil.copy(tokenizer, f"{fresh}/tokenizer.json")
+                with open(f"{fresh}/tokenizer_config.json", "w") as f:
+                    json.dump({"eos_token": END, "add_bos_token": False}, f)
 
 
 @torch.no_grad()

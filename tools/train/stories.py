@@ -24,6 +24,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
 from bitnet import BitLinear, BitNet, Config, export
+from training import learning_rate, save_checkpoint
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
@@ -100,11 +101,6 @@ class Rows:
         starts = [(index * self.batch + row) * length for row in range(self.batch)]
         rows = torch.stack([self.stream[s : s + length + 1] for s in starts])
         return rows[:, :-1], rows[:, 1:]
-
-
-def learning_rate(step, args):
-    """Warm up, hold, fall linearly to zero over the last part: the share of the peak rate at a step."""
-    return min(1.0, (step + 1) / args.warmup, (args.steps - step) / (args.decay * args.steps))
 
 
 def make_optimizers(model, args):
@@ -200,11 +196,6 @@ def plot(log, path):
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def save_checkpoint(path, **state):
-    torch.save(state, path + ".new")
-    os.replace(path + ".new", path)
 
 
 def share_gradients(model):
