@@ -29,7 +29,7 @@ aarch64: cross-aarch64  ## build/aarch64/edgellm, static, for 64-bit ARM Linux
 
 armv7: CROSS = arm-linux-gnueabihf-g++
 armv7: PACKAGE = g++-arm-linux-gnueabihf
-armv7: cross-armv7  ## build/armv7/edgellm, static, for 32-bit ARM Linux from ARMv7 on (Raspberry Pi 2)
+armv7: cross-armv7  ## build/armv7/edgellm and edgellm-convert, static, for 32-bit ARM Linux from ARMv7 on (Raspberry Pi 2)
 
 armv6: CROSS = arm-linux-gnueabi-g++
 armv6: PACKAGE = g++-arm-linux-gnueabi

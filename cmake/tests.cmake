@@ -63,7 +63,10 @@ if(MODE STREQUAL "fuzz")
 endif()
 
 # What all unit tests share: every other source in tests/ but the kernel checker's.
-if(NOT RUNTIME_ONLY)
+if(NOT DEFINED UNIT_TESTS)  # a toolchain file may leave them out
+  set(UNIT_TESTS ON)
+endif()
+if(UNIT_TESTS)
   file(GLOB shared CONFIGURE_DEPENDS tests/*.cpp)
   list(FILTER shared EXCLUDE REGEX "/(test_|kernel_checker)[^/]*$")
   add_library(check_main OBJECT ${shared})
@@ -77,7 +80,7 @@ foreach(source ${tests})
 endforeach()
 
 # Hosts in C: plain C99, and linked as anyone's C program is.
-if(NOT RUNTIME_ONLY)
+if(UNIT_TESTS)
   file(GLOB hosts CONFIGURE_DEPENDS tests/test_*.c)
 endif()
 foreach(source ${hosts})
@@ -98,8 +101,11 @@ if(checker)
 endif()
 
 file(GLOB scripts CONFIGURE_DEPENDS tests/test_*.sh)
+if(NOT UNIT_TESTS)
+  list(FILTER scripts EXCLUDE REGEX "install")
+endif()
 if(RUNTIME_ONLY)
-  list(FILTER scripts EXCLUDE REGEX "install|convert")
+  list(FILTER scripts EXCLUDE REGEX "convert")
 endif()
 foreach(source ${scripts})
   get_filename_component(name ${source} NAME_WE)
