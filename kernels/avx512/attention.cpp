@@ -116,9 +116,10 @@ inline void add_values(const f32* weights, i64 stride, i32 count, const u8* v, i
 }
 
 // All dims for T heads over at most SLOTS slots, 64 dims at a time: heads share what is converted, one head has four chains.
+// Small code makes do with 32 for four heads.
 template <class E, i32 T>
 inline void add_all_dims(const f32* weights, i64 stride, i32 count, const u8* v, i32 padded, f32* out, i64 out_stride) {
-  for_most<4>(padded / PANEL, [&]<i32 D>(i32 d) {
+  for_most<SMALL_CODE && T == 4 ? 2 : 4>(padded / PANEL, [&]<i32 D>(i32 d) {
     add_values<E, T, D>(weights, stride, count, v + d * PANEL * E::BYTES, i64{padded} * E::BYTES, out + d * PANEL,
                         out_stride);
   });
