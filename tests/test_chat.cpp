@@ -175,6 +175,31 @@ TEST(templates_that_cannot_be_expressed) {
   CHECK(contains(refusal(times(300000, " ")), "262144"));
   CHECK(contains(refusal("{{ raise_exception('never') }}"), "refuses the conversation: never"));
   CHECK(contains(refusal("a\nb\n{{ messages[0].content | rot13 }}"), "line 3: a filter \"rot13\" is not known"));
+  // What takes memory, time or depth that grow faster than the template.
+  const std::string many = "{% for i in range(4000) %}{% for j in range(4000) %}", end = "{% endfor %}{% endfor %}";
+  const std::string doubled =
+      "{% set n = namespace(s='ab', l=[], m=[]) %}{% for i in range(14) %}{% set n.s = n.s ~ n.s %}" +
+      std::string("{% endfor %}");
+  for (const std::string& body : {
+           "{% set n = namespace(a=[]) %}" + many + "{% set n.a = [n.a] %}" + end,
+           "{% set n = namespace(a=[], b=[]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] "
+           "%}" +
+               std::string("{% endfor %}{{ n.a == n.b }}"),
+           doubled + "{% for i in range(4000) %}{% set x = n.l.append(n.s ~ '') %}{% endfor %}",
+           doubled + "{% for i in range(4000) %}{% set x = n.l.append(n.s | upper) %}{% endfor %}",
+           doubled + "{% for i in range(4000) %}{% set x %}{{ n.s }}{% endset %}{% set y = n.l.append(x) %}{% endfor %}",
+           doubled + "{% for i in range(4000) %}{% set n.l = n.l + [1] %}{% set x = n.m.append(n.l) %}{% endfor %}",
+           doubled + "{% for i in range(4000) %}{% set x = ('b' ~ n.s[:30000]) in n.s %}{% endfor %}",
+           doubled + "{% for i in range(4000) %}{% set x = n.s | replace('ab', 'c') %}{% endfor %}",
+           doubled + "{% for i in range(4000) %}{% set x = n.l.append(n.s.split('a')) %}{% endfor %}",
+           "{% macro f(x) %}{{ x }}{% endmacro %}" + many + "{% set x = f(messages) %}" + end,
+       }) {
+    const std::string why = refusal(body);
+    CHECK(contains(why, "does not come to an end") || contains(why, "a list is too long") || contains(why, "it writes"));
+    if (contains(why, "what the user says")) CHECK_EQ(body, "refused for its work");
+  }
+  CHECK(contains(refusal("{% set l = [1] %}{% set x = l.append(l) %}{{ l == l }}"), "too deep to be compared"));
+  CHECK(contains(refusal("{{ " + times(300, "a") + " }}"), "a name is too long"));
   // Whatever a template is cut to or damaged to, it is an error or a template, never a crash.
   for (const Json& one : *golden().find("templates")->array()) {
     std::string source = text_of(one, "source");

@@ -98,10 +98,21 @@ grep -q 'seed' "$folder/err" || fail "-t does not count for a greedy model"
 
 # A file-size limit stands for a full disk.
 rm "$model"
-(ulimit -f 8; trap '' XFSZ; $EDGELLM_CONVERT synthetic:tiny "$model" >"$folder/out" 2>"$folder/err")
+(ulimit -f 8; $EDGELLM_CONVERT synthetic:tiny "$model" >"$folder/out" 2>"$folder/err")
 [ $? -eq 1 ] || fail "a full disk is not exit code 1"
 grep -q 'cannot write' "$folder/err" || fail "a full disk is not named"
 ls "$folder" | grep -q tm2 && fail "a full disk leaves a file"
+
+# Whoever interrupts a conversion finds the older file, and nothing else.
+for signal in INT TERM HUP; do
+  checks=$((checks + 1))
+  echo older >"$model"
+  timeout --preserve-status -s $signal 0.5 $EDGELLM_CONVERT synthetic:bitnet-2b4t "$model" >"$folder/out" 2>"$folder/err"
+  got=$?
+  [ $got -eq $((128 + $(kill -l $signal))) ] || fail "exit code $got after SIG$signal"
+  [ "$(cat "$model")" = older ] || fail "SIG$signal changes the older file"
+  ls "$folder" | grep partial && fail "SIG$signal leaves a file"
+done
 
 echo "$checks checks, $failures failed"
 [ $failures -eq 0 ]

@@ -242,6 +242,32 @@ TEST(bitnet_master_weights) {
   }
 }
 
+TEST(bitnet_modules_that_stay_floats) {
+  Folder folder;
+  const Model model(Fill::random, true), ternary(Fill::ternary_tensor, true);
+  auto config = [&](const std::string& names) {
+    return config_json(model, "BitNetForCausalLM",
+                       R"(,"quantization_config":{"quant_method":"bitnet","modules_to_not_convert":)" + names + "}");
+  };
+  write_hf(folder.path, config(R"(["down_proj","model.layers.1.self_attn","lm_head"])"), hf_tensors(model, "F32"));
+  ModelFile file = converted(folder, folder.path);
+  for (const char* name : {"layers.0.down", "layers.1.down", "layers.1.q", "layers.1.o"}) {
+    check_form(file, name, I4, NONE, GROUP32);
+    CHECK(relative_error(file.tensors.at(name).values, model.of(name)) < 0.12);
+  }
+  for (const char* name : {"layers.0.q", "layers.1.up"})
+    check_form(file, name, T2, TENSOR, TOKEN);
+  write_hf(folder.path, config(R"(["mlp"])"), packed_tensors(ternary, false));
+  check_form(converted(folder, folder.path), "layers.0.up", T2, TENSOR, TOKEN);  // no module begins or ends so
+  std::filesystem::remove(folder / "out.tm2");
+  write_hf(folder.path, config(R"(["up_proj"])"), packed_tensors(ternary, false));
+  CHECK(contains(failure(folder, folder.path), "mlp.up_proj.weight is packed, modules_to_not_convert says that it is not"));
+  for (const char* names : {"\"mlp\"", "[3]", "[\"\"]", "[\"layers.*\"]"}) {
+    write_hf(folder.path, config(names), hf_tensors(model, "F32"));
+    CHECK(contains(failure(folder, folder.path), "modules_to_not_convert"));
+  }
+}
+
 TEST(t5_holds_the_weights_of_t2) {
   Folder folder;
   Model model(Fill::random, true);
@@ -343,6 +369,7 @@ TEST(configurations_that_cannot_be_run) {
       {"\"rms_norm_eps\":1e-5", "\"rms_norm_eps\":NaN", "norm epsilon is nan"},
       {"\"hidden_size\":24", "\"hidden_size\":Infinity", "\"hidden_size\" is not a whole number"},
       {"\"head_dim\":8", "\"head_dim\":8,\"x\":Inf", "expected a value"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"partial_rotary_factor\":1e300", "\"partial_rotary_factor\" is 1e+300"},
       {"\"head_dim\":8", "\"head_dim\":8,\"qk_layernorm\":true", "\"qk_layernorm\""},
   };
   for (const auto& c : cases) {

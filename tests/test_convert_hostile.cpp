@@ -213,13 +213,22 @@ TEST(pickles_that_do_more_than_name_tensors) {
   refused("}r\xff\xff\xff\xff.", damaged);
   refused("X\xff\xff\xff\x7f.", damaged);
   refused(std::string(100000, '(') + ".", "its pickle is no dictionary");
+  refused(std::string(5 << 20, ')') + ".", "its pickle makes more than 4194304 values");
+  refused(pickled_text("torch") + pickled_text(std::string(300, 'x')) + "\x93.", damaged);
   refused("}q", damaged);
   refused(Bytes().text("}q").put(uint8_t{0}).text("(").text(entry).text("h").put(uint8_t{0}).text("u.").data,
           "entry 0 of its dictionary is no named tensor");  // it holds itself
+  std::string doubling = pickled_text("xxxxxxxx") + "q";
+  for (int i = 0; i < 100; i++)
+    doubling += Bytes().put(uint8_t{0}).text("h").put(uint8_t{0}).text("h").put(uint8_t{0}).text("\x93q").data;
+  refused(doubling, damaged);
   refused("](" + entry + "e.", "its pickle is no dictionary");
   refused("}(" + entry + pickled_number(1) + "u.", "entry 0");
   refused("}(" + entry + whole + entry + whole + "u.", "tensor model.norm.weight is there twice");
   refused(storage_of(pickled_text("1"), pickled_text("7")), "tensor model.norm.weight has no storage");
+  HfTensor deep = tensor;
+  deep.shape.assign(9, 1);
+  refused("}(" + entry + pickled_tensor("1", deep) + "u.", "tensor model.norm.weight has 9 dimensions, at most 8");
   for (size_t rows : {3u, 1u << 30}) {
     refused(storage_of(pickled_number(2) + pickled_number(8), pickled_number(rows) + pickled_number(8)),
             "tensor model.norm.weight reaches past the 16 values");

@@ -106,6 +106,7 @@ TEST(adapters_that_cannot_be_merged) {
   refused(config + R"(,"init_lora_weights":"pissa_niter_4")", good, "\"pissa_niter_4\" changed the weights");
   refused(config + R"(,"rank_pattern":{".*q_proj":3})", good, "is a regular expression");
   refused(config + R"(,"rank_pattern":{"q_proj":3})", good, "has the shape 2 x 24, expected 3 x 24");
+  refused(config + R"(,"rank_pattern":{"q_proj":null})", good, "rank_pattern: \"q_proj\" is not a number");
   refused(R"("peft_type":"LORA","lora_alpha":4)", good, "\"r\" is missing");
   refused(R"("peft_type":"LORA","r":0,"lora_alpha":4)", good, "is 0, expected 1 to");
   refused(R"("peft_type":"LORA","r":2)", good, "\"lora_alpha\" is missing");

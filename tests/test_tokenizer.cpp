@@ -273,6 +273,18 @@ TEST(what_is_not_supported_is_named) {
            std::string("merge 0 of a and b is not in the vocabulary"));
   CHECK_EQ(error_of(R"({"model":{"type":"BPE","unk_token":"a","vocab":{"a":1000},"merges":[]}})"),
            std::string("1001 ids, the model has 1000"));
+  // Tokens that print the same, or are one id: no hash table could hold them apart.
+  std::string same = "\"?\":0", one = "\"?\":0";
+  for (u32 i = 0; i < 128; i++) {
+    std::string token;
+    for (u32 bit = 0; bit < 7; bit++)
+      token += i >> bit & 1 ? "\xe2\x96\x81" : " ";
+    same += ",\"" + token + "\":" + std::to_string(i + 1);
+    one += ",\"" + std::to_string(i) + "\":1";
+  }
+  const std::string whole = R"({"model":{"type":"BPE","unk_token":"?","ignore_merges":true,"merges":[],"vocab":{)";
+  CHECK_EQ(error_of(whole + same + "}}}"), std::string("more than 64 of its 129 entries have one hash"));
+  CHECK_EQ(error_of(whole + one + "}}}"), std::string());
   CHECK_EQ(
       error_of("what"),
       std::string(

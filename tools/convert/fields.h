@@ -1,8 +1,10 @@
 // Members of a JSON object of some file, by type. One that is there but of another type is an error that names the file.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "error.h"
 #include "json.h"
@@ -52,10 +54,30 @@ class Fields {
     return Fields(*value, where_ + ": " + key);
   }
 
+  // A token id, or a list of them; -1 stands for none. Those that are new go to the end of `ids`.
+  void add_ids(const char* key, std::vector<u32>* ids) const {
+    if (const Json* value = object_->find(key)) add_ids(*value, key, ids);
+  }
+
   const Json* find(const char* key) const { return object_->find(key); }
   const std::string& where() const { return where_; }
 
  private:
+  void add_ids(const Json& value, const char* key, std::vector<u32>* ids) const {
+    if (value.array()) {
+      for (const Json& element : *value.array())
+        add_ids(element, key, ids);
+      return;
+    }
+    const f64* number = value.number();
+    if (!number || !(*number >= -1) || *number > INT32_MAX || *number != std::floor(*number)) {
+      unusable(where_, ": ", key, " is not a token id or a list of them");
+    }
+    if (*number < 0) return;
+    const u32 id = static_cast<u32>(*number);
+    if (std::find(ids->begin(), ids->end(), id) == ids->end()) ids->push_back(id);
+  }
+
   const Json* object_;
   std::string where_;
 };

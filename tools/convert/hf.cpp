@@ -123,6 +123,9 @@ class Loader {
     f32 factor = config_.shape.unit_norms ? 1 / static_cast<f32>(e.cols) : 1;
     if (tensor.dtype == Dtype::U8) {
       if (!beside) unusable(tensor.file->path, ": packed tensor ", theirs, " has no ", theirs, "_scale");
+      if (config_.is_float(theirs)) {
+        unusable(tensor.file->path, ": tensor ", theirs, " is packed, modules_to_not_convert says that it is not");
+      }
       return std::make_unique<PackedTernary>(ours, *e.role, e.rows, e.cols, tensor, scale * factor);
     }
     auto floats = [&](f32 by) { return float_tensor(ours, *e.role, e.rows, e.cols, tensor, by); };
@@ -176,6 +179,9 @@ Model open_hf(const std::string& path) {
   Model model;
   model.bitnet = config.bitnet;
   model.notes = config.notes;
+  for (const Rename& name : hf_names(config.shape.layers)) {
+    if (config.is_float(name.theirs)) model.floats.insert(name.ours);
+  }
   if (has_tokenizer(path)) model.tokenizer = path;
   model.tensors = Loader(config, std::move(stored)).load();
   complete(config.shape, path, &model);

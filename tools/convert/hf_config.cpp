@@ -53,7 +53,9 @@ void read_rope(const Fields& config, const Architecture& arch, Transformer* t, s
   };
   rope.theta = either("rope_theta", arch.theta);
   rope.interleaved = config.flag("rope_interleaved").value_or(false);
-  rope.dims = static_cast<i64>(static_cast<f64>(t->head_dim) * either("partial_rotary_factor", arch.rotated));
+  const f64 part = either("partial_rotary_factor", arch.rotated);
+  if (!(part > 0 && part <= 1)) unusable(config.where(), ": \"partial_rotary_factor\" is ", part, ", expected 0 to 1");
+  rope.dims = static_cast<i64>(static_cast<f64>(t->head_dim) * part);
   if (!scaling) return;
   std::string type = scaling->string("rope_type");
   if (type.empty()) type = scaling->string("type");
@@ -124,31 +126,16 @@ void read_window(const Fields& config, const Architecture& arch, HfConfig* out) 
   t.context = window;
 }
 
-void add_ids(const Json* value, const std::string& where, std::vector<u32>* ids) {
-  if (!value) return;
-  if (value->array()) {
-    for (const Json& element : *value->array())
-      add_ids(&element, where, ids);
-    return;
-  }
-  const f64* number = value->number();
-  if (!number || !(*number >= -1) || *number > INT32_MAX || *number != std::floor(*number)) {
-    unusable(where, " is not a token id or a list of them");
-  }
-  if (*number < 0) return;  // -1: none
-  u32 id = static_cast<u32>(*number);
-  if (std::find(ids->begin(), ids->end(), id) == ids->end()) ids->push_back(id);
-}
-
 void read_token_ids(const Fields& config, const std::string& folder, Transformer* t) {
   std::vector<u32> bos;
-  add_ids(config.find("bos_token_id"), config.where() + ": bos_token_id", &bos);
-  add_ids(config.find("eos_token_id"), config.where() + ": eos_token_id", &t->stop);
+  config.add_ids("bos_token_id", &bos);
+  config.add_ids("eos_token_id", &t->stop);
   std::string path = folder + "/generation_config.json";
   if (file_exists(path)) {
-    Json generation = read_json(path);
-    add_ids(generation.find("eos_token_id"), path + ": eos_token_id", &t->stop);
-    if (bos.empty()) add_ids(generation.find("bos_token_id"), path + ": bos_token_id", &bos);
+    const Json json = read_json(path);
+    const Fields generation(json, path);
+    generation.add_ids("eos_token_id", &t->stop);
+    if (bos.empty()) generation.add_ids("bos_token_id", &bos);
   }
   if (!bos.empty() && bos.front() < t->vocab) t->bos = bos.front();
 }
@@ -166,9 +153,28 @@ void read_quantization(const Fields& config, const std::string& arch, HfConfig* 
     unusable(quantization->where(), ": linear_class \"", linear, "\" is not supported (bitlinear, autobitlinear)");
   }
   out->scale_divides = linear == "bitlinear";
+  const Json* floats = quantization->find("modules_to_not_convert");
+  if (!floats) return;
+  if (!floats->array()) unusable(quantization->where(), ": \"modules_to_not_convert\" is not a list");
+  for (const Json& module : *floats->array()) {
+    const std::string name = module.string() ? *module.string() : "";
+    if (name.empty() || name.find_first_of("^$*+?()[]{}|\\") != std::string::npos) {
+      unusable(quantization->where(), ": modules_to_not_convert: \"", name,
+               "\", expected the start or end of a module's name");
+    }
+    out->float_modules.push_back(name);
+  }
 }
 
 }  // namespace
+
+// transformers, quantizers/quantizers_utils.py (should_convert_module), but for regular expressions.
+bool HfConfig::is_float(const std::string& weight) const {
+  const std::string module = weight.substr(0, weight.rfind('.'));
+  return std::any_of(float_modules.begin(), float_modules.end(), [&](const std::string& name) {
+    return module.ends_with(name) || (module + ".").starts_with(name.ends_with('.') ? name : name + ".");
+  });
+}
 
 HfConfig read_hf_config(const std::string& folder, bool has_head) {
   const std::string path = folder + "/config.json";

@@ -1,7 +1,9 @@
-// Runs a template.
+// Runs a template. A run owns all strings, lists and dictionaries that it makes until it ends, so that none is too deep to destroy
+// and lists may hold themselves; every byte of them counts as work, and the work is bounded.
 #include "jinja.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <optional>
 #include <variant>
@@ -12,50 +14,43 @@
 namespace edgellm::convert {
 namespace {
 
-constexpr i64 MAX_STEPS = 100000;
+constexpr u64 MAX_STEPS = 100000;
+constexpr u64 STEP_BYTES = 64;         // made, copied or searched in one step
 constexpr size_t MAX_BYTES = 1 << 16;  // of a string, and of what is written
 constexpr size_t MAX_ITEMS = 4096;     // of a list
 constexpr int MAX_DEPTH = 10;          // of macros that call macros
+constexpr int MAX_NESTING = 100;       // of lists that are compared
 
 struct Value;
 using List = std::vector<Value>;
 using Dictionary = std::map<std::string, Value>;  // keys are strings
-struct Undefined {};
+struct Undefined {
+  i64 nothing = 0;  // else copies of it would be of bytes that nobody set
+};
 struct None {};
 
-// Lists and dictionaries are shared, as in the language.
+// Lists and dictionaries are shared, as in the language; the strings of the template are used where they are.
 struct Value {
-  std::variant<Undefined, None, bool, i64, std::string, std::shared_ptr<List>, std::shared_ptr<Dictionary>,
-               const JinjaStatement*>
-      is = Undefined{};
+  std::variant<Undefined, None, bool, i64, const std::string*, List*, Dictionary*, const JinjaStatement*> is = Undefined{};
 
   Value() = default;
   template <class T>
-  Value(T value) : is(std::move(value)) {}
-  Value(const char* text) : is(std::string(text)) {}
+  Value(T value) : is(value) {}
 
   template <class T>
   const T* as() const {
     return std::get_if<T>(&is);
   }
-  const std::string* string() const { return as<std::string>(); }
-  const List* list() const {
-    const auto* shared = as<std::shared_ptr<List>>();
-    return shared ? shared->get() : nullptr;
+  template <class T>
+  T* pointer() const {
+    T* const* found = as<T*>();
+    return found ? *found : nullptr;
   }
-  Dictionary* dictionary() const {
-    const auto* shared = as<std::shared_ptr<Dictionary>>();
-    return shared ? shared->get() : nullptr;
-  }
+  const std::string* string() const { return pointer<const std::string>(); }
+  List* list() const { return pointer<List>(); }
+  Dictionary* dictionary() const { return pointer<Dictionary>(); }
   bool undefined() const { return as<Undefined>(); }
 };
-
-Value make_list(List items) {
-  return std::make_shared<List>(std::move(items));
-}
-Value make_dictionary(Dictionary members) {
-  return std::make_shared<Dictionary>(std::move(members));
-}
 
 bool truth(const Value& v) {
   if (v.undefined() || v.as<None>()) return false;
@@ -72,22 +67,7 @@ std::optional<i64> number(const Value& v) {
   return std::nullopt;
 }
 
-bool equal(const Value& a, const Value& b) {
-  if (number(a) && number(b)) return *number(a) == *number(b);
-  if (a.is.index() != b.is.index()) return false;
-  if (a.string()) return *a.string() == *b.string();
-  if (a.list()) return std::equal(a.list()->begin(), a.list()->end(), b.list()->begin(), b.list()->end(), equal);
-  if (a.dictionary()) return a.dictionary() == b.dictionary();
-  return true;
-}
-
 constexpr const char* BLANKS = " \t\n\v\f\r\x1c\x1d\x1e\x1f";
-
-std::string strip(std::string s, const std::string& what, bool left, bool right) {
-  if (left) s.erase(0, std::min(s.find_first_not_of(what), s.size()));
-  if (right) s.erase(s.find_last_not_of(what) + 1);
-  return s;
-}
 
 std::string cased(std::string s, int (*first)(int), int (*others)(int)) {
   for (size_t i = 0; i < s.size(); i++) {
@@ -116,10 +96,27 @@ struct Arguments {
 
 class Run {
  public:
-  explicit Run(Dictionary globals) { scopes_.push_back(std::move(globals)); }
-  std::string body(const JinjaBody& body) {
+  std::string body(const JinjaBody& body, Dictionary globals) {
+    scopes_.push_back(std::move(globals));
     run(body);
     return std::move(out_);
+  }
+
+  Value make(std::string characters) {
+    work(characters.size());
+    strings_.push_back(std::move(characters));
+    return &strings_.back();
+  }
+  Value make(List items) {
+    work(items.size() * sizeof(Value));
+    if (items.size() > MAX_ITEMS) wrong("a list is too long");
+    lists_.push_back(std::move(items));
+    return &lists_.back();
+  }
+  Value make(Dictionary members) {
+    work(members.size() * sizeof(Dictionary::value_type));
+    dictionaries_.push_back(std::move(members));
+    return &dictionaries_.back();
   }
 
  private:
@@ -127,16 +124,20 @@ class Run {
   enum class Flow { on, leave, next };
 
   [[noreturn]] void wrong(const std::string& what) { unusable("line ", line_, ": ", what); }
-  void step() {
-    if (++steps_ > MAX_STEPS) wrong("it does not come to an end");
+  void work(u64 bytes) {
+    steps_ += 1 + bytes / STEP_BYTES;
+    if (steps_ > MAX_STEPS) wrong("it does not come to an end");
   }
+  void step() { work(0); }
   const std::string& bounded(const std::string& s) {
     if (s.size() > MAX_BYTES) wrong("it writes too much");
     return s;
   }
-  Value bounded_list(List items) {
-    if (items.size() > MAX_ITEMS) wrong("a list is too long");
-    return make_list(std::move(items));
+  // Where `part` next is in `whole`. At worst all of it is compared at each place.
+  size_t find(const std::string& whole, const std::string& part, size_t from = 0) {
+    size_t at = whole.find(part, from);
+    work(u64{std::min(at, whole.size()) - from + 1} * part.size());
+    return at;
   }
 
   Flow run(const JinjaBody& body);
@@ -154,6 +155,7 @@ class Run {
   Value slice(const Value& of, const Value& first, const Value& last, const Value& step);
   Value binary(const JinjaExpression& e);
   Value concatenate(const Value& a, const Value& b);
+  bool equal(const Value& a, const Value& b, int depth = 0);
   bool contains(const Value& whole, const Value& part);
   Arguments arguments(const JinjaExpression& e);
   Value call(const JinjaExpression& e);
@@ -165,14 +167,23 @@ class Run {
   List items(const Value& of);
   std::string text(const Value& v);
   std::string json(const Value& v);
+  std::string strip(const Value& v, const Value& what, bool left, bool right);
+  std::string replace(std::string s, const std::string& what, const std::string& by);
   const std::string& string(const Value& v, const char* what) {
     if (!v.string()) wrong(std::string(what) + " wants a string");
     return *v.string();
   }
+  const std::string& key(const Value& v) {
+    work(string(v, "a key").size());
+    return *v.string();
+  }
 
   std::vector<Dictionary> scopes_;
+  std::deque<std::string> strings_;
+  std::deque<List> lists_;
+  std::deque<Dictionary> dictionaries_;
   std::string out_;
-  i64 steps_ = 0;
+  u64 steps_ = 0;
   int depth_ = 0;
   i32 line_ = 1;
 };
@@ -202,7 +213,7 @@ Run::Flow Run::run(const JinjaStatement& s) {
       set(s);
       break;
     case Statement::capture:
-      assign(s.names, captured(s.bodies[0]));
+      assign(s.names, make(captured(s.bodies[0])));
       break;
     case Statement::macro:
       assign({s.names[0]}, &s);
@@ -230,15 +241,15 @@ Run::Flow Run::loop(const JinjaStatement& s) {
     size_t at = static_cast<size_t>(i);
     scopes_.emplace_back();
     assign(s.names, chosen[at]);
-    scopes_.back()["loop"] = make_dictionary({{"index", i + 1},
-                                              {"index0", i},
-                                              {"revindex", length - i},
-                                              {"revindex0", length - i - 1},
-                                              {"first", i == 0},
-                                              {"last", i + 1 == length},
-                                              {"length", length},
-                                              {"previtem", i > 0 ? chosen[at - 1] : Value()},
-                                              {"nextitem", i + 1 < length ? chosen[at + 1] : Value()}});
+    scopes_.back()["loop"] = make(Dictionary{{"index", i + 1},
+                                             {"index0", i},
+                                             {"revindex", length - i},
+                                             {"revindex0", length - i - 1},
+                                             {"first", i == 0},
+                                             {"last", i + 1 == length},
+                                             {"length", length},
+                                             {"previtem", i > 0 ? chosen[at - 1] : Value()},
+                                             {"nextitem", i + 1 < length ? chosen[at + 1] : Value()}});
     Flow flow = run(s.bodies[0]);
     scopes_.pop_back();
     if (flow == Flow::leave) break;
@@ -262,6 +273,7 @@ void Run::set(const JinjaStatement& s) {
   if (s.member.empty()) return assign(s.names, value);
   Value owner = variable(s.names[0]);
   if (!owner.dictionary()) wrong("\"" + s.names[0] + "\" is no namespace");
+  work(sizeof(Dictionary::value_type));
   (*owner.dictionary())[s.member] = value;
 }
 
@@ -278,7 +290,7 @@ Value Run::eval(const JinjaExpression& e) {
   line_ = e.line;
   switch (e.kind) {
     case Kind::text:
-      return e.name;
+      return &e.name;
     case Kind::number:
       return e.number;
     case Kind::truth:
@@ -291,13 +303,13 @@ Value Run::eval(const JinjaExpression& e) {
       List out;
       for (const JinjaPart& part : e.parts)
         out.push_back(eval(*part));
-      return make_list(std::move(out));
+      return make(std::move(out));
     }
     case Kind::dictionary: {
       Dictionary out;
       for (size_t i = 0; i < e.parts.size(); i += 2)
-        out[string(eval(*e.parts[i]), "a key")] = eval(*e.parts[i + 1]);
-      return make_dictionary(std::move(out));
+        out[key(eval(*e.parts[i]))] = eval(*e.parts[i + 1]);
+      return make(std::move(out));
     }
     case Kind::member:
       return member(eval(*e.parts[0]), e.name);
@@ -345,7 +357,7 @@ Value Run::item(const Value& of, const Value& key) {
   i64 size = static_cast<i64>(of.list() ? of.list()->size() : of.string()->size());
   i64 at = *n < 0 ? *n + size : *n;
   if (at < 0 || at >= size) return {};
-  return of.list() ? (*of.list())[static_cast<size_t>(at)] : Value(std::string(1, (*of.string())[static_cast<size_t>(at)]));
+  return of.list() ? (*of.list())[static_cast<size_t>(at)] : make(std::string(1, (*of.string())[static_cast<size_t>(at)]));
 }
 
 Value Run::slice(const Value& of, const Value& first, const Value& last, const Value& step_value) {
@@ -367,7 +379,7 @@ Value Run::slice(const Value& of, const Value& first, const Value& last, const V
     else
       characters += (*of.string())[static_cast<size_t>(i)];
   }
-  return of.list() ? make_list(std::move(out)) : Value(characters);
+  return of.list() ? make(std::move(out)) : make(std::move(characters));
 }
 
 Value Run::binary(const JinjaExpression& e) {
@@ -380,7 +392,7 @@ Value Run::binary(const JinjaExpression& e) {
   if (op == "!=") return !equal(a, b);
   if (op == "in") return contains(b, a);
   if (op == "not in") return !contains(b, a);
-  if (op == "~") return bounded(text(a) + text(b));
+  if (op == "~") return make(bounded(text(a) + text(b)));
   if (op == "+" && !number(a)) return concatenate(a, b);
   std::optional<i64> x = number(a), y = number(b);
   if (a.string() && b.string()) x = a.string()->compare(*b.string()), y = 0;
@@ -400,15 +412,27 @@ Value Run::binary(const JinjaExpression& e) {
 }
 
 Value Run::concatenate(const Value& a, const Value& b) {
-  if (a.string() && b.string()) return bounded(*a.string() + *b.string());
+  if (a.string() && b.string()) return make(bounded(*a.string() + *b.string()));
   if (!a.list() || !b.list()) wrong("+ does not go with these values");
   List out = *a.list();
   out.insert(out.end(), b.list()->begin(), b.list()->end());
-  return bounded_list(std::move(out));
+  return make(std::move(out));
+}
+
+bool Run::equal(const Value& a, const Value& b, int depth) {
+  if (depth > MAX_NESTING) wrong("lists are too deep to be compared");
+  step();
+  if (number(a) && number(b)) return *number(a) == *number(b);
+  if (a.is.index() != b.is.index()) return false;
+  if (a.string()) return *a.string() == *b.string();
+  if (a.dictionary()) return a.dictionary() == b.dictionary();
+  if (!a.list()) return true;
+  return std::equal(a.list()->begin(), a.list()->end(), b.list()->begin(), b.list()->end(),
+                    [&](const Value& one, const Value& other) { return equal(one, other, depth + 1); });
 }
 
 bool Run::contains(const Value& whole, const Value& part) {
-  if (whole.string()) return whole.string()->find(string(part, "in")) != std::string::npos;
+  if (whole.string()) return find(*whole.string(), string(part, "in")) != std::string::npos;
   if (whole.dictionary()) return part.string() && whole.dictionary()->contains(*part.string());
   if (!whole.list()) wrong("in wants a string, a list or a dictionary");
   return std::any_of(whole.list()->begin(), whole.list()->end(), [&](const Value& one) { return equal(one, part); });
@@ -434,7 +458,7 @@ Value Run::call(const JinjaExpression& e) {
   const std::string& name = callee.name;
   if (callee.kind != Kind::variable) wrong("this cannot be called");
   if (name == "raise_exception") wrong("it refuses the conversation: " + text(with.at(0)));
-  if (name == "namespace" || name == "dict") return make_dictionary(with.names);
+  if (name == "namespace" || name == "dict") return make(with.names);
   if (name != "range") wrong("a function \"" + name + "\" is not known");
   bool two = with.places.size() > 1;
   i64 first = two ? number(with.at(0)).value_or(0) : 0, last = number(with.at(two)).value_or(0),
@@ -442,7 +466,7 @@ Value Run::call(const JinjaExpression& e) {
   List out;
   for (i64 i = first; by != 0 && (by > 0 ? i < last : i > last) && out.size() <= MAX_ITEMS; i += by)
     out.push_back(i);
-  return bounded_list(std::move(out));
+  return make(std::move(out));
 }
 
 Value Run::call_macro(const JinjaStatement& macro, const Arguments& with) {
@@ -456,7 +480,7 @@ Value Run::call_macro(const JinjaStatement& macro, const Arguments& with) {
   std::string out = captured(macro.bodies[0]);
   scopes_.pop_back();
   depth_--;
-  return out;
+  return make(std::move(out));
 }
 
 Value Run::method(const Value& of, const std::string& name, const Arguments& with) {
@@ -466,18 +490,18 @@ Value Run::method(const Value& of, const std::string& name, const Arguments& wit
       return found != d->end() ? found->second : with.places.size() > 1 ? with.at(1) : Value(None{});
     }
     if (name == "items") return filter("items", of, with);
-    if (name == "keys") return make_list(items(of));
+    if (name == "keys") return make(items(of));
   }
   if (name == "append" && of.list()) {
-    List& list = *std::get<std::shared_ptr<List>>(of.is);
-    if (list.size() == MAX_ITEMS) wrong("a list is too long");
-    list.push_back(with.at(0));
+    if (of.list()->size() == MAX_ITEMS) wrong("a list is too long");
+    work(sizeof(Value));
+    of.list()->push_back(with.at(0));
     return None{};
   }
   if (!of.string()) wrong("a method \"" + name + "\" is not known");
   const std::string& s = *of.string();
   if (name == "strip" || name == "lstrip" || name == "rstrip") {
-    return strip(s, with.at(0).string() ? *with.at(0).string() : BLANKS, name != "rstrip", name != "lstrip");
+    return make(strip(of, with.at(0), name != "rstrip", name != "lstrip"));
   }
   if (name == "startswith") return s.starts_with(string(with.at(0), "startswith"));
   if (name == "endswith") return s.ends_with(string(with.at(0), "endswith"));
@@ -486,10 +510,10 @@ Value Run::method(const Value& of, const std::string& name, const Arguments& wit
     if (by.empty()) wrong("split wants a separator");
     List out;
     size_t from = 0;
-    for (size_t to; (to = s.find(by, from)) != std::string::npos; from = to + by.size())
-      out.push_back(s.substr(from, to - from));
-    out.push_back(s.substr(from));
-    return bounded_list(std::move(out));
+    for (size_t to; (to = find(s, by, from)) != std::string::npos; from = to + by.size())
+      out.push_back(make(s.substr(from, to - from)));
+    out.push_back(make(s.substr(from)));
+    return make(std::move(out));
   }
   return filter(name, of, with);
 }
@@ -498,11 +522,11 @@ Value Run::filter(const std::string& name, const Value& of, const Arguments& wit
   if (name == "default" || name == "d")
     return of.undefined() || (truth(with.at(1, "boolean")) && !truth(of)) ? with.at(0) : of;
   if (name == "selectattr" || name == "rejectattr") return where(of, with, name == "selectattr");
-  if (name == "tojson") return json(of);
-  if (name == "string") return text(of);
+  if (name == "tojson") return make(json(of));
+  if (name == "string") return make(text(of));
   if (name == "safe") return of;
   if (name == "length" || name == "count") return static_cast<i64>(of.string() ? of.string()->size() : items(of).size());
-  if (name == "list") return make_list(items(of));
+  if (name == "list") return make(items(of));
   if (name == "first" || name == "last") {
     List all = items(of);
     return all.empty() ? Value() : name == "first" ? all.front() : all.back();
@@ -511,27 +535,21 @@ Value Run::filter(const std::string& name, const Value& of, const Arguments& wit
     if (!of.dictionary()) wrong("items wants a dictionary");
     List out;
     for (const auto& [key, value] : *of.dictionary())
-      out.push_back(make_list({key, value}));
-    return make_list(std::move(out));
+      out.push_back(make(List{make(key), value}));
+    return make(std::move(out));
   }
   if (name == "join") {
     std::string out;
     for (const Value& one : items(of))
-      out += (out.empty() || !with.at(0).string() ? "" : *with.at(0).string()) + text(one);
-    return bounded(out);
+      bounded(out += (out.empty() || !with.at(0).string() ? "" : *with.at(0).string()) + text(one));
+    return make(out);
   }
-  if (name == "trim") return strip(text(of), with.at(0).string() ? *with.at(0).string() : BLANKS, true, true);
-  if (name == "capitalize") return cased(text(of), upper, lower);
+  if (name == "trim") return make(strip(of, with.at(0), true, true));
+  if (name == "capitalize") return make(cased(text(of), upper, lower));
   if (name == "title") wrong("a filter \"title\" is not known");
-  if (name == "upper") return cased(text(of), upper, upper);
-  if (name == "lower") return cased(text(of), lower, lower);
-  if (name == "replace") {
-    const std::string &what = string(with.at(0), "replace"), &by = string(with.at(1), "replace");
-    std::string s = text(of);
-    for (size_t at = 0; !what.empty() && (at = s.find(what, at)) != std::string::npos; at += by.size())
-      bounded(s.replace(at, what.size(), by));
-    return s;
-  }
+  if (name == "upper") return make(cased(text(of), upper, upper));
+  if (name == "lower") return make(cased(text(of), lower, lower));
+  if (name == "replace") return make(replace(text(of), string(with.at(0), "replace"), string(with.at(1), "replace")));
   wrong("a filter \"" + name + "\" is not known");
 }
 
@@ -543,7 +561,7 @@ Value Run::where(const Value& of, const Arguments& with, bool wanted) {
     bool passes = with.at(1).string() ? test(*with.at(1).string(), value, {{with.at(2)}, {}}) : truth(value);
     if (passes == wanted) out.push_back(one);
   }
-  return make_list(std::move(out));
+  return make(std::move(out));
 }
 
 bool Run::test(const std::string& name, const Value& of, const Arguments& with) {
@@ -565,11 +583,13 @@ bool Run::test(const std::string& name, const Value& of, const Arguments& with) 
 }
 
 List Run::items(const Value& of) {
-  if (of.list()) return *of.list();
   List out;
-  if (of.dictionary()) {
+  if (of.list()) {
+    work(of.list()->size() * sizeof(Value));
+    out = *of.list();
+  } else if (of.dictionary()) {
     for (const auto& [key, value] : *of.dictionary())
-      out.push_back(key);
+      out.push_back(make(key));
   } else if (!of.undefined()) {
     wrong("only lists and dictionaries have items");
   }
@@ -583,6 +603,24 @@ std::string Run::text(const Value& v) {
   if (const bool* b = v.as<bool>()) return *b ? "True" : "False";
   if (const i64* n = v.as<i64>()) return std::to_string(*n);
   wrong("it writes a list or a dictionary");
+}
+
+// Of a string, either end without blanks, or without the characters of `what`.
+std::string Run::strip(const Value& v, const Value& what, bool left, bool right) {
+  std::string s = text(v), characters = what.string() ? *what.string() : BLANKS;
+  work(u64{s.size()} * characters.size());
+  if (left) s.erase(0, std::min(s.find_first_not_of(characters), s.size()));
+  if (right) s.erase(s.find_last_not_of(characters) + 1);
+  return s;
+}
+
+std::string Run::replace(std::string s, const std::string& what, const std::string& by) {
+  if (what.empty()) return s;
+  std::string out;
+  size_t from = 0;
+  for (size_t to; (to = find(s, what, from)) != std::string::npos; from = to + what.size())
+    bounded(out.append(s, from, to - from).append(by));
+  return bounded(out.append(s, from));
 }
 
 std::string Run::json(const Value& v) {
@@ -606,16 +644,16 @@ JinjaTemplate::~JinjaTemplate() = default;
 
 std::string JinjaTemplate::render(const std::vector<ChatMessage>& messages, bool add_generation_prompt,
                                   const std::string& bos_token, const std::string& eos_token) const {
+  Run run;
   List list;
   for (const ChatMessage& message : messages)
-    list.push_back(make_dictionary({{"role", message.role}, {"content", message.content}}));
-  return Run({{"messages", make_list(std::move(list))},
-              {"add_generation_prompt", add_generation_prompt},
-              {"bos_token", bos_token},
-              {"eos_token", eos_token},
-              {"tools", None{}},
-              {"documents", None{}}})
-      .body(*body_);
+    list.push_back(run.make(Dictionary{{"role", &message.role}, {"content", &message.content}}));
+  return run.body(*body_, {{"messages", run.make(std::move(list))},
+                           {"add_generation_prompt", add_generation_prompt},
+                           {"bos_token", &bos_token},
+                           {"eos_token", &eos_token},
+                           {"tools", None{}},
+                           {"documents", None{}}});
 }
 
 }  // namespace edgellm::convert

@@ -12,6 +12,7 @@ namespace edgellm::convert {
 namespace {
 
 constexpr size_t MAX_SOURCE = 1 << 18;
+constexpr size_t MAX_NAME = 256;
 constexpr int MAX_DEPTH = 150;  // of what is still open, and of an expression
 
 struct Token {
@@ -27,7 +28,10 @@ class Lexer {
   std::vector<Token> run();
 
  private:
-  void put(Token::Kind kind, std::string text = {}) { tokens_.push_back({kind, std::move(text), line_}); }
+  void put(Token::Kind kind, std::string text = {}) {
+    if (kind == Token::Kind::name && text.size() > MAX_NAME) wrong("a name is too long");
+    tokens_.push_back({kind, std::move(text), line_});
+  }
   [[noreturn]] void wrong(const std::string& what) { unusable("line ", line_, ": ", what); }
   bool at(std::string_view word) const { return s_.compare(pos_, word.size(), word) == 0; }
   void advance(size_t n) {

@@ -224,12 +224,13 @@ class Adapter {
 
   // What `patterns` says of the module or of its last parts, else what `key` says of all.
   f64 setting(const char* patterns, const char* key, const std::string& module) const {
-    if (std::optional<Fields> of_modules = config_.object(patterns)) {
+    if (config_.object(patterns)) {
       for (const auto& [pattern, value] : *config_.find(patterns)->object()) {
+        if (!value.number()) refuse(patterns, ": \"", pattern, "\" is not a number");
         if (pattern.find_first_of("^$*+?()[]{}|\\") != std::string::npos) {
           refuse(patterns, ": \"", pattern, "\" is a regular expression, expected the end of a module's name");
         }
-        if (module == pattern || module.ends_with("." + pattern)) return *of_modules->number(pattern.c_str());
+        if (module == pattern || module.ends_with("." + pattern)) return *value.number();
       }
     }
     std::optional<f64> value = config_.number(key);

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <new>
@@ -176,5 +177,6 @@ int run(int count, char** arguments) {
 }  // namespace edgellm::convert
 
 int main(int count, char** arguments) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of `write`, as a full disk is
   return edgellm::convert::run(count, arguments);
 }

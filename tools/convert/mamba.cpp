@@ -2,7 +2,7 @@
 // (state-spaces/mamba: `d_model`, `n_layer`, `ssm_cfg`; its tensors differ in the name of the embedding).
 #include "mamba.h"
 
-#include "json.h"
+#include "fields.h"
 #include "source.h"
 
 namespace edgellm::convert {
@@ -169,8 +169,8 @@ Model open_mamba(const std::string& path) {
   for (const char* name : {"/tokenizer.json", "/vocab.json"}) {
     if (file_exists(path + name)) model.tokenizer = path;
   }
-  f64 eos = number_or(config, "eos_token_id", -1);
-  if (eos >= 0 && eos < static_cast<f64>(model.vocab)) model.stop.push_back(static_cast<u32>(eos));
+  Fields(config, config_path).add_ids("eos_token_id", &model.stop);
+  std::erase_if(model.stop, [&](u32 id) { return id >= model.vocab; });
   return model;
 }
 

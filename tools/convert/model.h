@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -73,6 +74,7 @@ struct Model {
   Tensors tensors;                 // in the order in which a forward pass reads them
   bool bitnet = false;             // trained with ternary matrices and int8 activations, one scale a token: float matrices
                                    // that are not ternary are master weights
+  std::set<std::string> floats;    // names of its matrices that are no such thing
   std::shared_ptr<I2sLayout> i2s;  // of its I2_S tensors, which see it change; null: it has none
   std::vector<std::string> notes;  // what the user should know
 };

@@ -114,6 +114,7 @@ std::vector<Target> plan(Model model, const Formats& formats) {
   const Format outer = floats ? *formats.weights : Format::I8;
   auto forced = [&](std::optional<Format> asked) { return asked || !floats ? asked : formats.weights; };
   const Choice matrix{formats.weights, Format::I4, model.bitnet, model.bitnet, formats.sparse};
+  const Choice float_matrix{formats.weights, Format::I4, false, false, formats.sparse};
   const Choice narrow{forced(std::nullopt), outer, false, false};
   const Choice embedding{forced(formats.embed), outer, false, model.bitnet};
   const Choice head{forced(formats.head), outer, false, model.bitnet};
@@ -131,7 +132,8 @@ std::vector<Target> plan(Model model, const Formats& formats) {
         break;
       }
       case Role::matrix:
-        targets.push_back(target(std::move(tensor), matrix));
+        targets.push_back(model.floats.contains(tensor->name) ? target(std::move(tensor), float_matrix)
+                                                              : target(std::move(tensor), matrix));
         break;
       case Role::narrow:
         targets.push_back(target(std::move(tensor), narrow));

@@ -10,7 +10,10 @@ namespace {
 
 constexpr u32 LOCAL = 0x04034b50, CENTRAL = 0x02014b50, END = 0x06054b50, END64 = 0x06064b50, LOCATOR64 = 0x07064b50;
 constexpr u64 END_BYTES = 22, LOCATOR64_BYTES = 20;
-constexpr u64 MAX_PICKLE = 64 << 20;  // names and shapes; the values are members of their own
+constexpr u64 MAX_PICKLE = 64 << 20;    // names and shapes; the values are members of their own
+constexpr size_t MAX_VALUES = 1 << 22;  // that a pickle makes: some forty for a tensor
+constexpr size_t MAX_GLOBAL = 256;      // bytes of the name of a class or a function
+constexpr size_t MAX_DIMS = 8;
 
 class Archive {
  public:
@@ -99,9 +102,9 @@ struct Value {
   enum class Kind { none, mark, number, text, list, global, storage, tensor };
   Kind kind = Kind::none;
   i64 number = 0;              // also a storage's number of values
-  std::string text;            // of a global: "module name"; of a storage: its member
+  std::string text;            // of a global: "module name"
   Dtype dtype = Dtype::other;  // of a storage
-  std::vector<Value*> list;    // also a dictionary: keys and values in turn
+  std::vector<Value*> list;    // also a dictionary: keys and values in turn; of a storage: its member
 };
 using Pointer = Value*;  // owned by the Pickle, so that no nesting is too deep to destroy
 
@@ -142,6 +145,7 @@ class Pickle {
   }
 
   Pointer make(Value::Kind kind) {
+    if (values_.size() == MAX_VALUES) unusable(path_, ": its pickle makes more than ", MAX_VALUES, " values");
     values_.emplace_back();
     values_.back().kind = kind;
     return &values_.back();
@@ -209,7 +213,7 @@ class Pickle {
     for (const auto& known : CLASSES) {
       if (id->list[1]->text == known.name) storage->dtype = known.dtype;
     }
-    storage->text = id->list[2]->text;
+    storage->list = {id->list[2]};
     storage->number = id->list[4]->number;
     push(storage);
   }
@@ -222,7 +226,7 @@ class Pickle {
       push(make(Value::Kind::list));
     } else if (function->text == "torch._utils _rebuild_tensor_v2" && arguments->list.size() >= 4) {
       push(make(Value::Kind::tensor));
-      stack_.back()->list = arguments->list;
+      stack_.back()->list.assign(arguments->list.begin(), arguments->list.begin() + 4);
     } else if (function->text == "torch._utils _rebuild_parameter" && !arguments->list.empty()) {
       push(arguments->list[0]);
     } else {
@@ -288,6 +292,9 @@ class Pickle {
       }
       case 0x93: {  // STACK_GLOBAL
         std::vector<Pointer> parts = pop_last(2);
+        for (Pointer part : parts) {
+          if (part->kind != Value::Kind::text || part->text.size() > MAX_GLOBAL) damaged();
+        }
         push_text(parts[0]->text + " " + parts[1]->text);
         stack_.back()->kind = Value::Kind::global;
         break;
@@ -368,10 +375,12 @@ const char* dtype_name(Dtype dtype) {
 StoredTensor stored(const Archive& archive, const std::string& folder, const std::string& name, const Value& tensor) {
   const std::string where = text(archive.file()->path, ": tensor ", name);
   const Value &storage = *tensor.list[0], &sizes = *tensor.list[2], &strides = *tensor.list[3];
-  auto member = archive.members().find(folder + "data/" + storage.text);
-  if (storage.kind != Value::Kind::storage || member == archive.members().end()) unusable(where, " has no storage");
+  if (storage.kind != Value::Kind::storage) unusable(where, " has no storage");
+  auto member = archive.members().find(folder + "data/" + storage.list[0]->text);
+  if (member == archive.members().end()) unusable(where, " has no storage");
   StoredTensor out{"", storage.dtype, dtype_name(storage.dtype), {}, archive.file(), {}};
   if (sizes.list.size() != strides.list.size()) unusable(where, " has ", sizes.list.size(), " sizes and other strides");
+  if (sizes.list.size() > MAX_DIMS) unusable(where, " has ", sizes.list.size(), " dimensions, at most ", MAX_DIMS);
   u64 count = 1;
   for (size_t i = sizes.list.size(); i-- > 0;) {
     i64 size = sizes.list[i]->number, stride = strides.list[i]->number;

@@ -53,8 +53,9 @@ std::string shape_text(const std::vector<u64>& shape) {
 }
 
 std::unique_ptr<Tensor> changed(const Part& part, const StoredTensor& stored) {
-  std::vector<f32> values(static_cast<size_t>(stored.count()));
-  float_tensor(part.ours, part.role, 1, static_cast<i64>(values.size()), stored)->values(0, 1, values.data());
+  std::unique_ptr<Tensor> whole = float_tensor(part.ours, part.role, 1, static_cast<i64>(stored.count()), stored);
+  std::vector<f32> values(static_cast<size_t>(stored.count()));  // as many as are in the file
+  whole->values(0, 1, values.data());
   if (transposed(part)) {
     std::vector<f32> from = values;
     for (i64 r = 0; r < part.rows; r++) {

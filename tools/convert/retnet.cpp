@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "json.h"
+#include "fields.h"
 #include "source.h"
 
 namespace edgellm::convert {
@@ -15,12 +15,10 @@ bool flag_or(const Json& config, const char* key, bool fallback) {
   return value && value->boolean() ? *value->boolean() : fallback;
 }
 
-i64 whole(const Json& config, const char* key, const std::string& source) {
-  const Json* value = config.find(key);
-  if (!value || !value->number() || !(*value->number() >= 1 && *value->number() <= 1 << 24)) {
-    unusable(source, ": \"", key, "\" is not a number from 1 to ", 1 << 24);
-  }
-  return static_cast<i64>(*value->number());
+i64 whole(const Json& config, const char* key, i64 most, const std::string& source) {
+  const i64 value = Fields(config, source).required(key);
+  if (value < 1 || value > most) unusable(source, ": \"", key, "\" is ", value, ", expected 1 to ", most);
+  return value;
 }
 
 void refuse_what_differs(const Json& config, const std::string& source) {
@@ -41,12 +39,12 @@ void refuse_what_differs(const Json& config, const std::string& source) {
 
 RetNet read_config(const Json& config, const std::string& source) {
   RetNet s;
-  s.layers = whole(config, "decoder_layers", source);
-  s.dim = whole(config, "decoder_embed_dim", source);
-  s.value_dim = whole(config, "decoder_value_embed_dim", source);
-  s.ffn_dim = whole(config, "decoder_ffn_embed_dim", source);
-  s.heads = whole(config, "decoder_retention_heads", source);
-  s.vocab = whole(config, "vocab_size", source);
+  s.layers = whole(config, "decoder_layers", 4096, source);
+  s.dim = whole(config, "decoder_embed_dim", MAX_COLUMNS, source);
+  s.value_dim = whole(config, "decoder_value_embed_dim", MAX_COLUMNS, source);
+  s.ffn_dim = whole(config, "decoder_ffn_embed_dim", MAX_COLUMNS, source);
+  s.heads = whole(config, "decoder_retention_heads", 4096, source);
+  s.vocab = whole(config, "vocab_size", 1 << 24, source);
   s.embed_norm = flag_or(config, "layernorm_embedding", true);
   s.scale_embedding = !flag_or(config, "no_scale_embedding", true);
   s.lm_decay = flag_or(config, "use_lm_decay", false);
@@ -129,10 +127,8 @@ Model open_retnet(const std::string& path) {
   Model model = take_parts(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
   add_computed(shape, &model);
   if (file_exists(path + "/tokenizer.json")) model.tokenizer = path;
-  const Json* eos = config.find("eos_token_id");
-  if (eos && eos->number() && *eos->number() >= 0 && *eos->number() < static_cast<f64>(shape.vocab)) {
-    model.stop.push_back(static_cast<u32>(*eos->number()));
-  }
+  Fields(config, config_path).add_ids("eos_token_id", &model.stop);
+  std::erase_if(model.stop, [&](u32 id) { return id >= model.vocab; });
   return model;
 }
 

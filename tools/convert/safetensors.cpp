@@ -10,6 +10,7 @@ namespace {
 
 constexpr u64 MAX_HEADER = 100 << 20;  // of the reference implementation
 constexpr f64 MAX_EXACT = 0x1p53;
+constexpr size_t MAX_DIMS = 8;
 
 Dtype dtype_of(const std::string& name) {
   if (name == "F32") return Dtype::F32;
@@ -36,6 +37,8 @@ StoredTensor parse_entry(const Json& entry, const std::string& where, const File
     unusable(where, ": dtype, shape and two data_offsets are not all there");
   }
   StoredTensor tensor{"", dtype_of(*dtype->string()), *dtype->string(), {}, file, {}};
+  const size_t dims = shape->array()->size();
+  if (dims > MAX_DIMS) unusable(where, " has ", dims, " dimensions, at most ", MAX_DIMS);
   u64 count = 1;
   for (const Json& dimension : *shape->array()) {
     tensor.shape.push_back(whole(dimension, where + ": shape"));

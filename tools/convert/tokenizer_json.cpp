@@ -168,6 +168,7 @@ class Reader {
     for (const auto& [token, id] : ids_)
       byte_level_ ? add_byte_token(token, id, whole_words) : add_character_token(token, id, whole_words);
     std::sort(v_.words.begin(), v_.words.end());  // the map has no order
+    v_.words.erase(std::unique(v_.words.begin(), v_.words.end()), v_.words.end());
     read_merges(model);
   }
 

@@ -10,6 +10,7 @@ namespace edgellm::convert {
 namespace {
 
 constexpr u32 LOAD_PERCENT = 75;
+constexpr size_t MOST_SLOTS = 8;  // for an entry: equal hashes would take any number
 
 // Slots of a hash table with linear probing. An entry is put before those that are nearer to their first slot (Robin Hood), which
 // keeps the longest probe short. Gives the longest probe.
@@ -35,14 +36,17 @@ u32 fill(std::vector<Slot>* table, const std::vector<Slot>& entries, Hash hash, 
 }
 
 template <class Slot, class Hash, class Empty>
-std::vector<Slot> hash_table(const std::vector<Slot>& entries, Slot none, Hash hash, Empty empty, u32* probes) {
+std::vector<Slot> hash_table(const std::vector<Slot>& entries, Slot none, Hash hash, Empty empty, u32* probes,
+                             const std::string& source) {
   *probes = 0;
   if (entries.empty()) return {};
-  for (size_t slots = entries.size() * 100 / LOAD_PERCENT + 1;; slots += slots / 4 + 1) {
+  for (size_t slots = entries.size() * 100 / LOAD_PERCENT + 1; slots <= MOST_SLOTS * (entries.size() + 1);
+       slots += slots / 4 + 1) {
     std::vector<Slot> table(slots, none);
     *probes = fill(&table, entries, hash, empty);
     if (*probes <= TOKENIZER_MAX_PROBES) return table;
   }
+  unusable(source, ": more than ", TOKENIZER_MAX_PROBES, " of its ", entries.size(), " entries have one hash");
 }
 
 class Section {
@@ -80,16 +84,16 @@ void add_pieces(const Vocabulary& v, Section* section, TokenizerHeader* h) {
   h->attributes = section->add(v.attributes);
 }
 
-void add_pairs(const Vocabulary& v, Section* section, TokenizerHeader* h) {
+void add_pairs(const Vocabulary& v, Section* section, TokenizerHeader* h, const std::string& source) {
   std::vector<PairSlot> entries;
   for (const auto& [pair, merge] : v.pairs)
     entries.push_back({pair.first, pair.second, merge.rank, merge.merged});
   auto hash = [](const PairSlot& s) { return pair_hash(s.left, s.right); };
   auto empty = [](const PairSlot& s) { return s.merged == NO_TOKEN; };
-  h->pairs = section->add(hash_table(entries, PairSlot{0, 0, 0, NO_TOKEN}, hash, empty, &h->pair_probes));
+  h->pairs = section->add(hash_table(entries, PairSlot{0, 0, 0, NO_TOKEN}, hash, empty, &h->pair_probes, source));
 }
 
-void add_words(const Vocabulary& v, Section* section, TokenizerHeader* h) {
+void add_words(const Vocabulary& v, Section* section, TokenizerHeader* h, const std::string& source) {
   std::vector<WordSlot> entries;
   for (u32 piece : v.words) {
     const std::string& bytes = v.pieces[piece];
@@ -98,7 +102,7 @@ void add_words(const Vocabulary& v, Section* section, TokenizerHeader* h) {
   }
   auto hash = [](const WordSlot& s) { return s.hash; };
   auto empty = [](const WordSlot& s) { return s.piece == NO_TOKEN; };
-  h->words = section->add(hash_table(entries, WordSlot{0, NO_TOKEN}, hash, empty, &h->word_probes));
+  h->words = section->add(hash_table(entries, WordSlot{0, NO_TOKEN}, hash, empty, &h->word_probes, source));
 }
 
 void add_added(const Vocabulary& v, Section* section, TokenizerHeader* h) {
@@ -138,14 +142,15 @@ std::vector<u8> write_section(const Vocabulary& v, const std::string& source) {
   std::copy(v.byte_ids.begin(), v.byte_ids.end(), h.byte_ids);
   Section section;
   add_pieces(v, &section, &h);
-  add_pairs(v, &section, &h);
-  add_words(v, &section, &h);
+  add_pairs(v, &section, &h, source);
+  add_words(v, &section, &h, source);
   add_added(v, &section, &h);
   return section.finish(h);
 }
 
 void add_all_pairs(Vocabulary* v, const std::unordered_map<std::string, u32>& symbols, const std::string& piece, u32 id,
-                   u32 rank, bool by_character) {
+                   u32 rank, bool by_character, const std::string& source) {
+  if (piece.size() > MAX_PIECE) unusable(source, ": piece ", id, " has ", piece.size(), " bytes, at most ", MAX_PIECE);
   for (size_t cut = 0;;) {
     cut += by_character ? character_bytes(piece, cut) : 1;
     if (cut >= piece.size()) return;

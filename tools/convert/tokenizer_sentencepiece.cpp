@@ -94,7 +94,8 @@ SentencePieceModel read_model(const std::string& data, const std::string& source
 }
 
 // Symbols, pairs and the word table. Merges look up the joined text in `symbols`, the scores give the ranks.
-void add_merges(Vocabulary* v, const std::vector<SentencePiece>& pieces, std::unordered_map<std::string, u32> symbols) {
+void add_merges(Vocabulary* v, const std::vector<SentencePiece>& pieces, std::unordered_map<std::string, u32> symbols,
+                const std::string& source) {
   std::vector<f32> scores;
   for (const auto& [text, id] : symbols)
     scores.push_back(pieces[id].score);
@@ -114,7 +115,7 @@ void add_merges(Vocabulary* v, const std::vector<SentencePiece>& pieces, std::un
   }
   for (const auto& [text, id] : whole) {
     auto place = std::lower_bound(scores.begin(), scores.end(), pieces[id].score, std::greater<>());
-    add_all_pairs(v, symbols, text, id, static_cast<u32>(place - scores.begin()), true);
+    add_all_pairs(v, symbols, text, id, static_cast<u32>(place - scores.begin()), true, source);
   }
   split_words_if_safe(v);
 }
@@ -186,7 +187,7 @@ Vocabulary sentencepiece_vocabulary(const SentencePieceModel& model, const std::
         unusable(source, ": piece ", id, " has the type ", piece.type, ", which is not supported");
     }
   }
-  add_merges(&v, model.pieces, symbols);
+  add_merges(&v, model.pieces, symbols, source);
   return v;
 }
 
@@ -243,7 +244,7 @@ Vocabulary read_llama2c_tokenizer(const std::string& data, const std::string& so
   }
   add_special(&v, "<s>", 1, ADDED_SPECIAL, false, source);
   add_special(&v, "</s>", 2, ADDED_SPECIAL, false, source);
-  add_merges(&v, pieces, symbols);
+  add_merges(&v, pieces, symbols, source);
   return v;
 }
 

@@ -103,7 +103,7 @@ Vocabulary read_ranks(const std::string& data, const std::string& source) {
     if (piece.empty()) continue;
     v.words.push_back(id);
     if (piece.size() == 1) v.byte_ids[static_cast<u8>(piece[0])] = static_cast<i32>(id);
-    add_all_pairs(&v, symbols, piece, id, id, false);
+    add_all_pairs(&v, symbols, piece, id, id, false, source);
   }
   // The published vocabularies of this form; the file itself does not name its regular expression.
   if (v.ids != 128000 && v.ids != 100256) {

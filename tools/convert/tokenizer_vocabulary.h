@@ -13,7 +13,8 @@
 
 namespace edgellm::convert {
 
-constexpr u32 MAX_IDS = 1 << 21;  // more than anyone's vocabulary: a wrong id must not take the memory
+constexpr size_t MAX_PIECE = 1 << 12;  // bytes; all ways to cut it in two are tried
+constexpr u32 MAX_IDS = 1 << 21;       // more than anyone's vocabulary: a wrong id must not take the memory
 
 struct Vocabulary {
   struct Merge {
@@ -95,7 +96,7 @@ void infer_words(Vocabulary* v);
 // Every way to cut a piece in two symbols becomes a pair of that piece's rank: what SentencePiece and tiktoken do, who look up
 // the joined text. `symbols` are the texts that merges may see.
 void add_all_pairs(Vocabulary* v, const std::unordered_map<std::string, u32>& symbols, const std::string& piece, u32 id,
-                   u32 rank, bool by_character);
+                   u32 rank, bool by_character, const std::string& source);
 
 // Adds the step that cuts at spaces when no merge could cross them.
 void split_words_if_safe(Vocabulary* v);

@@ -86,12 +86,18 @@ void remove_and_exit(int signal) {
   _exit(128 + signal);
 }
 
+// Signals that are ignored, as after nohup, stay so.
+void answer_signals(void (*answer)(int)) {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGBUS}) {
+    if (std::signal(signal, answer) == SIG_IGN) std::signal(signal, SIG_IGN);
+  }
+}
+
 void remember_for_signals(const std::string& path) {
   char(&place)[4096] = interrupted_paths[interrupted_paths[0][0] ? 1 : 0];
   if (path.size() >= sizeof place) io_error(path, ": the name is longer than ", sizeof place - 1);
   place[path.copy(place, sizeof place - 1)] = 0;
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGBUS})
-    std::signal(signal, remove_and_exit);
+  answer_signals(remove_and_exit);
 }
 
 void forget_for_signals(const std::string& path) {
@@ -99,8 +105,7 @@ void forget_for_signals(const std::string& path) {
     if (path == place) place[0] = 0;
   }
   if (interrupted_paths[0][0] || interrupted_paths[1][0]) return;
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGBUS})
-    std::signal(signal, SIG_DFL);
+  answer_signals(SIG_DFL);
 }
 
 }  // namespace
