@@ -116,6 +116,26 @@ TEST(infinity_and_generation_config) {
   CHECK((file.lists.at("stop") == std::vector<uint32_t>{2, 3, 5, 7}));
 }
 
+TEST(ids_that_end_a_text_of_recurrent_models) {
+  for (const char* name : {"mamba", "retnet"}) {
+    Folder folder;
+    const std::string golden = std::string("tests/golden/recurrent/") + name, config = read_file(golden + "/config.json");
+    std::filesystem::copy(golden, folder / "model");
+    auto write_config = [&](const std::string& ids) {
+      write_file(folder / "model/config.json", config.substr(0, config.rfind('}')) + ",\"eos_token_id\":" + ids + "}");
+    };
+    write_config("[3,0,3,9999]");
+    CHECK((converted(folder, folder / "model").lists.at("stop") == std::vector<uint32_t>{3, 0}));
+    write_config("4");
+    CHECK((converted(folder, folder / "model").lists.at("stop") == std::vector<uint32_t>{4}));
+    write_config("-1");
+    CHECK(!converted(folder, folder / "model").lists.contains("stop"));
+    std::filesystem::remove(folder / "out.tm2");
+    write_config("\"x\"");
+    CHECK(contains(failure(folder, folder / "model"), "eos_token_id is not a token id or a list of them"));
+  }
+}
+
 TEST(sliding_windows) {
   const struct {
     const char *architecture, *more;
