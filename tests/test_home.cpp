@@ -1,0 +1,147 @@
+// The bundled model `home`: what it answers to 200 held-out sentences, to the letter and with every kernel set, and what its
+// trainer finds for the same ids.
+//
+// tests/data/home_heldout.tsv: sentence, the right answer, and the model's where that is another.
+// tests/data/home_expected.json, of tools/train/home.py: sentences, their ids with those of the answer, nats of the answer.
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "base/cpu.h"
+#include "check.h"
+#include "convert/json.h"
+#include "engine/generate.h"
+#include "open_engine.h"
+
+using namespace edgellm;
+using convert::Json;
+
+namespace {
+
+const char MODEL[] = "models/home.srnn";
+constexpr int SENTENCES = 200, EXACT = 191;
+
+struct Row {
+  std::string sentence, right, answer;
+};
+
+std::vector<Row> held_out() {
+  std::vector<Row> rows;
+  std::ifstream file("tests/data/home_heldout.tsv");
+  for (std::string line; std::getline(file, line);) {
+    size_t first = line.find('\t'), second = line.find('\t', first + 1);
+    CHECK(first != line.npos);
+    std::string right = line.substr(first + 1, second - first - 1);
+    rows.push_back({line.substr(0, first), right, second == line.npos ? right : line.substr(second + 1)});
+  }
+  return rows;
+}
+
+EngineOptions options_for(const char* isa) {
+  EngineOptions options;
+  options.isa = isa;
+  options.threads = 1;
+  options.text_bytes = 500;
+  return options;
+}
+
+std::vector<i32> encode(Engine& engine, const std::string& text) {
+  i32 count = 0;
+  CHECK(engine.tokenizer
+            .encode({text.data(), static_cast<i64>(text.size())}, {.add_bos = true, .parse_special = false},
+                    engine.text_workspace, engine.text_ids, &count)
+            .ok());
+  return {engine.text_ids.data, engine.text_ids.data + count};
+}
+
+bool append(void* context, Text text) {
+  static_cast<std::string*>(context)->append(text.data, static_cast<size_t>(text.size));
+  return true;
+}
+
+// Greedy, and by default long enough.
+std::string answer_of(Engine& engine, const std::string& sentence) {
+  std::vector<i32> ids = encode(engine, sentence);
+  engine.sessions[0].position = 0;
+  engine.sessions[0].pending = -1;
+  GenerateOptions options;
+  options.sampling.temperature = 0;
+  std::string answer;
+  Generated made;
+  CHECK(generate(engine, engine.sessions[0], {ids.data(), static_cast<i64>(ids.size())}, options, append, &answer, &made)
+            .ok());
+  CHECK(made.ending == Ending::stop_id);
+  return answer;
+}
+
+f64 nats(const f32* logits, i32 vocab, i32 id) {
+  f64 most = logits[0], sum = 0;
+  for (i32 i = 0; i < vocab; i++)
+    most = std::fmax(most, logits[i]);
+  for (i32 i = 0; i < vocab; i++)
+    sum += std::exp(logits[i] - most);
+  return std::log(sum) + most - logits[id];
+}
+
+}  // namespace
+
+TEST(answers_to_the_letter) {
+  const std::vector<Row> rows = held_out();
+  CHECK_EQ(rows.size(), size_t{SENTENCES});
+  OpenEngine open(options_for(nullptr), MODEL);
+  int exact = 0;
+  for (const Row& row : rows) {
+    std::string answer = answer_of(open.engine, row.sentence);
+    CHECK_EQ(answer, row.answer);
+    exact += answer == row.right;
+  }
+  CHECK_EQ(exact, EXACT);
+}
+
+TEST(every_kernel_set_answers_so) {
+  const std::vector<Row> rows = held_out();
+  for (i32 isa = 0; isa_name(isa); isa++) {
+    if (isa_features(isa) & ~cpu_features()) continue;
+    OpenEngine open(options_for(isa_name(isa)), MODEL);
+    for (size_t i = 0; i < rows.size(); i += 20)
+      CHECK_EQ(answer_of(open.engine, rows[i].sentence), rows[i].answer);
+  }
+}
+
+TEST(says_what_the_readme_shows) {
+  OpenEngine open(options_for(nullptr), MODEL);
+  f32 temperature = 0;
+  CHECK(open.engine.file.real_or("temperature", 0.7f, 0, 100, &temperature).ok());
+  CHECK_EQ(temperature, 0.0f);
+  CHECK_EQ(answer_of(open.engine, "dim the bedroom lamp to forty percent"),
+           R"({"device":"light","room":"bedroom","action":"set","value":40})");
+}
+
+// Both multiply int8 by int8; the trainer adds up in another order, and has one scale a row in the matrices of low rank.
+// A value that is rounded the other way moves an answer by hundredths of a nat.
+TEST(as_the_trainer_has_it) {
+  std::ifstream file("tests/data/home_expected.json");
+  Json expected = convert::parse_json(std::string(std::istreambuf_iterator<char>(file), {}), "home_expected.json");
+  OpenEngine open(options_for(nullptr), MODEL);
+  Engine& engine = open.engine;
+  f64 differences = 0;
+  for (const Json& row : *expected.array()) {
+    std::vector<i32> ids;
+    for (const Json& id : *row.find("ids")->array())
+      ids.push_back(static_cast<i32>(*id.number()));
+    std::vector<i32> sentence = encode(engine, *row.find("sentence")->string());
+    CHECK(sentence.size() < ids.size());
+    CHECK(std::equal(sentence.begin(), sentence.end(), ids.begin()));
+    engine.sessions[0].position = 0;
+    f64 actual = 0, wanted = *row.find("nats")->number();
+    for (size_t at = 0; at + 1 < ids.size(); at++) {
+      open.run(0, {ids[at]});
+      if (at + 1 >= sentence.size()) actual += nats(logits_row(engine, 0), engine.model.vocab, ids[at + 1]);
+    }
+    CHECK(std::abs(actual - wanted) <= 0.02 + 0.04 * wanted);
+    differences += std::abs(actual - wanted);
+  }
+  CHECK_EQ(expected.array()->size(), size_t{50});
+  CHECK(differences <= 0.005 * 50);
+}
