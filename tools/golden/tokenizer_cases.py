@@ -99,8 +99,7 @@ class SentencePiece:
         return self.t.decode(ids)
 
     def returned(self, text):
-        text = text.replace("\u2581", " ")
-        return " ".join(part for part in text.split(" ") if part) if self.trims else text
+        return self.t.decode(self.t.encode(text)) if self.trims else text.replace("\u2581", " ")
 
 
 class Tiktoken:
