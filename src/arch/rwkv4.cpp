@@ -141,7 +141,10 @@ Status load(const ModelFile& file, const Limits& limits, Arena& arena, Model* mo
   model->family = placed;
   model->layers = s.layers;
   model->state_bytes = m.state_bytes();
-  if (placed) *placed = m, model->zero_codes = &placed->zero_codes;
+  if (placed) {
+    *placed = m;
+    model->zero_codes = &placed->zero_codes;
+  }
   return {};
 }
 
