@@ -26,7 +26,6 @@ struct I8 {
 // Adds a unit's sums: two accumulators a half, for the chain of additions is as long as the matrix is wide.
 inline void add_unit(const u8* data, const i8* q, __m256i (&sums)[2][2]) {
   for (i32 j = 0; j < LINES; j++) {
-    prefetch(data + j * LINE);
     __m256i x = broadcast4(q + 4 * j);
     UNROLL for (i32 h = 0; h < 2; h++) {
       __m256i w = load(data + j * LINE + 32 * h);

@@ -7,9 +7,11 @@
 namespace edgellm {
 namespace {
 
-constexpr i32 HALF = 8;      // f32 lanes of a register
-constexpr i32 LINE = 64;     // bytes of 4 columns by 16 rows at 8 bits: byte 4r + c is row r, column c
-constexpr i32 AHEAD = 8192;  // bytes from a load of streamed weights to its prefetch, measured; past the end does no harm
+constexpr i32 HALF = 8;   // f32 lanes of a register
+constexpr i32 LINE = 64;  // bytes of 4 columns by 16 rows at 8 bits: byte 4r + c is row r, column c
+// Bytes from a load of streamed weights to its prefetch, measured; past the end does no harm. Loops that do little else than load
+// go without: the prefetching of the CPU itself is then the faster.
+constexpr i32 AHEAD = 8192;
 
 // Loops over register tiles must disappear, at any optimisation level.
 #define UNROLL _Pragma("GCC unroll 16")

@@ -33,7 +33,6 @@ struct T2Partial {
   inline void add(const u8* line, const i8* q) {
     const __m256i low = _mm256_set1_epi8(3), high = _mm256_set1_epi8(12);
     __m256i q0 = broadcast4(q), q1 = broadcast4(q + 4), q2 = broadcast4(q + 8), q3 = broadcast4(q + 12);
-    prefetch(line);
     UNROLL for (i32 h = 0; h < 2; h++) {
       __m256i x = load(line + 32 * h), y = _mm256_srli_epi16(x, 4);
       fine[h] = _mm256_add_epi16(fine[h], _mm256_maddubs_epi16(_mm256_and_si256(x, low), q0));

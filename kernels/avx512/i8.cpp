@@ -25,7 +25,6 @@ constexpr i32 UNIT_LINES = I8::UNIT / 4;
 // sums[i % 4] += line i of a unit times its activations.
 inline void add_unit(const u8* data, const i8* q, __m512i (&sums)[4]) {
   UNROLL for (i32 i = 0; i < UNIT_LINES; i++) {
-    prefetch(data + i * LINE);
     sums[i % 4] = _mm512_dpbusd_epi32(sums[i % 4], I8::code(data + i * LINE), broadcast4(q + 4 * i));
   }
 }

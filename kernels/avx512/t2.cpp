@@ -27,7 +27,6 @@ void one_token(const Matrix& w, const Activations& a, const u8* data, i32 panel,
   const i8* q = a.q;
   for (i32 j = 0; j < lines; j += 2) {
     UNROLL for (i32 i = 0; i < 2; i++, data += LINE, q += T2_LINE_COLUMNS) {
-      prefetch(data);
       __m512i x = load(data);
       UNROLL for (i32 p = 0; p < 4; p++) {
         sums[p] = _mm512_dpbusd_epi32(sums[p], _mm512_and_si512(x, masks[p]), broadcast4(q + 4 * p));

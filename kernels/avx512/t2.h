@@ -23,7 +23,6 @@ inline __m512i dot_group(const u8* lines, const i8* q, i32 q_sum) {
   __m512i fine = _mm512_set1_epi32(-q_sum), coarse = _mm512_setzero_si512();
   UNROLL for (i32 j = 0; j < 2; j++) {
     const i8* at = q + j * T2_LINE_COLUMNS;
-    prefetch(lines + j * LINE);
     __m512i x = load(lines + j * LINE), y = _mm512_srli_epi16(x, 4);
     fine = _mm512_dpbusd_epi32(fine, _mm512_and_si512(x, low), broadcast4(at));
     coarse = _mm512_dpbusd_epi32(coarse, _mm512_and_si512(x, high), broadcast4(at + 4));
