@@ -16,8 +16,9 @@ import sys
 
 import numpy as np
 
-WIDTH, FFN, LAYERS, HEADS, KV_HEADS, VOCABULARY, CONTEXT = 2560, 6912, 30, 20, 5, 128256, 4096
-KV = WIDTH * KV_HEADS // HEADS
+import bitnet_2b4t
+from bitnet_2b4t import CONTEXT, FFN, HEADS, KV, KV_HEADS, LAYERS, VOCABULARY, WIDTH
+
 I2_S = 36  # bitnet.cpp's number of the type
 random = np.random.default_rng(1)
 
@@ -49,15 +50,7 @@ def token_names():
 def write_i2_s(path):
     import gguf
     out = gguf.GGUFWriter(path, "bitnet-b1.58")
-    out.add_context_length(CONTEXT)
-    out.add_embedding_length(WIDTH)
-    out.add_block_count(LAYERS)
-    out.add_feed_forward_length(FFN)
-    out.add_head_count(HEADS)
-    out.add_head_count_kv(KV_HEADS)
-    out.add_rope_dimension_count(WIDTH // HEADS)
-    out.add_rope_freq_base(500000.0)
-    out.add_layer_norm_rms_eps(1e-5)
+    bitnet_2b4t.describe(out)
     out.add_tokenizer_model("gpt2")
     out.add_token_list(token_names())
     out.add_tensor("token_embd.weight", noise(VOCABULARY, WIDTH).astype(np.float16))

@@ -16,6 +16,8 @@ import sys
 import gguf
 import numpy as np
 
+import bitnet_2b4t
+
 random = np.random.default_rng(1)
 
 
@@ -24,29 +26,21 @@ def normal(rows, columns):
 
 
 def bitnet(architecture, path):
-    width, ffn, layers, heads, kv_heads, vocabulary, context = 2560, 6912, 30, 20, 5, 128256, 4096
+    width, ffn, vocabulary = bitnet_2b4t.WIDTH, bitnet_2b4t.FFN, bitnet_2b4t.VOCABULARY
 
     def ternary(rows, columns):
         return (random.integers(-1, 2, (rows, columns)) * 0.02).astype(np.float16)
 
     ones, wide_ones = np.ones(width, np.float32), np.ones(ffn, np.float32)
-    q, kv = ternary(width, width), ternary(width * kv_heads // heads, width)
+    q, kv = ternary(width, width), ternary(bitnet_2b4t.KV, width)
     up, down = ternary(ffn, width), ternary(width, ffn)
 
     out = gguf.GGUFWriter(path, architecture)
-    out.add_context_length(context)
-    out.add_embedding_length(width)
-    out.add_block_count(layers)
-    out.add_feed_forward_length(ffn)
-    out.add_head_count(heads)
-    out.add_head_count_kv(kv_heads)
-    out.add_rope_dimension_count(width // heads)
-    out.add_rope_freq_base(500000.0)
-    out.add_layer_norm_rms_eps(1e-5)
+    bitnet_2b4t.describe(out)
     out.add_vocab_size(vocabulary)
     out.add_tensor("token_embd.weight", normal(vocabulary, width))
     out.add_tensor("output_norm.weight", ones)
-    for layer in range(layers):
+    for layer in range(bitnet_2b4t.LAYERS):
         for name, values in (("attn_norm", ones), ("attn_q", q), ("attn_k", kv), ("attn_v", kv), ("attn_sub_norm", ones),
                              ("attn_output", q), ("ffn_norm", ones), ("ffn_gate", up), ("ffn_up", up),
                              ("ffn_sub_norm", wide_ones), ("ffn_down", down)):
