@@ -15,7 +15,7 @@
 namespace edgellm::convert {
 namespace {
 
-constexpr size_t BUFFER_BYTES = 1 << 20;
+constexpr size_t BUFFER_BYTES = 2 << 20;  // a huge page: what Linux then caches the file in, to be mapped so
 
 u64 aligned(u64 offset) {
   return align_up<u64>(offset, FILE_ALIGNMENT);
