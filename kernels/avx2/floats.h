@@ -32,7 +32,7 @@ inline void multiply_columns(const u8* const (&panels)[P], i32 count, const f32*
   for (i32 c = 0; c < count; c++) {
     UNROLL for (i32 p = 0; p < P; p++) {
       const u8* column = panels[p] + i64{c} * E::BYTES;
-      prefetch(column);
+      if constexpr (T > 1) prefetch(column);
       __m256 w0 = E::load(column, 0), w1 = E::load(column, 1);
       UNROLL for (i32 t = 0; t < T; t++) {
         __m256 value = _mm256_broadcast_ss(x + t * stride + c);

@@ -44,7 +44,6 @@ void one_group_group32(const Activations& a, const u8* data, i32 units, f32* y) 
   __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
   i32 g = 0;
   for (i32 u = 0; u < units; u++, data += T2Group::UNIT_BYTES) {
-    prefetch(data);
     for (i32 i = 0; i < 2; i++) {
       const u8* lines = data + T2Group::SCALE_BYTES + i * LINES * LINE;
       __m256 inner[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};

@@ -26,7 +26,7 @@ inline void multiply_columns(const u8* const (&panels)[P], i32 count, const f32*
   for (i32 c = 0; c < count; c++) {
     UNROLL for (i32 p = 0; p < P; p++) {
       const u8* column = panels[p] + i64{c} * E::BYTES;
-      prefetch(column);
+      if constexpr (T > 1) prefetch(column);
       __m512 w = E::load(column);
       UNROLL for (i32 t = 0; t < T; t++) sums[p][t] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[t * stride + c]), sums[p][t]);
     }

@@ -34,7 +34,6 @@ inline __m512i dot_group(const u8* lines, const i8* q, i32 q_sum) {
   const __m512i low = _mm512_set1_epi8(15);
   __m512i even = _mm512_set1_epi32(-I4::OFFSET * q_sum), odd = _mm512_setzero_si512();
   UNROLL for (i32 j = 0; j < GROUP_LINES; j++) {
-    prefetch(lines + j * LINE);
     __m512i x = load(lines + j * LINE);
     even = _mm512_dpbusd_epi32(even, _mm512_and_si512(x, low), broadcast4(q + 8 * j));
     odd = _mm512_dpbusd_epi32(odd, _mm512_and_si512(_mm512_srli_epi16(x, 4), low), broadcast4(q + 8 * j + 4));
