@@ -4,7 +4,7 @@ From nothing to the file in one command; run it again and it goes on where it st
 
     python3 home.py --work DIR --convert EDGELLM_CONVERT --file home.srnn
 
---work receives data/ (home_grammar.py), tokenizer.json, checkpoint.pt, log.json, loss.png and model/, the folder that
+--work receives data/ (home_grammar.py; tokenizer.json), checkpoint.pt, log.json, loss.png and model/, the folder that
 edgellm-convert reads. A row is sentence, answer, <|eos|>; half of the sentences end with a line feed, as they do when they
 come from a terminal. Only the answer is learned.
 
@@ -149,7 +149,7 @@ def follow(average, model, step, decay):
 
 
 def export(model, args):
-    tokenizer, folder = f"{args.work}/tokenizer.json", f"{args.work}/model"
+    tokenizer, folder = f"{args.work}/data/tokenizer.json", f"{args.work}/model"
     if args.arch == "transformer":
         bitnet.export(model, tokenizer, {}, folder)
     else:
@@ -278,7 +278,8 @@ def main():
     args = arguments()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    data, tokenizer_file = f"{args.work}/data", f"{args.work}/tokenizer.json"
+    data = f"{args.work}/data"
+    tokenizer_file = f"{data}/tokenizer.json"
     if not os.path.exists(f"{data}/train.tsv"):
         print(f"making {args.sentences} sentences", flush=True)
         write_splits(make_splits(args.seed, args.sentences, 20000), data)

@@ -449,10 +449,11 @@ def kept_apart(answer):
 
 
 class Speaker:
-    """Makes sentences. `apart` allows templates that are kept from training."""
+    """Makes sentences. `apart` allows templates that are kept from training; `slips` is the share of sentences with slips of
+    the fingers, `capitals` of those in capitals alone, among what does not start with one."""
 
-    def __init__(self, seed, apart):
-        self.rng, self.apart = random.Random(seed), apart
+    def __init__(self, seed, apart=False, slips=0.1, capitals=0.02):
+        self.rng, self.apart, self.slips, self.capitals = random.Random(seed), apart, slips, capitals
 
     def chance(self, share):
         return self.rng.random() < share
@@ -874,14 +875,14 @@ class Speaker:
         if self.chance(0.1):
             words = words.replace("'", "")
         words = re.sub(r" +", " ", words).strip()
-        if self.chance(0.1):
+        if self.chance(self.slips):
             for _ in range(r.choice([1, 1, 2])):
                 words = self.slip_of_fingers(words)
         if self.chance(0.5):
             words = re.sub(r"\bi\b", "I", words)
         if self.chance(0.45):
             words = words[0].upper() + words[1:]
-        elif self.chance(0.02):
+        elif self.chance(self.capitals):
             words = words.upper()
         if self.chance(0.4):
             words += "?" if question or words.lower().startswith(("could", "can", "would")) else r.choice([".", ".", "!"])
@@ -913,7 +914,8 @@ def words_of(sentence):
 
 
 def make_splits(seed, train, test):
-    """Three lists of (sentence, JSON, kind, what is kept apart). Of what could mean two things the first meaning stays."""
+    """Three lists of (sentence, JSON, kind, what is kept apart). Of what could mean two things the first meaning stays.
+    Training has more of what is hard: slips of the fingers and capitals."""
     answers, splits = {}, {"heldout": [], "heldin": [], "train": []}
 
     def fill(split, count, speaker, wanted):
@@ -925,12 +927,11 @@ def make_splits(seed, train, test):
                 splits[split].append((sentence, answer_text(answer), kind, apart))
 
     seen, vocabulary = set(), set()
-    plain, apart = Speaker(f"{seed} plain", False), Speaker(f"{seed} apart", True)
-    fill("heldin", test, plain, lambda sentence, apart: not apart)
-    fill("train", train, plain, lambda sentence, apart: not apart)
+    fill("heldin", test, Speaker(f"{seed} plain"), lambda sentence, apart: not apart)
+    fill("train", train, Speaker(f"{seed} train", slips=0.2, capitals=0.12), lambda sentence, apart: not apart)
     for sentence, *_ in splits["train"]:
         vocabulary.update(words_of(sentence))
-    fill("heldout", test, apart, lambda sentence, apart: apart and vocabulary.issuperset(words_of(sentence)))
+    fill("heldout", test, Speaker(f"{seed} apart", apart=True), lambda sentence, apart: apart and vocabulary.issuperset(words_of(sentence)))
     return splits
 
 

@@ -30,7 +30,7 @@ WRITTEN = os.path.join(HERE, "../../tests/data/home_written.tsv")
 
 # Name, family, width, share of the weights that is kept.
 SIZES = [(f"dense-{dim}", "rwkv7", dim, 1.0) for dim in (64, 96, 128, 192)]
-SIZES += [(f"sparse{zeros}-{dim}", "rwkv7", dim, 1 - zeros / 100) for zeros in (80, 90, 95) for dim in (96, 128, 192, 256)]
+SIZES += [(f"sparse{zeros}-{dim}", "rwkv7", dim, 1 - zeros / 100) for zeros in (90, 80, 95) for dim in (96, 128, 192, 256)]
 SIZES += [("ternary-128", "transformer", 128, 1.0), ("ternary-192", "transformer", 192, 1.0)]
 STYLES = {"dense": ("o-", "dense int8 RWKV-7"), "sparse80": ("s-", "RWKV-7, 80 % zeros"),
           "sparse90": ("D-", "RWKV-7, 90 % zeros"), "sparse95": ("v-", "RWKV-7, 95 % zeros"),
