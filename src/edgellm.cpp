@@ -229,12 +229,10 @@ Status draw(edgellm_engine* handle, i32 index, const edgellm_sampling* how, i32*
   EDGELLM_TRY(read_sampling(how ? *how : greedy, &options));
   i32 row = handle->rows[index];
   if (row < 0) return usage_error("session ", index, " has no logits: ask edgellm_step for them");
-  Engine& engine = handle->engine;
-  i32 drawn = sample(engine.kernels, logits_row(engine, row), engine.model.vocab, options,
-                     {session->recent, session->recent_count}, session->position, engine.order);
+  i32 drawn = draw_id(handle->engine, *session, row, options);
   handle->rows[index] = -1;
   if (drawn < 0) return failed("every logit at position ", session->position - 1, " is not a number");
-  session->pending = *id = drawn;
+  *id = drawn;
   return {};
 }
 

@@ -144,7 +144,8 @@ typedef struct edgellm_sampling {
 } edgellm_sampling;
 
 // Draws the next id from the session's logits and uses them up. `how` may be NULL: greedy. The id is not run: feed it to
-// edgellm_step.
+// edgellm_step. Of a model with a grammar only ids that it allows are drawn; an answer begins when other ids were run than the
+// one that was drawn.
 edgellm_code edgellm_sample(edgellm_engine* engine, int32_t session, const edgellm_sampling* how, int32_t* id,
                             edgellm_error* error);
 

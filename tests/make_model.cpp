@@ -208,7 +208,9 @@ void write_model(const ModelRecipe& recipe, const std::string& path, u64 seed) {
   for (const TensorData& tensor : tensors)
     specs.push_back(tensor.spec);
   convert::FileWriter writer(path);
-  writer.begin(make_metadata(recipe), specs, {});
+  convert::Metadata metadata = make_metadata(recipe);
+  if (!recipe.grammar.empty()) metadata.emplace_back("grammar", recipe.grammar);
+  writer.begin(metadata, specs, {});
   for (const TensorData& tensor : tensors) {
     writer.data(tensor.data.data(), tensor.data.size());
     if (!tensor.scales.empty()) writer.scales(tensor.scales.data(), tensor.scales.size());

@@ -23,6 +23,7 @@ struct ModelRecipe {
   bool interleaved = false;
   bool phi = false;  // gelu without a gate, beside attention under one norm; biases of norms, feed-forward and head
   edgellm::i32 window = 0;
+  std::vector<edgellm::u32> grammar = {};  // docs/FILE.md; empty: none
 };
 
 // Writes the file; `seed` picks the weights.

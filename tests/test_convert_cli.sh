@@ -96,6 +96,30 @@ grep -q 'seed' "$folder/err" && fail "a greedy model has a seed"
 $EDGELLM "$model" -i a -n 3 -t 0.5 >"$folder/out" 2>"$folder/err" || fail "run of a greedy model with a temperature"
 grep -q 'seed' "$folder/err" || fail "-t does not count for a greedy model"
 
+# An answer is what the grammar says: two ids, then the end.
+grammar=$folder/grammar.json
+refuse() {  # EXPECTED TEXT-OF-THE-FILE
+  echo "$2" >"$grammar"
+  expect 3 "$1" synthetic:tiny "$model" --grammar "$grammar"
+}
+refuse 'expected a list of states' '{}'
+refuse 'expected a list of states' '[]'
+refuse 'state 0: expected a list of \[id, next state\]' '[[]]'
+refuse 'state 1: expected \[id, next state\]' '[[[1, 0]], [[1]]]'
+refuse 'an id must be a whole number below' '[[[100000000, 0]]]'
+refuse 'an id must be a whole number below' '[[[1.5, 0]]]'
+refuse 'an id must be a whole number below' '[[["a", 0]]]'
+refuse 'a state must be a whole number below 1' '[[[1, 1]]]'
+refuse 'id 7 is there twice' '[[[7, 0], [7, 0]]]'
+refuse 'not JSON' '[[[7, 0]'
+expect 1 'No such file' synthetic:tiny "$model" --grammar "$folder/absent.json"
+echo '[[[98, 1], [97, 1]], [[99, 0]]]' >"$grammar"
+expect 0 'matrices' synthetic:tiny "$model" --grammar "$grammar"
+checks=$((checks + 1))
+$EDGELLM "$model" -i x -n 6 -t 100 >"$folder/out" 2>"$folder/err" || fail "run of a model with a grammar"
+grep -Eqx '([ab]c){3}' "$folder/out" || fail "the grammar does not bind: $(cat "$folder/out")"
+$EDGELLM info "$model" 2>"$folder/err" | grep -q '^grammar  *2, 2, 3, 97, 1, 98, 1, 99, 0$' || fail "info lacks the grammar"
+
 # A file-size limit stands for a full disk.
 rm "$model"
 (ulimit -f 8; $EDGELLM_CONVERT synthetic:tiny "$model" >"$folder/out" 2>"$folder/err")

@@ -6,6 +6,7 @@
 #include "base/cpu.h"
 #include "base/random.h"
 #include "check.h"
+#include "engine/grammar.h"
 #include "file/legacy.h"
 #include "make_model.h"
 #include "sparse.h"
@@ -42,6 +43,7 @@ ModelRecipe small(Format format) {
   recipe.head_dim = 8;
   recipe.vocab = 17;
   recipe.context = 8;
+  recipe.grammar = {2, 1, 3, 4, 1, 0, 0, 5, 1};
   return recipe;
 }
 
@@ -65,6 +67,8 @@ Status open_and_run(Span<const u8> bytes) {
   Arena counting;
   EDGELLM_TRY(arch->load(file, limits, counting, &model));
   if (counting.used() > 64 << 20) return failed("too large for this test");
+  Grammar grammar;
+  EDGELLM_TRY(grammar.open(file, model.vocab));
   Aligned memory(std::vector<u8>(static_cast<size_t>(counting.used() + model.state_bytes)));
   Arena arena(memory.span.data, memory.span.count);
   u8* state = arena.take<u8>(model.state_bytes);

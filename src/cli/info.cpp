@@ -86,6 +86,12 @@ void json_machine(Json& json, const MachineFacts& facts) {
 }
 
 void print_value(Output& out, const Metadata& entry) {
+  constexpr u32 SHOWN = 64;
+  if (entry.type != MetadataType::text && entry.bytes / 4 > SHOWN) {
+    out.add(entry.bytes / 4);
+    out.add(" numbers");
+    return;
+  }
   switch (entry.type) {
     case MetadataType::text:
       out.add(Text(reinterpret_cast<const char*>(entry.value), entry.bytes));

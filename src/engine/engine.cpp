@@ -34,6 +34,7 @@ Status open_text(const EngineOptions& options, Engine* engine) {
   EDGELLM_TRY(engine->file.number_or("bos", -1, 0, 1u << 24, &engine->bos));
   if (engine->bos >= 0) EDGELLM_TRY(check_id("bos", static_cast<u32>(engine->bos), vocab));
   EDGELLM_TRY(engine->file.numbers_or_none("stop", &engine->stop_ids));
+  EDGELLM_TRY(engine->grammar.open(engine->file, vocab));
   Span<const u8> section = options.tokenizer.count ? options.tokenizer : engine->file.tokenizer();
   engine->has_tokenizer = section.count > 0;
   return engine->has_tokenizer ? engine->tokenizer.open(section, vocab) : Status();
@@ -228,10 +229,25 @@ Status forward(Engine& engine, Span<const Step> steps) {
     left -= columns;
   }
   for (const Step& step : steps) {
+    bool answering = step.ids.count == 1 && step.ids[0] == step.session->pending;
+    if (!answering) step.session->grammar_state = Grammar::START;
     for (i64 i = max<i64>(0, step.ids.count - REPEAT_SPAN); i < step.ids.count; i++)
       step.session->remember(step.ids[i]);
   }
   return {};
+}
+
+i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options) {
+  f32* logits = logits_row(engine, row);
+  i32 vocab = engine.model.vocab, next = Grammar::START;
+  bool free = engine.grammar.states() == 0;
+  if (!free) engine.grammar.restrict(session.grammar_state, logits, vocab, engine.order);
+  i32 id =
+      sample(engine.kernels, logits, vocab, options, {session.recent, session.recent_count}, session.position, engine.order);
+  if (!free) next = engine.grammar.after(session.grammar_state, id);
+  if (id < 0 || next < 0) return -1;
+  session.grammar_state = next;
+  return session.pending = id;
 }
 
 u64 logits_hash(const Engine& engine, i32 row) {

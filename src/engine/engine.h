@@ -3,6 +3,7 @@
 #pragma once
 #include "arch/arch.h"
 #include "base/memory.h"
+#include "engine/grammar.h"
 #include "engine/sample.h"
 #include "text/tokenizer.h"
 
@@ -30,8 +31,9 @@ struct Session {
   u8* state = nullptr;    // Model::state_bytes, flat, no pointers
   i32* recent = nullptr;  // (2 * REPEAT_SPAN) the last ids of the timeline: REPEAT_SPAN or more, if there were so many
   i32 recent_count = 0;
-  i32 position = 0;  // of the next token
-  i32 pending = -1;  // an id that was chosen and not yet run, -1: none
+  i32 position = 0;                    // of the next token
+  i32 pending = -1;                    // an id that was chosen and not yet run, -1: none
+  i32 grammar_state = Grammar::START;  // after the ids drawn since others were run
 
   void remember(i32 id);
 };
@@ -49,6 +51,7 @@ struct Engine {
   Threads threads;
   Limits limits;
   Model model;
+  Grammar grammar;
   Tokenizer tokenizer;
   bool has_tokenizer = false;
   i32 bos = -1;  // id put before a prompt, -1: none
@@ -86,6 +89,10 @@ Status forward(Engine& engine, Span<const Step> steps);
 inline f32* logits_row(const Engine& engine, i32 row) {
   return engine.model.logits + row * engine.model.logits_stride;
 }
+
+// Draws the session's next id from a row of logits, which is used up, within the grammar: it is pending then. -1: every logit
+// that counts is NaN.
+i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options);
 
 // XXH64 of a row of logits.
 u64 logits_hash(const Engine& engine, i32 row);

@@ -86,8 +86,7 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
     EDGELLM_TRY(forward(engine, {&step, 1}));
     session.pending = -1;
     if (options.hash) result->last_hash = logits_hash(engine, 0);
-    id = sample(engine.kernels, logits_row(engine, 0), engine.model.vocab, options.sampling,
-                {session.recent, session.recent_count}, session.position, engine.order);
+    id = draw_id(engine, session, 0, options.sampling);
     if (id < 0) return failed("every logit at position ", session.position - 1, " is not a number");
     i64 now = now_ns();
     if (result->count == 0) {
@@ -96,7 +95,6 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
     } else if (period) {
       EDGELLM_TRY(keep_pace(options, now - woken, first + result->count * period, period, result));
     }
-    session.pending = id;
     result->count++;
     woken = now_ns();
     result->decode_ns = woken - first;

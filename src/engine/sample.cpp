@@ -94,7 +94,7 @@ i32 sample(const Kernels& kernels, f32* logits, i32 vocab, const SamplingOptions
   i32 count = 0;
   f32 least = options.min_p * p[best];
   for (i32 id = 0; id < vocab; id++) {
-    if (p[id] >= least) order[count++] = id;
+    if (p[id] > 0 && p[id] >= least) order[count++] = id;
   }
   f64 u = random_unit(options.seed, static_cast<u64>(position));
   f64 mass = sum(p, order, count);

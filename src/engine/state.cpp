@@ -64,6 +64,7 @@ void save_state(const Engine& engine, const Session& session, u64 sequence, u8* 
   header.position = session.position;
   header.pending = session.pending;
   header.recent_count = min(session.recent_count, REPEAT_SPAN);
+  header.grammar_state = session.grammar_state;
   header.sequence = sequence;
   header.model = identity(engine);
   header.state_bytes = static_cast<u64>(engine.model.state_bytes);
@@ -90,7 +91,8 @@ Status restore_state(const Engine& engine, Span<const u8> image, Session* sessio
   }
   i32 vocab = engine.model.vocab;
   bool sane = header.position >= 0 && header.pending >= -1 && header.pending < vocab && header.recent_count >= 0 &&
-              header.recent_count <= REPEAT_SPAN;
+              header.recent_count <= REPEAT_SPAN && header.grammar_state >= 0 &&
+              header.grammar_state < max(engine.grammar.states(), 1);
   for (i32 i = 0; sane && i < header.recent_count; i++)
     sane = header.recent[i] >= 0 && header.recent[i] < vocab;
   if (!sane) return failed("state: its header makes no sense");
@@ -98,6 +100,7 @@ Status restore_state(const Engine& engine, Span<const u8> image, Session* sessio
   session->position = header.position;
   session->pending = header.pending;
   session->recent_count = header.recent_count;
+  session->grammar_state = header.grammar_state;
   memcpy(session->recent, header.recent, static_cast<size_t>(header.recent_count) * sizeof(i32));
   return {};
 }

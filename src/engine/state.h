@@ -21,7 +21,8 @@ struct StateHeader {
   u64 state_bytes;
   u64 checksum;  // XXH64 of the header with 0 here, then the state
   i32 recent[REPEAT_SPAN];
-  u8 reserved[208];
+  i32 grammar_state;
+  u8 reserved[204];
 };
 static_assert(sizeof(StateHeader) == 512);
 

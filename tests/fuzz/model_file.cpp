@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "engine/grammar.h"
 
 using namespace edgellm;
 
@@ -41,6 +42,8 @@ static Status run(Span<const u8> bytes) {
   EDGELLM_TRY(arch->load(file, limits, counting, &model));
   i64 needed = counting.used() + model.state_bytes;
   if (needed > 64 << 20) return failed("too large to try");
+  Grammar grammar;
+  EDGELLM_TRY(grammar.open(file, model.vocab));
   Span<u8> block;
   EDGELLM_TRY(take_memory(needed, {.huge_pages = false, .lock = false}, &block));
   Arena arena(block.data, needed);

@@ -10,6 +10,7 @@
 #include "chat.h"
 #include "compare.h"
 #include "english.h"
+#include "grammar.h"
 #include "lora.h"
 #include "report.h"
 #include "source.h"
@@ -73,6 +74,7 @@ Metadata make_metadata(const Options& options, const Model& model, const std::op
   if (model.bos) metadata.emplace_back("bos", *model.bos);
   if (!model.stop.empty()) metadata.emplace_back("stop", model.stop);
   if (options.temperature) metadata.emplace_back("temperature", *options.temperature);
+  if (!options.grammar.empty()) metadata.emplace_back("grammar", read_grammar(options.grammar, model.vocab));
   if (chat) add_chat(*chat, &metadata);
   if (options.rope.empty()) return metadata;
   auto rope = std::find_if(metadata.begin(), metadata.end(), [](const auto& entry) { return entry.first == "rope"; });

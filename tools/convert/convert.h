@@ -21,6 +21,7 @@ struct Options {
   bool verify = false;             // read the file back, compare every weight, and what the engine says of file and source
   std::string verify_text;         // that it is asked about; empty: a sentence, or fixed ids
   std::optional<f32> temperature;  // what to sample with unless one says; none: the program's own
+  std::string grammar;             // path: what may be answered; empty: anything
   std::string name;                // empty: the source's file name
 };
 

@@ -49,6 +49,7 @@ const char HELP[] =
     "                   beside the source in f32: differences of logits, likelihood, best tokens\n"
     "  --verify-text T  the text for that\n"
     "  --temperature T  what the model samples with unless one says; 0 is greedy (default: the program's)\n"
+    "  --grammar FILE   what may be answered: a JSON list of states, each a list of [id, next state] (docs/FILE.md)\n"
     "  --name TEXT      name of the model (default: that of SRC)\n"
     "  --version        the version of this program\n"
     "  --help           this text\n"
@@ -145,6 +146,8 @@ bool parse(int count, char** arguments, Options* options) {
       options->verify = true;
     } else if (option == "--temperature") {
       options->temperature = static_cast<f32>(parse_real(option, value(), 100));
+    } else if (option == "--grammar") {
+      options->grammar = value();
     } else if (option == "--name") {
       options->name = value();
     } else {

@@ -4,8 +4,8 @@ From nothing to the file in one command; run it again and it goes on where it st
 
     python3 home.py --work DIR --convert EDGELLM_CONVERT --file home.srnn
 
---work receives data/ (home_grammar.py; tokenizer.json), checkpoint.pt, log.json, loss.png and model/, the folder that
-edgellm-convert reads. A row is sentence, answer, <|eos|>; half of the sentences end with a line feed, as they do when they
+--work receives data/ (home_grammar.py; tokenizer.json), checkpoint.pt, log.json, loss.png, and for edgellm-convert the folder
+model/ and grammar.json, which lets the file answer by the schema alone. A row is sentence, answer, <|eos|>; half of the sentences end with a line feed, as they do when they
 come from a terminal. Only the answer is learned.
 
     --arch rwkv7         pruned while it learns: all weights at first, then ever fewer of the largest (cubic schedule),
@@ -29,8 +29,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tqdm import tqdm
 
 import bitnet
-from home_grammar import make_splits, read_split, write_splits
+from home_grammar import answer_pattern, make_splits, read_split, write_splits
 from rwkv7 import END, Config, Rwkv7
+from token_grammar import token_grammar
 from training import learning_rate, save_checkpoint
 
 matplotlib.use("Agg")
@@ -299,8 +300,13 @@ def main():
     average = train(model, average, splits, args)
     export(average, args)
     write_expected(average, splits["heldout"], [row[0] for row in read["heldout"][:50]], f"{args.work}/expected.json")
+    vocabulary, fields = tokenizer.get_vocab(), {field for row in read["train"] for field in FIELD.findall(row[1])}
+    grammar = f"{args.work}/grammar.json"
+    with open(grammar, "w") as f:
+        json.dump(token_grammar(answer_pattern(), {vocabulary[field]: field for field in fields}, ENDED), f)
     if args.file:
-        subprocess.run([args.convert, f"{args.work}/model", args.file, *args.convert_options.split()], check=True)
+        subprocess.run([args.convert, f"{args.work}/model", args.file, "--grammar", grammar, *args.convert_options.split()],
+                       check=True)
 
 
 if __name__ == "__main__":

@@ -943,10 +943,48 @@ ACTIONS = {
     "media": {"play", "pause", "stop", "next", "previous", "mute", "unmute", "set", "up", "down", "ask"},
     "scene": {"start", "stop", "ask"},
 }
-DURATION = re.compile(r"(?=.)([1-9][0-9]*h)?([1-9][0-9]*m)?([1-9][0-9]*s)?")
+DURATION = re.compile(r"(?=.)([1-9][0-9]{0,2}h)?([1-9][0-9]{0,2}m)?([1-9][0-9]{0,2}s)?")
 RANGES = {"light set": (0, 100), "blind set": (0, 100), "media set": (0, 100), "heating set": (5, 30),
           "heating up": (0.5, 10), "heating down": (0.5, 10),
           "light up": (1, 100), "light down": (1, 100), "media up": (1, 100), "media down": (1, 100)}
+
+
+def answer_pattern():
+    """A regular expression of all answers and of nothing else; `fault_of` looks at the same from the other side."""
+    halves = r"([1-9](\.5)?|0\.5|10)"
+    numbers = {(0, 100): "([0-9]|[1-9][0-9]|100)", (1, 100): "([1-9]|[1-9][0-9]|100)",
+               (5, 30): r"(([5-9]|[12][0-9])(\.5)?|30)", (0.5, 10): halves}
+    hours, minutes, seconds = ("[1-9][0-9]{0,2}" + unit for unit in "hms")
+    span = f"({hours}({minutes})?({seconds})?|{minutes}({seconds})?|{seconds})"
+    room = f',"room":"({"|".join([*ROOMS, "all"])})"'
+    later = f'(,"time":"([01][0-9]|2[0-3]):[0-5][0-9]"|,"in":"{span}")'
+
+    def choice(words):
+        return f'"({"|".join(sorted(words))})"'
+
+    def value(device, action):
+        return f',"value":{numbers[RANGES[f"{device} {action}"]]}'
+
+    commands = []
+    for device, actions in ACTIONS.items():
+        forms = ['"ask"']
+        bare = actions - {"ask", "set", "up", "down"}
+        when = f"{later}?"
+        if device == "timer":
+            forms += [f'"start","duration":"{span}"', choice(bare - {"start"})]
+        elif device == "scene":
+            name = f',"name":{choice(SCENES)}'
+            forms += [f'"start"{name}{when}', f'"stop"({name})?{when}']
+        else:
+            forms += [choice(bare) + when]
+            forms += [f'"{a}"({value(device, a)})?{when}' for a in ("up", "down") if a in actions]
+            if "set" in actions:
+                color = f'|,"color":{choice(COLORS)}' if device == "light" else ""
+                forms += [f'"set"({value(device, "set")}{color}){when}']
+        place = "" if device in ("timer", "scene") else f"({room})?"
+        commands.append(rf'\{{"device":"{device}"{place},"action":({"|".join(forms)})\}}')
+    command = f"({'|'.join(commands)})"
+    return rf'({command}|\[{command},{command}\]|\{{"error":"unknown"\}})'
 
 
 def fault_of_command(c):
