@@ -244,19 +244,19 @@ def arguments():
     parser.add_argument("--sentences", type=int, default=400000, help="of the training split, if data/ is still to be made")
     parser.add_argument("--arch", choices=("rwkv7", "transformer"), default="rwkv7")
     parser.add_argument("--vocab", type=int, default=1024)
-    parser.add_argument("--dim", type=int, default=192)
+    parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--head-dim", type=int, default=32)
-    parser.add_argument("--ffn", type=int, default=576)
+    parser.add_argument("--ffn", type=int, help="(three times --dim)")
     parser.add_argument("--rank", type=int, default=16, help="of the low-rank matrices")
-    parser.add_argument("--density", type=float, default=0.2,
+    parser.add_argument("--density", type=float, default=0.1,
                         help="share of the weights of matrices that is kept; 1 prunes nothing")
     parser.add_argument("--prune-from", type=float, default=0.1, help="share of the steps after which pruning begins ...")
     parser.add_argument("--prune-to", type=float, default=0.55, help="... and ends")
     parser.add_argument("--prune-every", type=int, default=25, help="steps between prunings")
     parser.add_argument("--quantise-from", type=float, default=0.7,
                         help="share of the steps after which matrices are int8; 1: never")
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=7000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--warmup", type=int, default=200, help="steps")
@@ -270,6 +270,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    args.ffn = args.ffn or 3 * args.dim
     if args.file and not args.convert:
         parser.error("--file needs --convert")
     return args

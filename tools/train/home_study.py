@@ -68,9 +68,8 @@ def train(args, name, family, dim, density):
     os.makedirs(work, exist_ok=True)
     if not os.path.exists(f"{work}/data"):
         os.symlink(os.path.abspath(args.data), f"{work}/data")
-    command = [sys.executable, f"{HERE}/home.py", "--work", work, "--arch", family, "--dim", str(dim),
-               "--ffn", str(3 * dim), "--density", str(density), "--convert", args.convert,
-               "--file", model_file(args, name), *args.options]
+    command = [sys.executable, f"{HERE}/home.py", "--work", work, "--arch", family, "--dim", str(dim), "--density",
+               str(density), "--convert", args.convert, "--file", model_file(args, name), *args.options]
     if family == "rwkv7":
         command.append("--convert-options=--weights i8")
     subprocess.run(command, check=True)
