@@ -65,7 +65,7 @@ TEST(the_smallest_become_zero) {
 // Sparse by pruning, or in the source already.
 TEST(sparse_where_it_is_smaller) {
   Folder folder;
-  Model model(Fill::random, false, false, {1, 128, 256, 2, 1, 64, 37, 16});
+  Model model(Fill::random, false, true, {1, 128, 256, 2, 1, 64, 37, 16});
   write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
   Options options;
   options.sparsity = 0.9;
@@ -85,12 +85,15 @@ TEST(sparse_where_it_is_smaller) {
   options.formats.weights = Format::I8;
   check_form(converted(folder, folder.path, options), "layers.0.up", I8_MASK, ROW, TOKEN);
 
-  Values& values = model.tensors.at("layers.0.down").values;
-  for (size_t i = 0; i < values.size(); i++)
-    values[i] *= i % 5 ? 0 : 1;
+  for (const char* name : {"layers.0.down", "head"}) {
+    Values& values = model.tensors.at(name).values;
+    for (size_t i = 0; i < values.size(); i++)
+      values[i] *= i % 5 ? 0 : 1;
+  }
   write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
   ModelFile found = converted(folder, folder.path);
   check_form(found, "layers.0.down", I8_MASK, ROW, TOKEN);
+  check_form(found, "head", I8_MASK, ROW, TOKEN);
   check_form(found, "layers.0.up", I4, NONE, GROUP32);
 }
 

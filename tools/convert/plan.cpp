@@ -115,9 +115,9 @@ std::vector<Target> plan(Model model, const Formats& formats) {
   auto forced = [&](std::optional<Format> asked) { return asked || !floats ? asked : formats.weights; };
   const Choice matrix{formats.weights, Format::I4, model.bitnet, model.bitnet, formats.sparse};
   const Choice float_matrix{formats.weights, Format::I4, false, false, formats.sparse};
-  const Choice narrow{forced(std::nullopt), outer, false, false};
+  const Choice narrow{forced(std::nullopt), outer, false, false, formats.sparse};
   const Choice embedding{forced(formats.embed), outer, false, model.bitnet};
-  const Choice head{forced(formats.head), outer, false, model.bitnet};
+  const Choice head{forced(formats.head), outer, false, model.bitnet, formats.sparse};
 
   std::vector<Target> targets;
   targets.reserve(model.tensors.size() + 1);

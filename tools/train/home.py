@@ -129,7 +129,7 @@ def make_model(args):
                                            head_dim=args.head_dim, ffn=args.ffn, context=256,
                                            bos_id=ENDED, eos_id=ENDED))
     return Rwkv7(Config(vocab_size=args.vocab, dim=args.dim, layers=args.layers, head_dim=args.head_dim, ffn=args.ffn,
-                        rank=args.rank))
+                        rank=args.rank, prune_all=args.prune == "all"))
 
 
 def make_optimizer(model, args):
@@ -251,6 +251,8 @@ def arguments():
     parser.add_argument("--rank", type=int, default=16, help="of the low-rank matrices")
     parser.add_argument("--density", type=float, default=0.1,
                         help="share of the weights of matrices that is kept; 1 prunes nothing")
+    parser.add_argument("--prune", choices=("layers", "all"), default="layers",
+                        help="all: the matrices of low rank too, and a head of its own in place of the embedding")
     parser.add_argument("--prune-from", type=float, default=0.1, help="share of the steps after which pruning begins ...")
     parser.add_argument("--prune-to", type=float, default=0.55, help="... and ends")
     parser.add_argument("--prune-every", type=int, default=25, help="steps between prunings")

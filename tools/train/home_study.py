@@ -30,13 +30,15 @@ import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend th
 HERE = os.path.dirname(os.path.abspath(__file__))
 WRITTEN = os.path.join(HERE, "../../tests/data/home_written.tsv")
 
-# Name, family, width, share of the weights that is kept.
-SIZES = [(f"dense-{dim}", "rwkv7", dim, 1.0) for dim in (64, 96, 128, 192)]
-SIZES += [(f"sparse{zeros}-{dim}", "rwkv7", dim, 1 - zeros / 100) for zeros in (80, 90, 95) for dim in (96, 128, 192, 256)]
-SIZES += [("ternary-128", "transformer", 128, 1.0), ("ternary-192", "transformer", 192, 1.0)]
+# Name, family, width, share of the weights that is kept, of what.
+SIZES = [(f"dense-{dim}", "rwkv7", dim, 1.0, "layers") for dim in (64, 96, 128, 192)]
+SIZES += [(f"sparse{zeros}-{dim}", "rwkv7", dim, 1 - zeros / 100, "all") for zeros in (80, 90, 95) for dim in (128, 192, 256)]
+SIZES += [(f"layers90-{dim}", "rwkv7", dim, 0.1, "layers") for dim in (96, 128, 192)]
+SIZES += [("ternary-128", "transformer", 128, 1.0, "layers")]
 NAMES = [name for name, *_ in SIZES]
 STYLES = {"dense": ("o-", "RWKV-7, dense"), "sparse80": ("s-", "RWKV-7, 80 % zeros"),
           "sparse90": ("D-", "RWKV-7, 90 % zeros"), "sparse95": ("v-", "RWKV-7, 95 % zeros"),
+          "layers90": ("x--", "RWKV-7, 90 % zeros in the layers' large matrices alone"),
           "ternary": ("^--", "ternary transformer")}
 COSTS = {"multiplications": "multiply-accumulates a token", "bytes": "bytes of the file",
          "us_per_token": "microseconds a token, one thread"}
@@ -48,28 +50,28 @@ def kind_of(name):
 
 
 def multiplications(folder):
-    """Multiply-accumulates a token: of matrices (the embedding is the head), of zeros in pruned ones none; five for each
-    cell of a state. The attention of a transformer, which grows with the text, is left out."""
-    count = 0
-    for name, tensor in load_file(f"{folder}/model.safetensors").items():
+    """Multiply-accumulates a token: of matrices, of zeros in pruned ones none; five for each cell of a state. Without a head
+    of its own the embedding is multiplied with. The attention of a transformer, which grows with the text, is left out."""
+    count, tensors = 0, load_file(f"{folder}/model.safetensors")
+    for name, tensor in tensors.items():
         if name.endswith(".r_k"):
             count += 5 * tensor.size * tensor.shape[1]
-        elif tensor.ndim == 2:
-            count += numpy.count_nonzero(tensor) if name.startswith("blocks.") else tensor.size
+        elif tensor.ndim == 2 and not (name == "emb.weight" and "head.weight" in tensors):
+            count += numpy.count_nonzero(tensor) if name.startswith(("blocks.", "head.")) else tensor.size
     return int(count)
 
 
 def model_file(args, name):
-    return f"{args.work}/{name}.{'srnn' if kind_of(name).startswith('sparse') else 'tm2'}"
+    return f"{args.work}/{name}.{'srnn' if kind_of(name)[-2:].isdigit() else 'tm2'}"
 
 
-def train(args, name, family, dim, density):
+def train(args, name, family, dim, density, pruned):
     work = f"{args.work}/{name}"
     os.makedirs(work, exist_ok=True)
     if not os.path.exists(f"{work}/data"):
         os.symlink(os.path.abspath(args.data), f"{work}/data")
     command = [sys.executable, f"{HERE}/home.py", "--work", work, "--arch", family, "--dim", str(dim), "--density",
-               str(density), "--convert", args.convert, "--file", model_file(args, name), *args.options]
+               str(density), "--prune", pruned, "--convert", args.convert, "--file", model_file(args, name), *args.options]
     if family == "rwkv7":
         command.append("--convert-options=--weights i8")
     subprocess.run(command, check=True)
@@ -123,7 +125,7 @@ def table(results):
     lines += ["", "What a dense model needs to make as few held-out mistakes, over what the sparse one needs:", "",
               "| size | " + " | ".join(COSTS.values()) + " |", "| --- | --- | --- | --- |"]
     for name, r in results.items():
-        if not kind_of(name).startswith("sparse"):
+        if kind_of(name) in ("dense", "ternary"):
             continue
         dense = [cost_of_accuracy(curve(results, "dense", cost), 1 - r["heldout"]) for cost in COSTS]
         if None not in dense:

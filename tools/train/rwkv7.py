@@ -15,7 +15,7 @@
 
 The recurrence is computed for chunks of tokens at once (`recur`). Weights of matrices are multiplied by a mask; once
 `quantised` they are int8 with a scale a row, and so is what they are multiplied with, with a scale a token, as the engine's
-sparse formats have it. Matrices of low rank stay dense, as in the converter. Gradients pass through masks and roundings
+sparse formats have it. Matrices of low rank stay dense and the embedding is the head, unless all is to be pruned. Gradients pass through masks and roundings
 unchanged (straight-through estimator).
 
     python3 rwkv7.py --edgellm FILE --convert FILE      compares `recur` with single steps, and the logits with the engine's
@@ -53,6 +53,7 @@ class Config:
     head_dim: int = 32
     ffn: int = 576
     rank: int = 16  # of w, a, v and g
+    prune_all: bool = False  # the matrices of low rank too, and a head that is not the embedding
 
 
 def recur(r, w, k, v, removal, back):
@@ -127,9 +128,11 @@ class SparseLinear(Linear):
 
 
 class LowRank(nn.Module):
-    def __init__(self, dim, rank, bias=None):
+    def __init__(self, c, bias=None):
         super().__init__()
-        self.first, self.second = Linear(dim, rank, 0.1 / math.sqrt(dim)), Linear(rank, dim, 0.1 / math.sqrt(rank))
+        kind = SparseLinear if c.prune_all else Linear
+        self.first = kind(c.dim, c.rank, 0.1 / math.sqrt(c.dim))
+        self.second = kind(c.rank, c.dim, 0.1 / math.sqrt(c.rank))
         self.bias = None if bias is None else nn.Parameter(bias)
 
     def forward(self, x, between=None):
@@ -161,11 +164,11 @@ class Attention(nn.Module):
         self.r, self.k, self.v = (SparseLinear(c.dim, c.dim, std * gain) for gain in (0.5, 0.3, 0.5))
         self.o = SparseLinear(c.dim, c.dim, 0.3 * std)
         slow_to_fast = torch.arange(c.head_dim) / max(c.head_dim - 1, 1)
-        self.w = LowRank(c.dim, c.rank, (-5.5 + 5 * slow_to_fast).repeat(self.heads))
-        self.a = LowRank(c.dim, c.rank, torch.zeros(c.dim))
-        self.g = LowRank(c.dim, c.rank)
+        self.w = LowRank(c, (-5.5 + 5 * slow_to_fast).repeat(self.heads))
+        self.a = LowRank(c, torch.zeros(c.dim))
+        self.g = LowRank(c)
         nn.init.normal_(self.g.second.weight, std=1 / math.sqrt(c.rank))
-        self.residual = LowRank(c.dim, c.rank, torch.ones(c.dim)) if layer else None
+        self.residual = LowRank(c, torch.ones(c.dim)) if layer else None
         self.k_k = nn.Parameter(torch.full((c.dim,), 0.85))
         self.k_a = nn.Parameter(torch.ones(c.dim))
         self.r_k = nn.Parameter(torch.zeros(self.heads, c.head_dim))
@@ -219,6 +222,7 @@ class Rwkv7(nn.Module):
         self.embed = nn.Parameter(torch.randn(config.vocab_size, config.dim) * 0.05)
         self.embed_norm, self.norm = nn.LayerNorm(config.dim, eps=NORM_EPS), nn.LayerNorm(config.dim, eps=NORM_EPS)
         self.layers = nn.ModuleList(Layer(config, i) for i in range(config.layers))
+        self.head = SparseLinear(config.dim, config.vocab_size, 0.05) if config.prune_all else None
         self.quantised = False
 
     def matrices(self):
@@ -235,7 +239,7 @@ class Rwkv7(nn.Module):
         first_v = None
         for layer in self.layers:
             x, first_v = layer(x, first_v, step)
-        return F.linear(self.norm(x), embedding)
+        return self.head(self.norm(x)) if self.head else F.linear(self.norm(x), embedding)
 
     # Pruning and quantisation
 
@@ -274,6 +278,8 @@ class Rwkv7(nn.Module):
     def tensors(self):
         """With the author's names and shapes; his low-rank matrices multiply from the right."""
         out = {"emb.weight": self.embedding()}
+        if self.head:
+            out["head.weight"] = self.head.effective()
 
         def norm(name, module):
             out[name + ".weight"], out[name + ".bias"] = module.weight, module.bias
@@ -311,10 +317,10 @@ class Rwkv7(nn.Module):
 
 
 @torch.no_grad()
-def compare(edgellm, convert):
+def compare(edgellm, convert, prune_all):
     """Random weights with every parameter away from its start; the engine in f32."""
     torch.manual_seed(1)
-    model = Rwkv7(Config(vocab_size=61, dim=48, layers=3, head_dim=16, ffn=80, rank=8))
+    model = Rwkv7(Config(vocab_size=61, dim=48, layers=3, head_dim=16, ffn=80, rank=8, prune_all=prune_all))
     for parameter in model.parameters():
         parameter += torch.randn_like(parameter) * (0.2 if parameter.dim() == 1 else 0.1)
     model.prune(0.4)
@@ -345,7 +351,8 @@ def main():
     parser.add_argument("--edgellm", required=True)
     parser.add_argument("--convert", required=True)
     args = parser.parse_args()
-    compare(args.edgellm, args.convert)
+    for prune_all in (False, True):
+        compare(args.edgellm, args.convert, prune_all)
 
 
 if __name__ == "__main__":
