@@ -20,7 +20,7 @@ using convert::Json;
 namespace {
 
 const char MODEL[] = "models/home.srnn";
-constexpr int SENTENCES = 200, EXACT = 191;
+constexpr int SENTENCES = 200, EXACT = 190;
 
 struct Row {
   std::string sentence, right, answer;

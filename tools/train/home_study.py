@@ -32,13 +32,15 @@ WRITTEN = os.path.join(HERE, "../../tests/data/home_written.tsv")
 
 # Name, family, width, share of the weights that is kept, of what.
 SIZES = [(f"dense-{dim}", "rwkv7", dim, 1.0, "layers") for dim in (64, 96, 128, 192)]
-SIZES += [(f"sparse{zeros}-{dim}", "rwkv7", dim, 1 - zeros / 100, "all") for zeros in (80, 90, 95) for dim in (128, 192, 256)]
-SIZES += [(f"layers90-{dim}", "rwkv7", dim, 0.1, "layers") for dim in (96, 128, 192)]
+SIZES += [(f"sparse80-{dim}", "rwkv7", dim, 0.2, "layers") for dim in (96, 128, 192)]
+SIZES += [(f"sparse90-{dim}", "rwkv7", dim, 0.1, "layers") for dim in (96, 128, 192, 256)]
+SIZES += [(f"sparse95-{dim}", "rwkv7", dim, 0.05, "layers") for dim in (192, 256)]
+SIZES += [("all90-192", "rwkv7", 192, 0.1, "all")]
 SIZES += [("ternary-128", "transformer", 128, 1.0, "layers")]
 NAMES = [name for name, *_ in SIZES]
 STYLES = {"dense": ("o-", "RWKV-7, dense"), "sparse80": ("s-", "RWKV-7, 80 % zeros"),
           "sparse90": ("D-", "RWKV-7, 90 % zeros"), "sparse95": ("v-", "RWKV-7, 95 % zeros"),
-          "layers90": ("x--", "RWKV-7, 90 % zeros in the layers' large matrices alone"),
+          "all90": ("x", "RWKV-7, 90 % zeros, in head and low rank too"),
           "ternary": ("^--", "ternary transformer")}
 COSTS = {"multiplications": "multiply-accumulates a token", "bytes": "bytes of the file",
          "us_per_token": "microseconds a token, one thread"}
