@@ -1051,9 +1051,10 @@ def check(folder):
     written = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/data/home_written.tsv")
     splits = {name: read_split(f"{folder}/{name}.tsv") for name in ("train", "heldin", "heldout")}
     splits["written"] = read_split(written)
-    faults = []
+    faults, pattern = [], re.compile(answer_pattern())
     for name, rows in splits.items():
         faults += [f"{name}: {row[0]}: {row[1]}: {fault}" for row in rows if (fault := fault_of(row[1]))]
+        faults += [f"{name}: {row[1]}: not of the pattern of answers" for row in rows if not pattern.fullmatch(row[1])]
         if len({row[0] for row in rows}) != len(rows):
             faults.append(f"{name}: a sentence twice")
     train = {row[0] for row in splits["train"]}
