@@ -32,7 +32,7 @@ def token_grammar(pattern, pieces, end):
         raise ValueError("no answer can be made of these pieces")
     classes = merged(machine.initial, {s: {id_: to for id_, to in edges[s].items() if to in alive} for s in alive},
                      machine.finals)
-    return [[[id_, to] for id_, to in sorted({**edges, **({end: 0} if final else {})}.items())] for edges, final in classes]
+    return [[[id_, to] for id_, to in sorted({**moves, **({end: 0} if final else {})}.items())] for moves, final in classes]
 
 
 def merged(initial, edges, finals):
