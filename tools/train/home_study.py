@@ -139,6 +139,8 @@ def plot(results, cost, path):
     figure, axes = plt.subplots(figsize=(8, 5))
     for kind, (style, title) in STYLES.items():
         points = curve(results, kind, cost)
+        if not points:
+            continue
         axes.plot([x for x, _ in points], [100 * y for _, y in points], style, label=title)
         for name, r in results.items():
             if kind_of(name) == kind:
@@ -146,9 +148,10 @@ def plot(results, cost, path):
                               xytext=(5, 5), fontsize=8)
     axes.set(xlabel=COSTS[cost], ylabel="held-out answers that are not exact, %", xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.2, 1.5, 2, 3, 4, 5, 7)))
         axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:,.10g}"))
-        axis.set_minor_formatter(matplotlib.ticker.LogFormatter(minor_thresholds=(2, 0.5)))
-    axes.grid(alpha=0.3, which="both")
+        axis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.grid(alpha=0.3)
     axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
