@@ -1,5 +1,4 @@
 // Answers within a grammar: from the file's automaton to the ids that are drawn.
-#include "engine/generate.h"
 #include "engine/state.h"
 #include "make_model.h"
 #include "open_engine.h"

@@ -239,13 +239,12 @@ Status forward(Engine& engine, Span<const Step> steps) {
 
 i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options) {
   f32* logits = logits_row(engine, row);
-  i32 vocab = engine.model.vocab, next = Grammar::START;
-  bool free = engine.grammar.states() == 0;
-  if (!free) engine.grammar.restrict(session.grammar_state, logits, vocab, engine.order);
+  i32 vocab = engine.model.vocab;
+  engine.grammar.restrict(session.grammar_state, logits, vocab, engine.order);
   i32 id =
       sample(engine.kernels, logits, vocab, options, {session.recent, session.recent_count}, session.position, engine.order);
-  if (!free) next = engine.grammar.after(session.grammar_state, id);
-  if (id < 0 || next < 0) return -1;
+  i32 next = id < 0 ? -1 : engine.grammar.after(session.grammar_state, id);
+  if (next < 0) return -1;
   session.grammar_state = next;
   return session.pending = id;
 }

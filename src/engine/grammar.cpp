@@ -41,6 +41,7 @@ Span<const Transition> Grammar::from(i32 state) const {
 }
 
 i32 Grammar::after(i32 state, i32 id) const {
+  if (states() == 0) return START;
   for (const Transition& transition : from(state)) {
     if (transition.id == static_cast<u32>(id)) return static_cast<i32>(transition.next);
   }
@@ -48,6 +49,7 @@ i32 Grammar::after(i32 state, i32 id) const {
 }
 
 void Grammar::restrict(i32 state, f32* logits, i32 vocab, i32* scratch) const {
+  if (states() == 0) return;
   Span<const Transition> allowed = from(state);
   for (i64 i = 0; i < allowed.count; i++)
     memcpy(&scratch[i], &logits[allowed[i].id], sizeof(f32));

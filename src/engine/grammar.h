@@ -13,7 +13,7 @@ class Grammar {
  public:
   static constexpr i32 START = 0;
 
-  // Checks all of it against `vocab`; a file without one leaves it empty.
+  // Checks all of it against `vocab`; a file without one leaves it empty, and then anything goes.
   Status open(const ModelFile& file, i32 vocab);
 
   i32 states() const { return static_cast<i32>(ends_.count); }

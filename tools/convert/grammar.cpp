@@ -10,9 +10,10 @@ namespace edgellm::convert {
 namespace {
 
 // A whole number below `limit`.
-u32 number_in(const Json& json, f64 limit, const std::string& place, const char* what) {
+u32 number_in(const Json& json, i64 limit, const std::string& place, const char* what) {
   const f64* number = json.number();
-  if (number && *number >= 0 && *number < limit && *number == static_cast<f64>(static_cast<u32>(*number))) {
+  if (number && *number >= 0 && *number < static_cast<f64>(limit) &&
+      *number == static_cast<f64>(static_cast<u32>(*number))) {
     return static_cast<u32>(*number);
   }
   unusable(place, ": ", what, " must be a whole number below ", limit);
@@ -25,8 +26,8 @@ std::vector<std::pair<u32, u32>> read_state(const Json& json, i64 vocab, size_t 
   for (const Json& item : *list) {
     const Json::Array* pair = item.array();
     if (!pair || pair->size() != 2) unusable(place, ": expected [id, next state]");
-    transitions.emplace_back(number_in((*pair)[0], static_cast<f64>(vocab), place, "an id"),
-                             number_in((*pair)[1], static_cast<f64>(states), place, "a state"));
+    transitions.emplace_back(number_in((*pair)[0], vocab, place, "an id"),
+                             number_in((*pair)[1], static_cast<i64>(states), place, "a state"));
   }
   std::sort(transitions.begin(), transitions.end());
   for (size_t i = 1; i < transitions.size(); i++) {

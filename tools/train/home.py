@@ -4,9 +4,9 @@ From nothing to the file in one command; run it again and it goes on where it st
 
     python3 home.py --work DIR --convert EDGELLM_CONVERT --file home.srnn
 
---work receives data/ (home_grammar.py; tokenizer.json), checkpoint.pt, log.json, loss.png, and for edgellm-convert the folder
-model/ and grammar.json, which lets the file answer by the schema alone. A row is sentence, answer, <|eos|>; half of the sentences end with a line feed, as they do when they
-come from a terminal. Only the answer is learned.
+--work receives data/ (home_grammar.py; tokenizer.json), checkpoint.pt, log.json, loss.png, and for edgellm-convert the
+folder model/ and grammar.json, which lets the file answer by the schema alone. A row is sentence, answer, <|eos|>; half of
+the sentences end with a line feed, as they do when they come from a terminal. Only the answer is learned.
 
     --arch rwkv7         pruned while it learns: all weights at first, then ever fewer of the largest (cubic schedule),
                          in the last part of the steps quantised as the engine will run it

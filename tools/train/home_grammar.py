@@ -931,7 +931,8 @@ def make_splits(seed, train, test):
     fill("train", train, Speaker(f"{seed} train", slips=0.2, capitals=0.12), lambda sentence, apart: not apart)
     for sentence, *_ in splits["train"]:
         vocabulary.update(words_of(sentence))
-    fill("heldout", test, Speaker(f"{seed} apart", apart=True), lambda sentence, apart: apart and vocabulary.issuperset(words_of(sentence)))
+    fill("heldout", test, Speaker(f"{seed} apart", apart=True),
+         lambda sentence, apart: apart and vocabulary.issuperset(words_of(sentence)))
     return splits
 
 

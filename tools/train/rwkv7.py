@@ -15,8 +15,8 @@
 
 The recurrence is computed for chunks of tokens at once (`recur`). Weights of matrices are multiplied by a mask; once
 `quantised` they are int8 with a scale a row, and so is what they are multiplied with, with a scale a token, as the engine's
-sparse formats have it. Matrices of low rank stay dense and the embedding is the head, unless all is to be pruned. Gradients pass through masks and roundings
-unchanged (straight-through estimator).
+sparse formats have it. Matrices of low rank stay dense and the embedding is the head, unless all is to be pruned.
+Gradients pass through masks and roundings unchanged (straight-through estimator).
 
     python3 rwkv7.py --edgellm FILE --convert FILE      compares `recur` with single steps, and the logits with the engine's
 

@@ -1,5 +1,5 @@
-"""What a model may answer, as `edgellm-convert --grammar` reads it: from a regular expression of the whole answer to an automaton
-over token ids (docs/FILE.md, "Grammar"). The way of Willard and Louf, arXiv:2307.09702."""
+"""What a model may answer, as `edgellm-convert --grammar` reads it: from a regular expression of the whole answer to an
+automaton over token ids (docs/FILE.md, "Grammar"). The way of Willard and Louf, arXiv:2307.09702."""
 
 import interegular
 
