@@ -8,8 +8,7 @@ From nothing to the file in one command; run it again and it goes on where it st
 folder model/ and grammar.json, which lets the file answer by the schema alone. A row is sentence, answer, <|eos|>; half of
 the sentences end with a line feed, as they do when they come from a terminal. Only the answer is learned.
 
-    --arch rwkv7         pruned while it learns: all weights at first, then ever fewer of the largest (cubic schedule),
-                         in the last part of the steps quantised as the engine will run it
+    --arch rwkv7         pruned and quantised while it learns, as loop.py says
     --arch transformer   the ternary transformer of bitnet.py
 """
 
@@ -19,26 +18,24 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import matplotlib
 import numpy
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from tqdm import tqdm
 
 import bitnet
+import loop
 from home_grammar import answer_pattern, make_splits, read_split, write_splits
-from rwkv7 import END, Config, Rwkv7
+from loop import IGNORED
+from rwkv7 import END
 from token_grammar import token_grammar
-from training import learning_rate, save_checkpoint
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
 
 WRITTEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/data/home_written.tsv")
-IGNORED = -100  # a target that is not learned
 WINDOW = 50     # batches whose rows are sorted by length among each other
 ENDED = 0       # id of END
 # What a token of an answer is. The longest answer, of two commands, has 31: what `edgellm` makes unasked suffices.
@@ -116,37 +113,13 @@ def exact(model, rows, count):
     return right / len(order)
 
 
-def density_at(step, args):
-    """Share of the weights that are kept: all, then falling as the cube, then the final one."""
-    along = (step / args.steps - args.prune_from) / (args.prune_to - args.prune_from)
-    return args.density + (1 - args.density) * (1 - min(max(along, 0.0), 1.0)) ** 3
-
-
 def make_model(args):
     if args.arch == "transformer":
         return bitnet.BitNet(bitnet.Config(vocab_size=args.vocab, dim=args.dim, layers=args.layers,
                                            heads=args.dim // args.head_dim, kv_heads=args.dim // args.head_dim,
                                            head_dim=args.head_dim, ffn=args.ffn, context=256,
                                            bos_id=ENDED, eos_id=ENDED))
-    return Rwkv7(Config(vocab_size=args.vocab, dim=args.dim, layers=args.layers, head_dim=args.head_dim, ffn=args.ffn,
-                        rank=args.rank, prune_all=args.prune == "all"))
-
-
-def make_optimizer(model, args):
-    matrices = [p for p in model.parameters() if p.dim() == 2]
-    vectors = [p for p in model.parameters() if p.dim() != 2]
-    return torch.optim.AdamW([{"params": matrices, "weight_decay": args.weight_decay},
-                              {"params": vectors, "weight_decay": 0.0}],
-                             lr=args.lr, betas=(0.9, 0.98), foreach=True)
-
-
-@torch.no_grad()
-def follow(average, model, step, decay):
-    """The average of the weights over the steps, of which a file is made; its masks are the model's."""
-    share = 1 - min(decay, (step + 1) / (step + 10))
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), share)
-    for ours, theirs in zip(average.buffers(), model.buffers()):
-        ours.copy_(theirs)
+    return loop.make_rwkv7(args)
 
 
 def export(model, args):
@@ -186,102 +159,17 @@ def plot(log, path):
     plt.close(figure)
 
 
-def train(model, average, splits, args):
-    """Returns the averaged model; saves, evaluates and plots every so many steps."""
-    checkpoint, optimizer, log, first = f"{args.work}/checkpoint.pt", make_optimizer(model, args), [], 0
-    if os.path.exists(checkpoint):
-        state = torch.load(checkpoint, weights_only=False)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        log, first = state["log"], state["step"]
-    sparse, losses, began = args.arch == "rwkv7", [], time.time()
-    bar = tqdm(range(first, args.steps), initial=first, total=args.steps, mininterval=10)
-    for step in bar:
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * learning_rate(step, args)
-        quantised = step >= args.quantise_from * args.steps
-        if sparse:
-            model.quantise(quantised)
-            if step % args.prune_every == 0 and density_at(step, args) < density_at(step - args.prune_every, args):
-                model.prune(density_at(step, args))
-        inputs, targets = splits["train"].at(step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-            logits = model(inputs)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        follow(average, model, step, args.average)
-        losses.append(loss.item())
-        done = step + 1
-        if done % args.every and done != args.steps:
-            continue
-        if sparse:
-            average.quantise(model.quantised)
-        log.append({"step": done, "loss": sum(losses) / len(losses), "density": model.density() if sparse else 1.0,
-                    **{split: exact(average, splits[split], args.watched) for split in ("heldin", "heldout", "written")},
-                    "seconds": time.time() - began})
-        bar.set_postfix({key: f"{value:.3f}" for key, value in log[-1].items() if key not in ("step", "seconds")})
-        losses, began = [], time.time()
-        save_checkpoint(checkpoint, model=model.state_dict(), average=average.state_dict(),
-                        optimizer=optimizer.state_dict(), log=log, step=done)
-        with open(f"{args.work}/log.json", "w") as f:
-            json.dump(log, f, indent=1)
-        plot(log, f"{args.work}/loss.png")
-    if sparse:
-        average.quantise(args.quantise_from < 1)
-    return average
-
-
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--work", required=True, help="folder of everything but the file")
-    parser.add_argument("--convert", help="path of edgellm-convert, to make --file")
-    parser.add_argument("--file", help="the model file to make in the end")
-    parser.add_argument("--convert-options", default="", help="options for edgellm-convert, in one argument")
+    loop.add_options(parser)
     parser.add_argument("--sentences", type=int, default=400000, help="of the training split, if data/ is still to be made")
     parser.add_argument("--arch", choices=("rwkv7", "transformer"), default="rwkv7")
-    parser.add_argument("--vocab", type=int, default=1024)
-    parser.add_argument("--dim", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--head-dim", type=int, default=32)
-    parser.add_argument("--ffn", type=int, help="(three times --dim)")
-    parser.add_argument("--rank", type=int, default=16, help="of the low-rank matrices")
-    parser.add_argument("--density", type=float, default=0.1,
-                        help="share of the weights of matrices that is kept; 1 prunes nothing")
-    parser.add_argument("--prune", choices=("layers", "all"), default="layers",
-                        help="all: the matrices of low rank too, and a head of its own in place of the embedding")
-    parser.add_argument("--prune-from", type=float, default=0.1, help="share of the steps after which pruning begins ...")
-    parser.add_argument("--prune-to", type=float, default=0.55, help="... and ends")
-    parser.add_argument("--prune-every", type=int, default=25, help="steps between prunings")
-    parser.add_argument("--quantise-from", type=float, default=0.7,
-                        help="share of the steps after which matrices are int8; 1: never")
-    parser.add_argument("--steps", type=int, default=7000)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--warmup", type=int, default=200, help="steps")
-    parser.add_argument("--decay", type=float, default=0.4, help="share of the steps in which the rate falls")
-    parser.add_argument("--weight-decay", type=float, default=0.01)
-    parser.add_argument("--average", type=float, default=0.998, help="what the average of the weights keeps at each step")
-    parser.add_argument("--every", type=int, default=500, help="steps between evaluations and checkpoints")
     parser.add_argument("--watched", type=int, default=500, help="sentences of each test split that an evaluation uses")
-    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True,
-                        help="products of matrices in bf16; for processors that have it")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    args.ffn = args.ffn or 3 * args.dim
-    if args.file and not args.convert:
-        parser.error("--file needs --convert")
-    return args
+    return loop.parse(parser)
 
 
 def main():
     args = arguments()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
     data = f"{args.work}/data"
     tokenizer_file = f"{data}/tokenizer.json"
     if not os.path.exists(f"{data}/train.tsv"):
@@ -295,12 +183,14 @@ def main():
     if tokenizer.get_vocab_size() != args.vocab:
         sys.exit(f"{tokenizer_file} has {tokenizer.get_vocab_size()} tokens, --vocab is {args.vocab}")
     splits = {name: Rows(rows, tokenizer, args.batch, args.seed) for name, rows in read.items()}
-    model, average = make_model(args), make_model(args)
-    average.load_state_dict(model.state_dict())
-    rows = splits["train"]
+    model, rows = make_model(args), splits["train"]
     print(f"{sum(p.numel() for p in model.parameters())} parameters, {rows.lengths.mean():.1f} tokens a row, at most "
           f"{rows.lengths.max()}, {rows.per_epoch} steps an epoch", flush=True)
-    average = train(model, average, splits, args)
+
+    def measure(average):
+        return {split: exact(average, splits[split], args.watched) for split in ("heldin", "heldout", "written")}
+
+    average = loop.train(model, rows.at, measure, plot, args)
     export(average, args)
     write_expected(average, splits["heldout"], [row[0] for row in read["heldout"][:50]], f"{args.work}/expected.json")
     vocabulary, fields = tokenizer.get_vocab(), {field for row in read["train"] for field in FIELD.findall(row[1])}

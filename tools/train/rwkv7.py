@@ -62,24 +62,25 @@ def recur(r, w, k, v, removal, back):
     In a chunk let c_t be the product of the decays up to t, and S_t = Z_t diag(c_t). Then with u_t = S_{t-1} removal_t
         Z_t = S_0 + sum over s <= t of u_s (back_s / c_s)^T + v_s (k_s / c_s)^T
         u_t = Z_{t-1} (c_{t-1} removal_t),   y_t = Z_t (c_t r_t)
-    so that u is the solution of a triangular system."""
-    batch, heads, length, n = r.shape
-    r, w, k, v, removal, back = (F.pad(x, (0, 0, 0, -length % CHUNK)) for x in (r, w, k, v, removal, back))
-    state = torch.zeros(batch, heads, n, n, dtype=r.dtype)  # (key, value)
-    eye = torch.eye(CHUNK, dtype=r.dtype)
-    outputs = []
-    for at in range(0, r.shape[2], CHUNK):
-        r_, w_, k_, v_, removal_, back_ = (x[:, :, at : at + CHUNK] for x in (r, w, k, v, removal, back))
-        total = w_.cumsum(2)
-        grown = (-total).exp()
-        removal_, r_, back_, k_ = removal_ * (total - w_).exp(), r_ * total.exp(), back_ * grown, k_ * grown
-        before = (removal_ @ back_.mT).tril(-1)
-        known = removal_ @ state + (removal_ @ k_.mT).tril(-1) @ v_
-        u = torch.linalg.solve_triangular(eye - before, known, upper=False, unitriangular=True)
-        outputs.append(r_ @ state + (r_ @ back_.mT).tril() @ u + (r_ @ k_.mT).tril() @ v_)
-        last = total[:, :, -1, :, None].exp()
-        state = (state + back_.mT @ u + k_.mT @ v_) * last
-    return torch.cat(outputs, 2)[:, :, :length]
+    so that u is the solution of a triangular system, and all is affine in S_0: chunks are worked out side by side, and
+    one after the other only their states."""
+    length, n = r.shape[2:]
+    r, w, k, v, removal, back = (F.pad(x, (0, 0, 0, -length % CHUNK)).unflatten(2, (-1, CHUNK))
+                                 for x in (r, w, k, v, removal, back))
+    total = w.cumsum(3)
+    grown = (-total).exp()
+    removal, r, back, k = removal * (total - w).exp(), r * total.exp(), back * grown, k * grown
+    known = torch.cat((removal, (removal @ k.mT).tril(-1) @ v), -1)
+    u = torch.linalg.solve_triangular(-(removal @ back.mT).tril(-1), known, upper=False, unitriangular=True)
+    u_of_state, u_alone = u.split(n, -1)
+    last = total[..., -1, :, None].exp()  # states are (key, value)
+    carried, added = last * (torch.eye(n, dtype=r.dtype) + back.mT @ u_of_state), last * (back.mT @ u_alone + k.mT @ v)
+    states = [torch.zeros_like(added[:, :, 0])]
+    for carry, add in zip(carried.unbind(2)[:-1], added.unbind(2)):
+        states.append(add + carry @ states[-1])
+    seen = (r @ back.mT).tril()
+    y = (r + seen @ u_of_state) @ torch.stack(states, 2) + seen @ u_alone + (r @ k.mT).tril() @ v
+    return y.flatten(2, 3)[:, :, :length]
 
 
 def recur_by_token(r, w, k, v, removal, back):
@@ -176,7 +177,7 @@ class Attention(nn.Module):
 
     def forward(self, h, first_v, step):
         d = before(h) - h
-        r, w, k, v, a, g = (h + d * self.mix[use] for use in self.USES)
+        r, w, k, v, a, g = (torch.addcmul(h, d, self.mix[use]) for use in self.USES)
         gate = self.g(g, torch.sigmoid)
         w, a = DECAY * torch.sigmoid(self.w(w, torch.tanh)), torch.sigmoid(self.a(a))
         share = torch.sigmoid(self.residual(v)) if self.residual else None
@@ -306,14 +307,14 @@ class Rwkv7(nn.Module):
             out[at + "att.r_k"], out[at + "ffn.x_k"] = att.r_k, layer.ffn_mix.view(1, 1, -1)
         return {name: tensor.detach().float().contiguous().clone() for name, tensor in out.items()}
 
-    def export(self, folder, tokenizer):
-        """A folder that edgellm-convert reads."""
+    def export(self, folder, tokenizer, begins=None):
+        """A folder that edgellm-convert reads; `begins` is the token that every text begins with."""
         with replaced(folder) as fresh:
             save_file(self.tensors(), f"{fresh}/model.safetensors")
             if tokenizer:
                 shutil.copy(tokenizer, f"{fresh}/tokenizer.json")
                 with open(f"{fresh}/tokenizer_config.json", "w") as f:
-                    json.dump({"eos_token": END, "add_bos_token": False}, f)
+                    json.dump({"eos_token": END, "bos_token": begins, "add_bos_token": begins is not None}, f)
 
 
 @torch.no_grad()

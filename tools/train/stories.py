@@ -86,9 +86,9 @@ def encode(tokenizer, text):
 class Rows:
     """Batches of (input, target) rows cut from a stream of shuffled stories, a function of the step alone."""
 
-    def __init__(self, stories, config, batch, seed):
-        self.stories, self.config, self.batch, self.seed = stories, config, batch, seed
-        self.per_epoch = (sum(len(s) for s in stories) - 1) // config.context // batch
+    def __init__(self, stories, length, batch, seed):
+        self.stories, self.length, self.batch, self.seed = stories, length, batch, seed
+        self.per_epoch = (sum(len(s) for s in stories) - 1) // length // batch
         self.epoch = None
 
     def at(self, step):
@@ -97,9 +97,8 @@ class Rows:
             order = torch.randperm(len(self.stories), generator=torch.Generator().manual_seed(self.seed + epoch))
             self.stream = torch.cat([self.stories[i] for i in order])
             self.epoch = epoch
-        length = self.config.context
-        starts = [(index * self.batch + row) * length for row in range(self.batch)]
-        rows = torch.stack([self.stream[s : s + length + 1] for s in starts])
+        starts = [(index * self.batch + row) * self.length for row in range(self.batch)]
+        rows = torch.stack([self.stream[s : s + self.length + 1] for s in starts])
         return rows[:, :-1], rows[:, 1:]
 
 
@@ -132,9 +131,9 @@ def nll_of_windows(model, ids):
 
 
 @torch.no_grad()
-def nll_of_stories(model, stories):
-    """Mean -log p per token, every story alone and as far as the context goes."""
-    stories = [s[: model.config.context + 1] for s in stories]
+def nll_of_stories(model, stories, longest):
+    """Mean -log p per token, every story alone and at most so many tokens of it."""
+    stories = [s[: longest + 1] for s in stories]
     total = sum(F.cross_entropy(model(s[None, :-1])[0], s[1:], reduction="sum").item() for s in stories)
     return total / sum(len(s) - 1 for s in stories)
 
@@ -169,7 +168,7 @@ def expected_values(model, tokenizer):
     for text in SCORED_TEXTS:
         ids = [model.config.bos_id] + encode(tokenizer, text)[:255]
         row = torch.tensor(ids)
-        nll.append({"text": text, "ids": ids, "mean_nll": nll_of_stories(model, [row])})
+        nll.append({"text": text, "ids": ids, "mean_nll": nll_of_stories(model, [row], model.config.context)})
     return {"prompts": prompts, "nll": nll}
 
 
@@ -239,9 +238,9 @@ def train(model, rows, dev, tokenizer, args):
         done = step + 1
         if rank > 0 or (done % args.every and done != args.steps):
             continue
-        train_loss = sum(losses) / len(losses)
-        log.append({"step": done, "train": train_loss, "dev": nll_of_stories(model, dev), "seconds": time.time() - began})
-        bar.set_postfix_str(f"train {train_loss:.3f} dev {log[-1]['dev']:.3f}")
+        train_loss, dev_loss = sum(losses) / len(losses), nll_of_stories(model, dev, model.config.context)
+        log.append({"step": done, "train": train_loss, "dev": dev_loss, "seconds": time.time() - began})
+        bar.set_postfix_str(f"train {train_loss:.3f} dev {dev_loss:.3f}")
         losses, began = [], time.time()
         save_checkpoint(
             checkpoint, model=model.state_dict(), optimizers=[o.state_dict() for o in optimizers], log=log, step=done
@@ -280,7 +279,7 @@ def work(rank, args):
     config = Config()
     tokenizer = Tokenizer.from_file(f"{args.work}/tokenizer.json")
     coded = [torch.tensor([config.bos_id] + encode(tokenizer, s) + [config.eos_id]) for s in read_stories(args.text)]
-    rows = Rows(coded[:-DEV_STORIES], config, args.batch, args.seed)
+    rows = Rows(coded[:-DEV_STORIES], config.context, args.batch, args.seed)
     model = BitNet(config)
     if rank == 0:
         print(f"{sum(p.numel() for p in model.parameters())} parameters, {sum(map(len, coded))} tokens, "

@@ -23,7 +23,8 @@ def token_grammar(pattern, pieces, end):
         state = ahead.pop()
         if state in edges:
             continue
-        edges[state] = {id_: reached for id_, text in pieces.items() if (reached := run(state, text)) is not None}
+        edges[state] = {id_: reached for id_, text in sorted(pieces.items())
+                        if (reached := run(state, text)) is not None}
         ahead += edges[state].values()
     alive = {state for state in edges if state in machine.finals}
     while more := {s for s in edges if s not in alive and alive.intersection(edges[s].values())}:
