@@ -1,7 +1,6 @@
 // Members of a JSON object of some file, by type. One that is there but of another type is an error that names the file.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,11 +22,11 @@ class Fields {
   }
 
   std::optional<i64> integer(const char* key) const {
-    std::optional<f64> value = number(key);
+    const Json* value = object_->find(key);
     if (!value) return std::nullopt;
-    if (std::fabs(*value) > 0x1p53 || *value != std::floor(*value))
-      unusable(where_, ": \"", key, "\" is not a whole number");
-    return static_cast<i64>(*value);
+    std::optional<i64> whole = value->whole(-Json::MAX_WHOLE, Json::MAX_WHOLE);
+    if (!whole) unusable(where_, ": \"", key, "\" is not a whole number");
+    return whole;
   }
 
   i64 required(const char* key) const {
@@ -69,13 +68,9 @@ class Fields {
         add_ids(element, key, ids);
       return;
     }
-    const f64* number = value.number();
-    if (!number || !(*number >= -1) || *number > INT32_MAX || *number != std::floor(*number)) {
-      unusable(where_, ": ", key, " is not a token id or a list of them");
-    }
-    if (*number < 0) return;
-    const u32 id = static_cast<u32>(*number);
-    if (std::find(ids->begin(), ids->end(), id) == ids->end()) ids->push_back(id);
+    std::optional<i64> id = value.whole(-1, INT32_MAX);
+    if (!id) unusable(where_, ": ", key, " is not a token id or a list of them");
+    if (*id >= 0 && std::find(ids->begin(), ids->end(), *id) == ids->end()) ids->push_back(static_cast<u32>(*id));
   }
 
   const Json* object_;

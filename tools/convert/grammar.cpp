@@ -11,12 +11,9 @@ namespace {
 
 // A whole number below `limit`.
 u32 number_in(const Json& json, i64 limit, const std::string& place, const char* what) {
-  const f64* number = json.number();
-  if (number && *number >= 0 && *number < static_cast<f64>(limit) &&
-      *number == static_cast<f64>(static_cast<u32>(*number))) {
-    return static_cast<u32>(*number);
-  }
-  unusable(place, ": ", what, " must be a whole number below ", limit);
+  std::optional<i64> number = json.whole(0, limit - 1);
+  if (!number) unusable(place, ": ", what, " must be a whole number below ", limit);
+  return static_cast<u32>(*number);
 }
 
 std::vector<std::pair<u32, u32>> read_state(const Json& json, i64 vocab, size_t states, const std::string& place) {

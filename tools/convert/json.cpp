@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 #include "mapped_file.h"
@@ -197,6 +198,14 @@ class Parser {
 };
 
 }  // namespace
+
+std::optional<i64> Json::whole(i64 least, i64 most) const {
+  const f64* value = number();
+  if (!value || !(*value >= static_cast<f64>(least) && *value <= static_cast<f64>(most)) || *value != std::floor(*value)) {
+    return std::nullopt;
+  }
+  return static_cast<i64>(*value);
+}
 
 const Json* Json::find(std::string_view key) const {
   const Object* members = object();

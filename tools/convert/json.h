@@ -1,6 +1,7 @@
 // A JSON document (RFC 8259) as a tree. Strings are UTF-8; numbers are doubles, exact for whole numbers up to 2^53, or NaN and
 // the infinities as Python writes them.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,12 +24,16 @@ class Json {
   explicit Json(Array value) : value_(std::move(value)) {}
   explicit Json(Object value) : value_(std::move(value)) {}
 
+  static constexpr i64 MAX_WHOLE = i64{1} << 53;  // up to here every whole number is one of ours
+
   // Null when the value is of another type.
   const bool* boolean() const { return std::get_if<bool>(&value_); }
   const f64* number() const { return std::get_if<f64>(&value_); }
   const std::string* string() const { return std::get_if<std::string>(&value_); }
   const Array* array() const { return std::get_if<Array>(&value_); }
   const Object* object() const { return std::get_if<Object>(&value_); }
+  // Nothing when the value is no number from `least` to `most`, each at most 2^53, or has a fraction.
+  std::optional<i64> whole(i64 least, i64 most) const;
   bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
 
   // The member of an object, of equal ones the last; null when this is no object, there is no such member, or the member is null.

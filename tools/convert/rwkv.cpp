@@ -145,9 +145,7 @@ void read_config(const std::string& path, Rwkv* shape) {
   Json config = read_json(path);
   const Json *eps = config.find("layer_norm_epsilon"), *context = config.find("context_length");
   if (eps && eps->number()) shape->norm_eps = *eps->number();
-  if (context && context->number() && *context->number() >= 1 && *context->number() <= 1 << 24) {
-    shape->context = static_cast<i64>(*context->number());
-  }
+  if (std::optional<i64> whole = context ? context->whole(1, 1 << 24) : std::nullopt) shape->context = *whole;
 }
 
 constexpr const char* SAFETENSORS = ".safetensors";

@@ -1,7 +1,6 @@
 #include "safetensors.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "json.h"
 
@@ -9,7 +8,6 @@ namespace edgellm::convert {
 namespace {
 
 constexpr u64 MAX_HEADER = 100 << 20;  // of the reference implementation
-constexpr f64 MAX_EXACT = 0x1p53;
 constexpr size_t MAX_DIMS = 8;
 
 Dtype dtype_of(const std::string& name) {
@@ -22,10 +20,8 @@ Dtype dtype_of(const std::string& name) {
 }
 
 u64 whole(const Json& value, const std::string& where) {
-  const f64* number = value.number();
-  if (!number || !(*number >= 0) || *number > MAX_EXACT || *number != std::floor(*number)) {
-    unusable(where, ": expected a whole number");
-  }
+  std::optional<i64> number = value.whole(0, Json::MAX_WHOLE);
+  if (!number) unusable(where, ": expected a whole number");
   return static_cast<u64>(*number);
 }
 

@@ -99,8 +99,7 @@ void add_ids(const Json& json, const char* key, i64 vocab, std::set<u32>* ids) {
   const Json* value = json.find(key);
   if (!value) return;
   auto add = [&](const Json& one) {
-    if (one.number() && *one.number() >= 0 && *one.number() < static_cast<f64>(vocab))
-      ids->insert(static_cast<u32>(*one.number()));
+    if (std::optional<i64> id = one.whole(0, vocab - 1)) ids->insert(static_cast<u32>(*id));
   };
   if (value->array())
     std::for_each(value->array()->begin(), value->array()->end(), add);

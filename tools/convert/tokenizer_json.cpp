@@ -51,9 +51,8 @@ class Reader {
   }
 
   u32 id_of(const Json* json, const std::string& what) const {
-    const f64* id = json ? json->number() : nullptr;
-    if (!id || !(*id >= 0 && *id < MAX_IDS) || *id != static_cast<f64>(static_cast<u32>(*id)))
-      unusable(source_, ": the id of ", what);
+    std::optional<i64> id = json ? json->whole(0, MAX_IDS - 1) : std::nullopt;
+    if (!id) unusable(source_, ": the id of ", what);
     return static_cast<u32>(*id);
   }
 

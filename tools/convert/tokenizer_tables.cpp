@@ -118,9 +118,8 @@ Vocabulary read_vocab_and_merges(const Json& vocab, const std::string& merges, c
   v.kind_name = "vocab.json and merges.txt, byte-level BPE";
   std::unordered_map<std::string, u32> ids;
   for (const auto& [token, value] : *vocab.object()) {
-    const f64* id = value.number();
-    if (!id || !(*id >= 0 && *id < MAX_IDS) || *id != static_cast<f64>(static_cast<u32>(*id)))
-      unusable(source, ": the id of ", token);
+    std::optional<i64> id = value.whole(0, MAX_IDS - 1);
+    if (!id) unusable(source, ": the id of ", token);
     u32 at = static_cast<u32>(*id);
     if (at >= v.ids) v.resize(at + 1);
     ids[token] = at;
