@@ -54,6 +54,12 @@ expect 2 'only with --pace' "$model" --realtime
 expect 0 '' --help
 expect 0 '' --version
 
+# Of the bundled models it is known what every kernel set must compute.
+for bundled in models/*.tm2 models/*.srnn; do
+  expect 0 '' selftest "$bundled"
+  grep -q 'this is its known hash' "$folder/out" || fail "not its known hash: $bundled"
+done
+
 # Files that are not models.
 expect 3 'No such file' "$folder/absent.tm2"
 : >"$folder/empty.tm2"

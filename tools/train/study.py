@@ -52,8 +52,8 @@ def sizes(kind, widths, density, pruned="layers", family="rwkv7"):
 
 class Home:
     """How many answers are wrong. A transformer is part of it, to compare."""
-    SIZES = {**sizes("dense", (64, 96, 128, 192), 1.0), **sizes("sparse80", (96, 128, 192), 0.2),
-             **sizes("sparse90", (96, 128, 192, 256), 0.1), **sizes("sparse95", (192, 256), 0.05),
+    SIZES = {**sizes("dense", (64, 96, 128, 192), 1.0), **sizes("sparse80", (128, 192), 0.2),
+             **sizes("sparse90", (96, 128, 192, 256), 0.1), **sizes("sparse95", (256,), 0.05),
              **sizes("all90", (192,), 0.1, pruned="all"), **sizes("ternary", (128,), 1.0, family="transformer")}
     WORSE, HEADER = "held-out answers that are not exact, %", "exact: held-in | held-out | written | valid"
     SPLITS = ("heldin", "heldout", "written")
