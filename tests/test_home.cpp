@@ -24,10 +24,11 @@ constexpr size_t SENTENCES = 200;
 
 struct Bundled {
   const char *file, *expected;
-  int exact;  // of the SENTENCES
+  size_t step;  // it answers one of so many sentences, few enough for emulators
+  int exact;    // of these
 };
-constexpr Bundled BUNDLED[] = {{"models/home.srnn", "tests/data/home_srnn_expected.json", 190},
-                               {"models/home.tm2", "tests/data/home_tm2_expected.json", 158}};
+constexpr Bundled BUNDLED[] = {{"models/home.srnn", "tests/data/home_srnn_expected.json", 1, 190},
+                               {"models/home.tm2", "tests/data/home_tm2_expected.json", 4, 41}};
 
 struct Row {
   std::string sentence, right, answers[std::size(BUNDLED)];
@@ -133,10 +134,10 @@ TEST(answers_to_the_letter) {
   for (size_t m = 0; m < std::size(BUNDLED); m++) {
     OpenEngine open(options_for(nullptr), BUNDLED[m].file);
     int exact = 0;
-    for (const Row& row : rows) {
-      std::string answer = answer_of(open.engine, row.sentence);
-      CHECK_EQ(answer, row.answers[m]);
-      exact += answer == row.right;
+    for (size_t i = 0; i < rows.size(); i += BUNDLED[m].step) {
+      std::string answer = answer_of(open.engine, rows[i].sentence);
+      CHECK_EQ(answer, rows[i].answers[m]);
+      exact += answer == rows[i].right;
     }
     CHECK_EQ(exact, BUNDLED[m].exact);
   }

@@ -38,7 +38,7 @@ STYLES = {"dense": ("o-", "RWKV-7, dense"), "sparse80": ("s-", "RWKV-7, 80 % zer
           "ternary": ("^--", "ternary transformer")}
 COSTS = {"multiplications": "multiply-accumulates a token", "bytes": "bytes of the file",
          "us_per_token": "microseconds a token, one thread"}
-ROUNDS = 5  # of timing
+ROUNDS = 15  # of timing
 
 
 def kind_of(name):
