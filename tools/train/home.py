@@ -19,7 +19,6 @@ import re
 import subprocess
 import sys
 
-import matplotlib
 import numpy
 import torch
 import torch.nn.functional as F
@@ -29,11 +28,9 @@ import bitnet
 import loop
 from home_grammar import answer_pattern, make_splits, read_split, write_splits
 from loop import IGNORED
+from plots import plt, save_plot
 from rwkv7 import END
 from token_grammar import token_grammar
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
 
 WRITTEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/data/home_written.tsv")
 WINDOW = 50     # batches whose rows are sorted by length among each other
@@ -152,11 +149,7 @@ def plot(log, path):
     share.plot(steps, [r["density"] for r in log], "k:", label="weights kept")
     share.set(xlabel="step", ylabel="share of answers that are exact", ylim=(0, 1))
     share.legend()
-    for axes in (loss, share):
-        axes.grid(alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_plot(figure, path)
 
 
 def arguments():

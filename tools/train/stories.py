@@ -14,7 +14,6 @@ import json
 import os
 import time
 
-import matplotlib
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
@@ -24,10 +23,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
 from bitnet import BitLinear, BitNet, Config, export
+from plots import plt, save_plot
 from training import learning_rate, save_checkpoint
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
 
 SEPARATOR = "<|endoftext|>"
 DEV_STORIES = 100  # the last ones of the training text, to watch over-fitting without looking at the held-out file
@@ -187,14 +184,11 @@ def report(model, tokenizer, heldout_path):
 
 def plot(log, path):
     figure, axes = plt.subplots(figsize=(8, 4.5))
-    axes.plot([r["step"] for r in log], [r["train"] for r in log], label="training")
-    axes.plot([r["step"] for r in log], [r["dev"] for r in log], label="100 stories kept aside")
+    axes.plot([r["step"] for r in log], [r["loss"] for r in log], label="training")
+    axes.plot([r["step"] for r in log], [r["dev"] for r in log], label=f"{DEV_STORIES} stories kept aside")
     axes.set(xlabel="step", ylabel="nats per token", ylim=(1.0, 3.5))
-    axes.grid(alpha=0.3)
     axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_plot(figure, path)
 
 
 def share_gradients(model):
@@ -239,7 +233,7 @@ def train(model, rows, dev, tokenizer, args):
         if rank > 0 or (done % args.every and done != args.steps):
             continue
         train_loss, dev_loss = sum(losses) / len(losses), nll_of_stories(model, dev, model.config.context)
-        log.append({"step": done, "train": train_loss, "dev": dev_loss, "seconds": time.time() - began})
+        log.append({"step": done, "loss": train_loss, "dev": dev_loss, "seconds": time.time() - began})
         bar.set_postfix_str(f"train {train_loss:.3f} dev {dev_loss:.3f}")
         losses, began = [], time.time()
         save_checkpoint(

@@ -10,32 +10,15 @@ import argparse
 import os
 import subprocess
 
-import matplotlib
 import torch
 from tokenizers import Tokenizer
 
 import loop
 from rwkv7 import END
-from stories import DEV_STORIES, Rows, encode, nll_of_stories, read_stories, train_tokenizer
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
+from stories import DEV_STORIES, Rows, encode, nll_of_stories, plot, read_stories, train_tokenizer
 
 BEGIN = "<|bos|>"
 LONGEST = 512  # tokens of a story that an evaluation looks at
-
-
-def plot(log, path):
-    figure, axes = plt.subplots(figsize=(8, 4.5))
-    steps = [r["step"] for r in log]
-    axes.plot(steps, [r["loss"] for r in log], label="training")
-    axes.plot(steps, [r["dev"] for r in log], label=f"{DEV_STORIES} stories kept aside")
-    axes.set(xlabel="step", ylabel="nats per token")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def arguments():

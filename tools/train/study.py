@@ -20,14 +20,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import matplotlib
 import numpy
+from matplotlib import ticker
 from safetensors.numpy import load_file
 
 from home_eval import evaluate
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
+from plots import plt, save_plot
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WRITTEN = os.path.join(HERE, "../../tests/data/home_written.tsv")
@@ -197,14 +195,11 @@ def plot(task, results, cost, path):
                               fontsize=8)
     axes.set(xlabel=COSTS[cost], ylabel=task.WORSE, xscale="log", yscale=task.SCALE)
     for axis in (axes.xaxis, axes.yaxis)[: 2 if task.SCALE == "log" else 1]:
-        axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-        axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:,.10g}"))
-        axis.set_minor_locator(matplotlib.ticker.NullLocator())
-    axes.grid(alpha=0.3)
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:,.10g}"))
+        axis.set_minor_locator(ticker.NullLocator())
     axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_plot(figure, path)
 
 
 def arguments():
