@@ -63,8 +63,10 @@ typedef struct edgellm_config {
 
   int32_t sessions;  // timelines that are held at once, 1 to 256. 0: 1.
   int32_t context;   // positions (ids) that a session can hold, 1 to 2^24. 0: what the model was trained for, at most 2048.
+                     // Refused where the file's `context_limit` is less (docs/FILE.md).
   int32_t window;    // 1 to 2^24: only the first 4 and the last `window` positions are seen, and a session does not end.
-                     // 0: all are seen. Recurrent models need none: their sessions do not end.
+                     // 0: all are seen. Refused where window + 4 exceeds the file's `context_limit`. Recurrent models need
+                     // none: their sessions do not end.
   int32_t chunk;     // ids computed together, 1 to 4096: more is faster for prompts and takes more memory. 0: 64.
                      // At least `sessions` are taken.
   int32_t threads;   // 1 to 64; above 1 threads of the system are started, and their stacks are the system's.

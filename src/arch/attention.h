@@ -3,7 +3,7 @@
 //   scores_t = (rope(q, p) . rope(k_t, t)) / sqrt(head_dim)    for all visible positions t <= p
 //   out      = sum over t of softmax(scores)_t * v_t
 //
-// A model with a sliding window sees the last positions only (Mistral, arXiv:2310.06825).
+// A layer with a sliding window sees the last positions only (Mistral, arXiv:2310.06825); others may see all (Qwen2).
 //
 // With a window W of the cache the visible positions are the sinks (the first SINKS) and the last W. Keys are stored rotated
 // by their true position; the query is rotated by p for the window, and by min(p, SINKS + W - 1) for the sinks, so that no
@@ -45,7 +45,7 @@ struct AttentionShape {
   i32 pairs;  // rotated pairs; 2 * pairs <= head_dim
   bool interleaved;
   f32 head_norm_eps;
-  i32 window;  // positions the model sees, the last ones; 0: all
+  i32 window;  // positions the layer sees, a token's own the last of them; 0: all
 };
 
 struct HeadNorms {

@@ -4,7 +4,7 @@
 //   for each layer:
 //     z, u, b, c, dt = Win rms(x)                               norm; b and c: one a group of heads
 //     u, b, c = silu(conv(u, b, c))                             each channel with its own last `taps` inputs
-//     dt    = softplus(dt + dt_bias)                            one a head
+//     dt    = clamp(softplus(dt + dt_bias), dt_min, dt_max)     one a head
 //     for each head, its state S (states, head_dim): S = exp(dt rate) S + dt b u^T;  y = c^T S + skip u
 //     x     = x + Wout rms(y silu(z))                           gate_norm, over each group's part
 //   logits  = head rms(x)                                       norm
@@ -23,6 +23,7 @@ constexpr i32 BLOCK = 128;  // channels of the convolution that one thread takes
 struct Shape {
   i32 layers, dim, heads, head_dim, groups, states, taps, vocab;
   f32 norm_eps;
+  f32 dt_min, dt_max;  // of the step size; 0 and infinity bound nothing
 
   i32 inner() const { return heads * head_dim; }
   i32 group_dim() const { return heads / groups * head_dim; }
@@ -73,6 +74,9 @@ Status read_shape(const ModelFile& file, Shape* shape) {
   EDGELLM_TRY(file.number("taps", 1, MAX_TAPS, &shape->taps));
   EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
   EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
+  const f32 infinity = __builtin_inff();
+  EDGELLM_TRY(file.real_or("dt_min", 0, 0, infinity, &shape->dt_min));
+  EDGELLM_TRY(file.real_or("dt_max", infinity, shape->dt_min, infinity, &shape->dt_max));
   if (shape->heads % shape->groups) {
     return bad_model("metadata: ", shape->heads, " heads are not a multiple of ", shape->groups, " groups");
   }
@@ -138,13 +142,19 @@ void convolve(Mamba2& m, const Layer& layer, i32 index, const Kernels& kernels, 
   }
 }
 
+// A step size that is not a number stays one: it reaches the residual stream, and the error names the layer.
+f32 step_size(const Shape& s, f32 x) {
+  const f32 dt = softplus32(x);
+  return dt < s.dt_min ? s.dt_min : dt > s.dt_max ? s.dt_max : dt;
+}
+
 // y of one head, its tokens in order.
 void recur(Mamba2& m, const Layer& layer, i32 index, const Kernels& kernels, const Stretch& stretch, i32 head) {
   const Shape& s = m.shape;
   const i32 group = head / (s.heads / s.groups), at = head * s.head_dim;
   for (i32 c = stretch.first; c < stretch.first + stretch.count; c++) {
     const f32 *u = m.all + c * m.all_stride() + s.inner(), *b = u + s.inner() + group * s.states;
-    const f32 dt = softplus32(u[s.convolved() + head] + layer.dt_bias[head]);
+    const f32 dt = step_size(s, u[s.convolved() + head] + layer.dt_bias[head]);
     f32* y = m.y + c * m.y_stride() + at;
     kernels.retain({.keys = s.states,
                     .values = s.head_dim,

@@ -37,11 +37,11 @@ struct Shape {
   bool unit_norms;   // an absent layer norm still normalises
   bool parallel;     // the feed-forward reads the x that attention read
   bool interleaved;  // rotary pairs (2i, 2i + 1), else (i, i + pairs)
-  i32 window;        // positions a token sees, itself among them; 0: all
   Unit unit;
 
   i32 q_dim() const { return heads * head_dim; }
   i32 kv_dim() const { return kv_heads * head_dim; }
+  i32 group() const { return heads / kv_heads; }
 };
 
 struct Norm {
@@ -52,6 +52,7 @@ struct Layer {
   Norm attn_norm;  // (dim)
   Matrix q, k, v;  // (q_dim, dim), (kv_dim, dim) twice
   const f32 *q_bias, *k_bias, *v_bias, *o_bias;
+  AttentionShape attention;
   HeadNorms head_norms;      // (head_dim)
   const f32* attn_sub_norm;  // (q_dim)
   Matrix o;                  // (dim, q_dim)
@@ -72,7 +73,6 @@ struct Column {
 
 struct Transformer {
   Shape shape;
-  AttentionShape attention;
   KvCache cache;
   Matrix embed, head;
   const f32* head_bias;  // (vocab)
@@ -141,7 +141,6 @@ Status read_shape(const ModelFile& file, Shape* shape) {
   EDGELLM_TRY(read_choice(file, "rope", {"half", "interleaved"}, &shape->interleaved));
   EDGELLM_TRY(read_flag(file, "unit_norms", &shape->unit_norms));
   EDGELLM_TRY(read_flag(file, "parallel", &shape->parallel));
-  EDGELLM_TRY(file.number_or("window", 0, 0, MAX_CONTEXT, &shape->window));
   if (shape->heads % shape->kv_heads) {
     return bad_model("metadata: ", shape->heads, " heads are not a multiple of ", shape->kv_heads, " kv_heads");
   }
@@ -193,6 +192,9 @@ Status bind_layer(const ModelFile& file, const Shape& s, i32 index, Layer* layer
   EDGELLM_TRY(file.vector_or_none(at("ffn_norm_bias"), s.dim, &layer->ffn_norm.bias));
   if (s.parallel && !layer->ffn_norm.weight) layer->ffn_norm = layer->attn_norm;
   if (s.unit != Unit::gelu) EDGELLM_TRY(file.matrix(at("gate"), s.ffn_dim, s.dim, &layer->gate));
+  layer->attention = {
+      .group = s.group(), .pairs = s.pairs, .interleaved = s.interleaved, .head_norm_eps = s.norm_eps, .window = 0};
+  EDGELLM_TRY(file.layer_number_or("window", index, s.layers, 0, 0, MAX_CONTEXT, &layer->attention.window));
   name.clear();
   Text prefix = write(name, "layers.", index, ".").text();
   EDGELLM_TRY(same_input(prefix, "q, k", layer->q, layer->k));
@@ -233,7 +235,7 @@ void take_buffers(Arena& arena, const Limits& limits, Transformer* t) {
   t->scratch = arena.take<AttentionScratch>(limits.threads);
   for (i32 i = 0; i < limits.threads; i++) {
     AttentionScratch scratch;
-    scratch.take(arena, t->cache, t->attention.group);
+    scratch.take(arena, t->cache, s.group());
     if (t->scratch) t->scratch[i] = scratch;
   }
 }
@@ -244,11 +246,6 @@ Status load(const ModelFile& file, const Limits& limits, Arena& arena, Model* mo
   const Shape& s = t.shape;
   EDGELLM_TRY(bind_outer(file, s, &t));
   t.cache = KvCache::plan(limits, s.layers, s.kv_heads, s.head_dim);
-  t.attention = {.group = s.heads / s.kv_heads,
-                 .pairs = s.pairs,
-                 .interleaved = s.interleaved,
-                 .head_norm_eps = s.norm_eps,
-                 .window = s.window};
   t.layers = arena.take<Layer>(s.layers);
   for (i32 i = 0; i < s.layers; i++) {
     Layer layer = {};
@@ -320,14 +317,14 @@ void attention_block(Transformer& t, const Layer& layer, i32 index, const Kernel
     add_bias(kernels, k, layer.k_bias, s.kv_dim());
     add_bias(kernels, v, layer.v_bias, s.kv_dim());
     for (i32 h = 0; h < s.kv_heads; h++) {
-      store_position(kernels, t.cache, t.attention, layer.head_norms, t.cache.head(t.columns[c].state, index, h),
+      store_position(kernels, t.cache, layer.attention, layer.head_norms, t.cache.head(t.columns[c].state, index, h),
                      t.columns[c].position, t.rotation(c), k + h * s.head_dim, v + h * s.head_dim);
     }
   });
-  i32 group_dim = t.attention.group * s.head_dim;
+  i32 group_dim = s.group() * s.head_dim;
   threads.run(n * s.kv_heads, [&](i32 chunk, i32 thread) {
     i32 c = chunk / s.kv_heads, h = chunk % s.kv_heads;
-    attend(kernels, t.cache, t.attention, layer.head_norms, t.cache.head(t.columns[c].state, index, h),
+    attend(kernels, t.cache, layer.attention, layer.head_norms, t.cache.head(t.columns[c].state, index, h),
            t.columns[c].position, t.rotation(c), t.at_sinks, t.scratch[thread], t.q + c * t.q_stride() + h * group_dim,
            t.attended + c * t.q_stride() + h * group_dim);
   });

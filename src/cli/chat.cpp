@@ -141,10 +141,13 @@ Status Conversation::turn(Text message) {
   if (made.ending == Ending::sink_closed) return failed("standard output was closed");
   if (answer.last != '\n') print("\n");
   if (made.ending == Ending::length) {
-    note("note: ",
-         made.count < options.generate.count ? "the context is full: /reset, or start with a larger --ctx or --window W"
-                                             : "the answer was cut; -n allows more tokens",
-         "\n");
+    if (made.count < options.generate.count) {
+      char words[128];
+      Writer writer(words);
+      note("note: the context is full: /reset, or start with ", more_room(*chat.engine, writer), "\n");
+    } else {
+      note("note: the answer was cut; -n allows more tokens\n");
+    }
   }
   if (options.verbose) note_figures(made, chat.session->position - before - made.count + 1, options);
   if (options.hash) note_hash(made.last_hash);

@@ -98,9 +98,11 @@ Status chat_turn(Chat& chat, Text system, Text user, const GenerateOptions& opti
   if (engine.limits.window == 0 && !engine.model.unbounded) {
     i64 room = engine.limits.context - positions + 1;  // the id made last is not run
     if (room < 1) {
+      char words[128];
+      Writer writer(words);
       return failed("the context is full: of ", engine.limits.context, " positions ", session.position,
-                    " are taken, this turn needs ", positions - session.position,
-                    "; /reset, or start with a larger --ctx or --window W");
+                    " are taken, this turn needs ", positions - session.position, "; /reset, or start with ",
+                    more_room(engine, writer));
     }
     turn.count = static_cast<i32>(min<i64>(turn.count, room));
   }

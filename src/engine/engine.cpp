@@ -9,8 +9,6 @@ namespace edgellm {
 
 namespace {
 
-constexpr i32 DEFAULT_CONTEXT = 2048;
-
 // A version 1 file is replaced by its repacked image.
 Status repack_legacy(EngineOptions* options, Engine* engine) {
   if (!is_legacy(options->file)) return {};
@@ -112,12 +110,27 @@ Status set_limits(const EngineOptions& options, Engine* engine) {
                     .threads = max(options.threads, 1),
                     .kv = options.kv,
                     .f32_activations = options.f32_activations};
+  static_assert(MIN_CONTEXT_LIMIT > SINKS);  // some window is always allowed
+  i32& limit = engine->context_limit;
+  EDGELLM_TRY(engine->file.number_or("context_limit", 0, MIN_CONTEXT_LIMIT, MAX_CONTEXT, &limit));
   if (engine->limits.context == 0) {
     i32 trained;
     EDGELLM_TRY(engine->file.number("context", 1, MAX_CONTEXT, &trained));
-    engine->limits.context = min(trained, DEFAULT_CONTEXT);
+    engine->limits.context = min(limit ? min(trained, limit) : trained, options.default_context);
   }
   return {};
+}
+
+// No token sees another that is further away than the file's numbers hold for. With a window of the cache the first sink is the
+// furthest, and it is never seen from further than position SINKS + window - 1 (arch/attention.h).
+Status check_context_limit(const Engine& engine) {
+  const i32 limit = engine.context_limit, window = engine.limits.window, context = engine.limits.context;
+  if (limit == 0 || engine.model.unbounded) return {};
+  const i64 reach = window ? i64{SINKS} + window : context;
+  if (reach <= limit) return {};
+  return usage_error(window ? "--window " : "--ctx ", window ? window : context, ": a token could see ", reach,
+                     " positions, but the numbers in the file are the model's for ", limit, " at most; take --ctx ", limit,
+                     ", or --window ", limit - SINKS, " to go on without an end");
 }
 
 }  // namespace
@@ -144,7 +157,8 @@ Status plan_engine(const EngineOptions& options, Engine* engine) {
   EDGELLM_TRY(find_arch(engine->file, &arch));
   EDGELLM_TRY(set_limits(options, engine));
   EDGELLM_TRY(open_text(options, engine));
-  return count_bytes(options, *arch, engine, &engine->arena_bytes);
+  EDGELLM_TRY(count_bytes(options, *arch, engine, &engine->arena_bytes));
+  return check_context_limit(*engine);
 }
 
 Status bind_engine(const EngineOptions& options, Span<u8> block, Engine* engine) {
@@ -180,8 +194,10 @@ static Status check_steps(const Engine& engine, Span<const Step> steps) {
     assert(step.ids.count > 0);
     i64 end = step.session->position + step.ids.count;
     if (limits.window == 0 && !engine.model.unbounded && end > limits.context) {
-      return failed("the context is full: ", end, " positions are needed, there are ", limits.context,
-                    "; take a larger context (--ctx), or a window (--window W) to go on with the last W");
+      char words[128];
+      Writer writer(words);
+      return failed("the context is full: ", end, " positions are needed, there are ", limits.context, "; take ",
+                    more_room(engine, writer));
     }
     if (end > INT32_MAX / 2) return failed("position ", end, " is beyond what a session can count");
     for (i32 id : step.ids) {
@@ -247,6 +263,14 @@ i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& op
   if (next < 0) return -1;
   session.grammar_state = next;
   return session.pending = id;
+}
+
+Text more_room(const Engine& engine, Writer& words) {
+  const i32 limit = engine.context_limit, most = limit ? limit : engine.model.context;
+  if (engine.limits.context < most) write(words, "a larger context (--ctx, up to ", most, ") or ");
+  write(words, "a window (--window W");
+  if (limit) write(words, ", W up to ", limit - SINKS);
+  return write(words, ") to go on with the last W").text();
 }
 
 u64 logits_hash(const Engine& engine, i32 row) {

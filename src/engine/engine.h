@@ -13,8 +13,9 @@ struct EngineOptions {
   Span<const u8> file;        // a model file, 64-byte aligned, that stays where it is
   const char* isa = nullptr;  // null: the best the CPU has
   i32 threads = 0;            // 0: open_engine takes one for each performance core, plan_engine one
-  i32 context = 0;            // 0: min(model's, 2048)
-  i32 window = 0;             // 0: none
+  i32 context = 0;            // 0: the model's, at most default_context
+  i32 default_context = 2048;
+  i32 window = 0;  // 0: none
   KvFormat kv = KvFormat::I8;
   bool f32_activations = false;
   bool half_rope = false;    // of version 1 files
@@ -54,7 +55,8 @@ struct Engine {
   Grammar grammar;
   Tokenizer tokenizer;
   bool has_tokenizer = false;
-  i32 bos = -1;  // id put before a prompt, -1: none
+  i32 bos = -1;           // id put before a prompt, -1: none
+  i32 context_limit = 0;  // positions past which the file's numbers are not the model's, 0: none
   Span<const u32> stop_ids;
   Span<u8> image;       // a version 1 file, repacked
   Span<u8> block;       // the arena
@@ -93,6 +95,9 @@ inline f32* logits_row(const Engine& engine, i32 row) {
 // Draws the session's next id from a row of logits, which is used up, within the grammar: it is pending then. -1: every logit
 // that counts is NaN.
 i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options);
+
+// What gives a session more positions than its full context has, in words that follow "take" or "start with".
+Text more_room(const Engine& engine, Writer& words);
 
 // XXH64 of a row of logits.
 u64 logits_hash(const Engine& engine, i32 row);

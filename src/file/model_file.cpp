@@ -202,6 +202,11 @@ Status wrong_type(Text key, const char* expected) {
   return bad_model("metadata: \"", key, "\" is not ", expected);
 }
 
+Status check_number(Text key, u32 number, u32 low, u32 high) {
+  if (number >= low && number <= high) return {};
+  return bad_model("metadata: \"", key, "\" is ", number, ", expected ", low, " to ", high);
+}
+
 Status absent(Text key) {
   return bad_model("metadata: \"", key, "\" is missing");
 }
@@ -276,9 +281,7 @@ Status ModelFile::number_or(Text key, i32 fallback, u32 low, u32 high, i32* valu
   if (entry.type != MetadataType::u32_) return wrong_type(key, "a whole number");
   u32 number;
   memcpy(&number, entry.value, sizeof number);
-  if (number < low || number > high) {
-    return bad_model("metadata: \"", key, "\" is ", number, ", expected ", low, " to ", high);
-  }
+  EDGELLM_TRY(check_number(key, number, low, high));
   *value = static_cast<i32>(number);
   return {};
 }
@@ -322,6 +325,22 @@ Status ModelFile::numbers_or_none(Text key, Span<const u32>* values) const {
   if (!find_metadata(metadata_, key, &entry)) return {};
   if (entry.type != MetadataType::u32_list) return wrong_type(key, "a list of whole numbers");
   *values = {reinterpret_cast<const u32*>(entry.value), entry.bytes / 4};
+  return {};
+}
+
+Status ModelFile::layer_number_or(Text key, i32 layer, i32 layers, i32 fallback, u32 low, u32 high, i32* value) const {
+  Metadata entry;
+  if (!find_metadata(metadata_, key, &entry) || entry.type != MetadataType::u32_list) {
+    return number_or(key, fallback, low, high, value);
+  }
+  Span<const u32> numbers;
+  EDGELLM_TRY(numbers_or_none(key, &numbers));
+  if (numbers.count != layers) {
+    return bad_model("metadata: \"", key, "\" is a list of ", numbers.count,
+                     " numbers, expected one number or one for each of ", layers, " layers");
+  }
+  EDGELLM_TRY(check_number(key, numbers[layer], low, high));
+  *value = static_cast<i32>(numbers[layer]);
   return {};
 }
 

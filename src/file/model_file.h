@@ -24,6 +24,8 @@ class ModelFile {
   Status real_or(Text key, f32 fallback, f32 low, f32 high, f32* value) const;
   Status text_or(Text key, Text fallback, Text* value) const;
   Status numbers_or_none(Text key, Span<const u32>* values) const;
+  // What a key says of one layer: it holds one number for all of them, or a list with one number for each.
+  Status layer_number_or(Text key, i32 layer, i32 layers, i32 fallback, u32 low, u32 high, i32* value) const;
 
   // Tensors. A matrix is (rows, cols) of any served combination, a vector `count` f32. The `_or_none` forms leave an absent
   // tensor null.

@@ -21,7 +21,7 @@ class Running {
   Running(const std::string& path, i64 text_bytes) : file_(MappedFile::open(path)) {
     EngineOptions options;
     options.file = {file_->bytes().data, static_cast<i64>(file_->bytes().size)};
-    options.context = MOST_IDS;
+    options.default_context = MOST_IDS;
     options.kv = KvFormat::F16;
     options.columns = 1;
     options.text_bytes = text_bytes;
@@ -35,7 +35,7 @@ class Running {
   std::vector<i32> ids_of(const std::string& prompt) {
     std::vector<i32> ids;
     if (!engine_.has_tokenizer) {
-      for (i32 i = 0; i < FIXED_IDS; i++)
+      for (i32 i = 0; i < min(FIXED_IDS, engine_.limits.context); i++)
         ids.push_back((31 * i * i + 7 * i + 1) % vocab());
       return ids;
     }
@@ -44,7 +44,7 @@ class Running {
                                              {.add_bos = engine_.bos >= 0, .parse_special = false}, engine_.text_workspace,
                                              engine_.text_ids, &count);
     if (!status.ok()) io_error("--verify-text: ", status.text());
-    ids.assign(engine_.text_ids.data, engine_.text_ids.data + min(count, MOST_IDS));
+    ids.assign(engine_.text_ids.data, engine_.text_ids.data + min(count, engine_.limits.context));
     return ids;
   }
 

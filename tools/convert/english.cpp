@@ -38,7 +38,7 @@ struct Running {
     require(map_file(path.c_str(), {}, &map), path);
     EngineOptions options;
     options.file = map;
-    options.context = TOKENS + 1;
+    options.default_context = TOKENS + 1;
     options.logits = options.columns = TOKENS;
     options.text_bytes = sizeof ENGLISH;
     Status status = open_engine(options, &engine);
