@@ -210,6 +210,10 @@ void write_model(const ModelRecipe& recipe, const std::string& path, u64 seed) {
   convert::FileWriter writer(path);
   convert::Metadata metadata = make_metadata(recipe);
   if (!recipe.grammar.empty()) metadata.emplace_back("grammar", recipe.grammar);
+  for (const auto& entry : recipe.more) {
+    std::erase_if(metadata, [&](const auto& other) { return other.first == entry.first; });
+    metadata.push_back(entry);
+  }
   writer.begin(metadata, specs, {});
   for (const TensorData& tensor : tensors) {
     writer.data(tensor.data.data(), tensor.data.size());

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "convert/model.h"
 #include "kernels.h"
 
 struct ModelRecipe {
@@ -24,6 +25,7 @@ struct ModelRecipe {
   bool phi = false;  // gelu without a gate, beside attention under one norm; biases of norms, feed-forward and head
   edgellm::i32 window = 0;
   std::vector<edgellm::u32> grammar = {};  // docs/FILE.md; empty: none
+  edgellm::convert::Metadata more = {};    // further keys; one of the same name takes the place of what was there
 };
 
 // Writes the file; `seed` picks the weights.

@@ -217,6 +217,37 @@ TEST(any_weights_run) {
   }
 }
 
+// What the file says with these keys: empty if it runs.
+static std::string refusal(const convert::Metadata& more) {
+  ModelRecipe recipe = small(Format::T2);
+  recipe.layers = 3;
+  recipe.more = more;
+  std::string path = temporary_path("keys.tm2");
+  write_model(recipe, path);
+  Aligned file(read_bytes(path));
+  Status status = open_and_run(file.span);
+  CHECK(status.ok() || status.code() == Code::bad_model);
+  return status.text();
+}
+
+static bool names(const std::string& text, const char* key, const char* what) {
+  return text.find(std::string("\"") + key + "\"") != std::string::npos && text.find(what) != std::string::npos;
+}
+
+TEST(a_number_or_a_list_with_one_for_each_layer) {
+  using List = std::vector<u32>;
+  CHECK_EQ(refusal({{"window", 2u}}), "");
+  CHECK_EQ(refusal({{"window", List{0, 2, 1u << 24}}}), "");
+  for (const List& wrong : {List{}, List{2}, List{2, 2}, List{2, 2, 2, 2}})
+    CHECK(names(refusal({{"window", wrong}}), "window", "3 layers"));
+  for (const List& wrong : {List{(1u << 24) + 1, 0, 0}, List{0, 0, 0xffffffff}})
+    CHECK(names(refusal({{"window", wrong}}), "window", "expected 0 to 16777216"));
+  CHECK(names(refusal({{"window", 0x80000000}}), "window", "expected 0 to 16777216"));
+  CHECK(names(refusal({{"window", 2.0f}}), "window", "is not a whole number"));
+  CHECK(names(refusal({{"window", std::vector<f32>{2, 2, 2}}}), "window", "is not a whole number"));
+  CHECK(names(refusal({{"window", std::string("2")}}), "window", "is not a whole number"));
+}
+
 TEST(check_reads_the_whole_file) {
   std::vector<u8> bytes = small_file();
   Aligned good(bytes);

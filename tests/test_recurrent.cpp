@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <sstream>
 
@@ -152,6 +153,13 @@ Source mamba(convert::Mamba shape) {
 Source mamba2(convert::Mamba shape) {
   shape.version = 2;
   return {convert::mamba_family(shape), std::nullopt};
+}
+
+// Bounds of the step size.
+Source bounded(Source source, f32 low, f32 high) {
+  source.family.metadata.emplace_back("dt_min", low);
+  source.family.metadata.emplace_back("dt_max", high);
+  return source;
 }
 
 const convert::Mamba SMALL1 = {.layers = 3, .dim = 48, .vocab = 67, .inner = 96, .rank = 3};
@@ -474,4 +482,55 @@ TEST(texts_may_be_longer_than_the_context) {
   a.run(0, ids);
   b.run(0, ids);
   CHECK_EQ(logits_hash(a.engine, 0), logits_hash(b.engine, 0));
+}
+
+TEST(bounds_of_the_step_size_that_make_no_sense_are_refused) {
+  constexpr f32 INFINITE = std::numeric_limits<f32>::infinity(), NOT_A_NUMBER = std::numeric_limits<f32>::quiet_NaN();
+  struct Bounds {
+    f32 low, high;
+    const char* wrong;  // the key that the error names; null: the file opens
+  };
+  const Bounds all[] = {{0, 0, nullptr},       {0.01f, 0.01f, nullptr},     {0, INFINITE, nullptr},
+                        {-0.01f, 1, "dt_min"}, {NOT_A_NUMBER, 1, "dt_min"}, {0.2f, 0.1f, "dt_max"},
+                        {0, -1, "dt_max"},     {0, NOT_A_NUMBER, "dt_max"}};
+  for (const Bounds& bounds : all) {
+    const Variant variant = {"", bounded(mamba2(SMALL2), bounds.low, bounds.high), {}, false, false, 0};
+    std::string path = temporary_path("bounds.tm2");
+    write_random(variant, path);
+    Span<const u8> map;
+    CHECK(map_file(path.c_str(), {}, &map).ok());
+    EngineOptions options = options_for(variant);
+    options.file = map;
+    Engine engine;
+    Status status = open_engine(options, &engine);
+    CHECK(status.code() == (bounds.wrong ? Code::bad_model : Code::ok));
+    if (status.ok()) close_engine(engine);
+    if (bounds.wrong) CHECK(std::strstr(status.text(), bounds.wrong));
+    release_memory(map);
+  }
+}
+
+// A weight that is not a number must not turn into a step size that is one of the bounds.
+TEST(a_step_size_that_is_not_a_number_is_an_error) {
+  const Variant variant = {"", bounded(mamba2(SMALL2), 0.06f, 0.09f), {Format::F32, {}, {}}, false, false, 0};
+  std::string path = temporary_path("nan.tm2");
+  write_random(variant, path);
+  std::vector<u8> bytes = read_bytes(path);
+  FileHeader header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  std::FILE* file = std::fopen(path.c_str(), "r+b");
+  for (u32 i = 0; i < header.tensor_count; i++) {
+    TensorEntry entry;
+    std::memcpy(&entry, bytes.data() + header.tensor_offset + i * sizeof entry, sizeof entry);
+    if (std::strcmp(entry.name, "layers.1.dt_bias") != 0) continue;
+    const f32 value = std::numeric_limits<f32>::quiet_NaN();
+    std::fseek(file, static_cast<long>(entry.offset), SEEK_SET);
+    CHECK_EQ(std::fwrite(&value, sizeof value, 1, file), size_t{1});
+  }
+  std::fclose(file);
+  OpenEngine open(options_for(variant), path);
+  const i32 id = 3;
+  Step step = {&open.engine.sessions[0], {&id, 1}, Wanted::last};
+  Status status = forward(open.engine, {&step, 1});
+  CHECK(status.code() == Code::failed && std::strstr(status.text(), "layer 1"));
 }
