@@ -21,13 +21,16 @@ enum { F32, F16, I8, I4, T2, T2_GROUP, T5 = 8 };
 enum { NONE, TENSOR, ROW };            // scales
 enum { UNQUANTIZED, TOKEN, GROUP32 };  // activations
 
-inline ModelFile converted(const Folder& folder, const std::string& source, Options options = {}) {
+// `said` gets what the converter reported.
+inline ModelFile converted(const Folder& folder, const std::string& source, Options options = {},
+                           std::string* said = nullptr) {
   options.source = source;
   options.destination = folder / "out.tm2";
   options.verify = true;
   std::ostringstream report;
   edgellm::convert::convert(options, report, false);
   CHECK(!std::filesystem::exists(folder / "out.tm2.partial"));
+  if (said) *said = report.str();
   return model_reader::read_model(options.destination);
 }
 

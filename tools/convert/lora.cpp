@@ -4,24 +4,26 @@
 //
 // PEFT (huggingface/peft, utils/save_and_load.py) saves adapter_config.json and adapter_model.safetensors or .bin, whose names are
 // those of the model with "base_model.model." before them and ".lora_A", ".lora_B", ".lora_embedding_A" or ".lora_embedding_B"
-// behind the module. Any other tensor stands in place of the model's own ("modules_to_save").
+// behind the module. Any other tensor stands in place of the model's own, or of a module's own copy of it ("modules_to_save").
 #include "lora.h"
 
 #include <algorithm>
-#include <cmath>
+#include <map>
+#include <memory>
+#include <set>
+#include <string_view>
 
-#include "fields.h"
+#include "peft.h"
 #include "weights.h"
 
 namespace edgellm::convert {
 namespace {
 
-constexpr i64 MAX_RANK_OF_ADAPTER = 1 << 16;
-
 // The factors of one matrix as they are stored.
 struct Factors {
   const StoredTensor *a = nullptr, *b = nullptr;
   bool embedding = false;
+  std::string rank_of = "";  // the module whose rank they have, if it is another one
 };
 
 std::vector<f32> all_values(const Tensor& tensor) {
@@ -79,64 +81,86 @@ class Merged : public Tensor {
   f32 scale_;
 };
 
-bool is_set(const Json* value) {
-  if (!value) return false;
-  if (value->boolean()) return *value->boolean();
-  if (value->array()) return !value->array()->empty();
-  if (value->object()) return !value->object()->empty();
-  return true;
+// The table of a tied model, which is two from now on.
+class Shared : public Tensor {
+ public:
+  Shared(std::shared_ptr<const Tensor> of, std::string tensor_name, Role tensor_role)
+      : Tensor(std::move(tensor_name), tensor_role, of->rows, of->cols), of_(std::move(of)) {}
+  void values(i64 row, i64 count, f32* out) const override { of_->values(row, count, out); }
+
+ private:
+  std::shared_ptr<const Tensor> of_;
+};
+
+std::string module_of(const std::string& origin) {
+  return origin.substr(0, origin.rfind('.'));
 }
 
+// Takes `part` out of `name`, if it is in it.
+bool cut(std::string* name, std::string_view part) {
+  const size_t at = name->find(part);
+  if (at != std::string::npos) name->erase(at, part.size());
+  return at != std::string::npos;
+}
+
+std::string some_of(const std::set<std::string>& names) {
+  return *names.begin() + (names.size() > 1 ? ", ..." : "");
+}
+
+std::string modules(size_t count) {
+  return text(count, count == 1 ? " module" : " modules");
+}
+
+// In a tied model the table belongs to the embedding and the head alike: what PEFT loads in its place serves both; factors, and
+// a copy of one's own ("modules_to_save"), belong to one of them.
 class Adapter {
  public:
   Adapter(const std::string& folder, Model* model)
-      : json_(read_json(folder + "/adapter_config.json")),
-        config_(json_, folder + "/adapter_config.json"),
-        stored_(read_weights(folder, {"adapter_model.safetensors", "adapter_model.bin"})),
-        model_(model) {}
+      : model_(model),
+        ends_(ends_of(*model)),
+        config_(folder + "/adapter_config.json", ends_, &model->notes),
+        stored_(read_weights(folder, {"adapter_model.safetensors", "adapter_model.bin"})) {}
 
   void merge() {
-    refuse_other_kinds();
-    std::map<std::string, Factors> modules;
     for (const auto& [name, tensor] : stored_)
-      sort_in(name, tensor, &modules);
-    for (const auto& [module, factors] : modules)
+      sort_in(name, tensor);
+    check_complete();
+    if (const auto table = replaced_.find(head()); ends_.tied && table != replaced_.end()) {
+      replaced_[embedding()] = table->second;  // of two for one table PEFT loads the head's last
+      replaced_.erase(table);
+    }
+    for (const auto& [origin, tensor] : replaced_)
+      replace(origin, *tensor);
+    if (ends_.tied) part_ends();
+    for (const auto& [origin, tensor] : saved_)
+      replace(origin, *tensor);
+    for (const auto& [module, factors] : factors_)
       merge(module, factors);
+    if (!left_out_.empty()) {
+      model_->notes.push_back(
+          text("the adapter's tensors of ", modules(left_out_.size()),
+               " have no effect, as in PEFT: its configuration does not name them: ", some_of(left_out_)));
+    }
   }
 
  private:
-  template <class... Args>
-  [[noreturn]] void refuse(const Args&... args) const {
-    unusable(config_.where(), ": ", args...);
-  }
-
-  void refuse_other_kinds() const {
-    if (config_.string("peft_type") != "LORA") refuse("peft_type \"", config_.string("peft_type"), "\", expected \"LORA\"");
-    const std::string bias = config_.string("bias");
-    if (!bias.empty() && bias != "none") refuse("bias \"", bias, "\" is not supported (none)");
-    for (const char* key :
-         {"use_dora", "lora_bias", "use_qalora", "layer_replication", "trainable_token_indices", "target_parameters",
-          "alora_invocation_tokens", "use_bdlora", "arrow_config", "kasa_config", "monteclora_config", "megatron_config"}) {
-      if (is_set(config_.find(key))) refuse("\"", key, "\" is not supported");
+  static PeftConfig::Ends ends_of(const Model& model) {
+    PeftConfig::Ends ends{"", "lm_head", true};
+    for (const std::unique_ptr<Tensor>& tensor : model.tensors) {
+      if (tensor->role == Role::embedding) ends.embedding = module_of(tensor->origin);
+      if (tensor->role == Role::head) ends.tied = false, ends.head = module_of(tensor->origin);
     }
-    // These begin with other weights than the model's.
-    const std::string start = config_.string("init_lora_weights");
-    for (const char* kind : {"pissa", "olora", "corda", "loftq", "lora_ga"}) {
-      if (start.starts_with(kind)) {
-        refuse("init_lora_weights \"", start, "\" changed the weights beside the adapter: save it as a plain LoRA");
-      }
-    }
+    return ends;
   }
+  std::string embedding() const { return ends_.embedding + ".weight"; }
+  std::string head() const { return ends_.head + ".weight"; }
 
-  // Factors go to `modules`; a tensor that stands for one of the model is put in its place.
-  void sort_in(const std::string& name, const StoredTensor& tensor, std::map<std::string, Factors>* modules) {
+  // Where PEFT puts a tensor: with the factors of a module, in its place, in the place of the model's own; or nowhere.
+  void sort_in(const std::string& name, const StoredTensor& tensor) {
     const std::string prefix = "base_model.model.";
     if (!name.starts_with(prefix)) unusable(tensor.file->path, ": tensor ", name, " does not begin with ", prefix);
     std::string rest = name.substr(prefix.size());
-    for (const char* wrapper : {".modules_to_save", ".base_layer"}) {
-      size_t at = rest.find(wrapper);
-      if (at != std::string::npos) rest.erase(at, std::string(wrapper).size());
-    }
+    cut(&rest, ".modules_to_save");
     static constexpr struct {
       const char* end;
       const StoredTensor* Factors::* factor;
@@ -147,7 +171,17 @@ class Adapter {
                 {".lora_embedding_B", &Factors::b, true}};
     for (const auto& known : ENDS) {
       if (!rest.ends_with(known.end)) continue;
-      Factors& factors = (*modules)[rest.substr(0, rest.size() - std::string(known.end).size())];
+      const std::string module = rest.substr(0, rest.size() - std::string(known.end).size());
+      check_place(module + ".weight", tensor);
+      if (known.embedding != (module == ends_.embedding)) {
+        unusable(tensor.file->path, ": tensor ", name,
+                 ": an embedding has lora_embedding_A and B, other matrices lora_A and B");
+      }
+      if (!config_.targets(module)) {
+        left_out_.insert(module);
+        return;
+      }
+      Factors& factors = factors_[module];
       factors.*known.factor = &tensor;
       factors.embedding = known.embedding;
       return;
@@ -155,12 +189,88 @@ class Adapter {
     if (rest.find(".lora_") != std::string::npos) {
       unusable(tensor.file->path, ": tensor ", name, " is of a kind of adapter that cannot be merged (plain LoRA can)");
     }
-    replace(rest, tensor);
+    const bool base = cut(&rest, ".base_layer");
+    const std::string module = module_of(rest);
+    check_place(rest, tensor);
+    if (!base && config_.saves(module)) {
+      saved_[rest] = &tensor;
+    } else if (base == config_.targets(module)) {
+      replaced_[rest] = &tensor;
+    } else {
+      left_out_.insert(module);
+    }
   }
 
-  std::unique_ptr<Tensor>& find(const std::string& origin, const StoredTensor& tensor) {
+  // PEFT wants every tensor of "modules_to_save"; factors that it does not find are left as they begin.
+  void check_complete() const {
+    std::vector<std::pair<std::string, bool>> all;  // names, and whether it is a matrix
+    for (const std::unique_ptr<Tensor>& tensor : model_->tensors) {
+      if (!tensor->origin.empty()) all.emplace_back(tensor->origin, tensor->role != Role::vector);
+    }
+    if (ends_.tied) all.emplace_back(head(), true);
+    i64 targets = 0;
+    std::set<std::string> missing;
+    for (const auto& [origin, matrix] : all) {
+      const std::string module = module_of(origin);
+      if (config_.saves(module) && !saved_.contains(origin)) {
+        config_.refuse("modules_to_save names ", module, ", but the adapter has no tensor ", origin);
+      }
+      if (!matrix || !config_.targets(module)) continue;
+      targets++;
+      if (!factors_.contains(module)) missing.insert(module);
+    }
+    if (targets == 0) config_.refuse("target_modules names no matrix of the model");
+    if (missing.empty()) return;
+    if (!config_.starts_at_zero()) {
+      config_.refuse("the adapter has no factors for ", some_of(missing), ", where they begin at random");
+    }
+    model_->notes.push_back(text("the adapter has no factors for ", modules(missing.size()),
+                                 " that its configuration names; nothing is added there: ", some_of(missing)));
+  }
+
+  // Makes two tables of that of a tied model, unless the adapter changes none of them or both alike.
+  void part_ends() {
+    const auto from = factors_.find(ends_.embedding), to = factors_.find(ends_.head);
+    bool part = false;
+    if (config_.keeps_saved_tied()) {  // one table, of which PEFT loads the head's last
+      replace(embedding(), *saved_.at(head()));
+      saved_.erase(embedding());
+      saved_.erase(head());
+    } else if (config_.keeps_factors_tied() && (from != factors_.end() || to != factors_.end())) {
+      // One pair of factors, of which PEFT loads the head's last; each of the two has a scale of its own.
+      Factors factors = to != factors_.end() ? to->second : from->second;
+      factors.rank_of = ends_.embedding;
+      factors_[ends_.embedding] = factors_[ends_.head] = factors;
+      const f32 at_embedding = config_.scale_of(ends_.embedding), at_head = config_.scale_of(ends_.head);
+      part = at_embedding < at_head || at_embedding > at_head;
+      if (!part) factors_.erase(ends_.head);
+    } else {
+      part = from != factors_.end() || to != factors_.end() || saved_.contains(embedding()) || saved_.contains(head());
+    }
+    if (!part) return;
+    std::unique_ptr<Tensor>& place = *find(embedding());
+    const std::shared_ptr<const Tensor> table = std::move(place);
+    place = std::make_unique<Shared>(table, table->name, Role::embedding);
+    place->origin = embedding();
+    auto own = std::make_unique<Shared>(table, "head", Role::head);
+    own->origin = head();
+    model_->tensors.push_back(std::move(own));
+    model_->notes.push_back("embedding and head, tied in the model, differ with the adapter, as in PEFT: the file has both");
+  }
+
+  // Null: the model has none of that name.
+  std::unique_ptr<Tensor>* find(const std::string& origin) const {
     for (std::unique_ptr<Tensor>& candidate : model_->tensors) {
-      if (candidate->origin == origin) return candidate;
+      if (!origin.empty() && candidate->origin == origin) return &candidate;
+    }
+    return nullptr;
+  }
+
+  void check_place(const std::string& origin, const StoredTensor& tensor) const {
+    if (std::unique_ptr<Tensor>* place = find(ends_.tied && origin == head() ? embedding() : origin)) {
+      const bool factor = tensor.name.find(".lora_") != std::string::npos;
+      if (!factor || (*place)->role != Role::vector) return;
+      unusable(tensor.file->path, ": tensor ", tensor.name, ": ", module_of(origin), " is no matrix");
     }
     unusable(tensor.file->path, ": tensor ", tensor.name, ": ", model_->kind, " has no float tensor ", origin,
              " to merge it into");
@@ -184,7 +294,7 @@ class Adapter {
   }
 
   void replace(const std::string& origin, const StoredTensor& tensor) {
-    std::unique_ptr<Tensor>& old = find(origin, tensor);
+    std::unique_ptr<Tensor>& old = *find(origin);
     check_shape(tensor, old->role == Role::vector ? std::vector<i64>{old->cols} : std::vector<i64>{old->rows, old->cols});
     old = float_tensor(old->name, old->role, old->rows, old->cols, tensor);
     old->origin = origin;
@@ -193,9 +303,8 @@ class Adapter {
   void merge(const std::string& module, const Factors& factors) {
     const StoredTensor& given = factors.a ? *factors.a : *factors.b;
     if (!factors.a || !factors.b) unusable(given.file->path, ": tensor ", given.name, " is without its other half");
-    std::unique_ptr<Tensor>& base = find(module + ".weight", given);
-    if (base->role == Role::vector) unusable(given.file->path, ": tensor ", given.name, ": ", module, " is no matrix");
-    const i64 rank = rank_of(module);
+    std::unique_ptr<Tensor>& base = *find(module + ".weight");
+    const i64 rank = config_.rank_of(factors.rank_of.empty() ? module : factors.rank_of);
     check_shape(*factors.a, {rank, factors.embedding ? base->rows : base->cols});
     check_shape(*factors.b, {factors.embedding ? base->cols : base->rows, rank});
     std::unique_ptr<Tensor> left = floats(*factors.b), right = floats(*factors.a);
@@ -205,43 +314,18 @@ class Adapter {
       left = std::move(ids);
     }
     const std::string origin = base->origin;
-    base = std::make_unique<Merged>(std::move(base), std::move(left), std::move(right), scale_of(module, rank));
+    base = std::make_unique<Merged>(std::move(base), std::move(left), std::move(right), config_.scale_of(module));
     base->origin = origin;
   }
 
-  i64 rank_of(const std::string& module) const {
-    f64 rank = setting("rank_pattern", "r", module);
-    if (!(rank >= 1 && rank <= static_cast<f64>(MAX_RANK_OF_ADAPTER)) || rank != std::floor(rank)) {
-      refuse("the rank of ", module, " is ", rank, ", expected 1 to ", MAX_RANK_OF_ADAPTER);
-    }
-    return static_cast<i64>(rank);
-  }
-
-  f32 scale_of(const std::string& module, i64 rank) const {
-    f64 alpha = setting("alpha_pattern", "lora_alpha", module), size = static_cast<f64>(rank);
-    return static_cast<f32>(alpha / (config_.flag("use_rslora").value_or(false) ? std::sqrt(size) : size));
-  }
-
-  // What `patterns` says of the module or of its last parts, else what `key` says of all.
-  f64 setting(const char* patterns, const char* key, const std::string& module) const {
-    if (config_.object(patterns)) {
-      for (const auto& [pattern, value] : *config_.find(patterns)->object()) {
-        if (!value.number()) refuse(patterns, ": \"", pattern, "\" is not a number");
-        if (pattern.find_first_of("^$*+?()[]{}|\\") != std::string::npos) {
-          refuse(patterns, ": \"", pattern, "\" is a regular expression, expected the end of a module's name");
-        }
-        if (module == pattern || module.ends_with("." + pattern)) return *value.number();
-      }
-    }
-    std::optional<f64> value = config_.number(key);
-    if (!value) refuse("\"", key, "\" is missing");
-    return *value;
-  }
-
-  const Json json_;
-  const Fields config_;
-  const StoredTensors stored_;
   Model* model_;
+  const PeftConfig::Ends ends_;
+  const PeftConfig config_;
+  const StoredTensors stored_;
+  std::map<std::string, Factors> factors_;               // of each module
+  std::map<std::string, const StoredTensor*> saved_;     // copies of modules' own, by the model's names
+  std::map<std::string, const StoredTensor*> replaced_;  // what stands for the model's own
+  std::set<std::string> left_out_;
 };
 
 }  // namespace
