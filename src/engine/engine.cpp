@@ -121,8 +121,8 @@ Status set_limits(const EngineOptions& options, Engine* engine) {
   return {};
 }
 
-// No token sees another that is further away than the file's numbers hold for. With a window of the cache the first sink is the
-// furthest, and it is never seen from further than position SINKS + window - 1 (arch/attention.h).
+// No token sees another that is further away than the file's numbers hold for. With a window of the cache the first sink is
+// the furthest, and it is never seen from further than position SINKS + window - 1 (arch/attention.h).
 Status check_context_limit(const Engine& engine) {
   const i32 limit = engine.context_limit, window = engine.limits.window, context = engine.limits.context;
   if (limit == 0 || engine.model.unbounded) return {};

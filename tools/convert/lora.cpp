@@ -111,8 +111,8 @@ std::string modules(size_t count) {
   return text(count, count == 1 ? " module" : " modules");
 }
 
-// In a tied model the table belongs to the embedding and the head alike: what PEFT loads in its place serves both; factors, and
-// a copy of one's own ("modules_to_save"), belong to one of them.
+// In a tied model the table belongs to the embedding and the head alike. What PEFT loads in its place serves both; factors, and
+// a module's own copy of it ("modules_to_save"), belong to one of them.
 class Adapter {
  public:
   Adapter(const std::string& folder, Model* model)

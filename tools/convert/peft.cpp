@@ -64,8 +64,8 @@ constexpr struct {
     {"velora_config", Field::refused},
 };
 
-// What PEFT takes for the families of this converter where `target_modules` says nothing (utils/constants.py): Phi alone has the
-// last two.
+// What PEFT takes for the families of this converter where `target_modules` says nothing (utils/constants.py): Phi alone has
+// the last two.
 const char* const DEFAULT_TARGETS[] = {"q_proj", "v_proj", "fc1", "fc2"};
 
 bool is_set(const Json& value) {
@@ -82,8 +82,8 @@ bool ends_in(const std::string& module, const std::string& end) {
   return module == end || module.ends_with("." + end);
 }
 
-// Whether a regular expression of Python means the same to std::regex, for names of printable ASCII. What is left out differs or is
-// unknown there: back references, named groups, flags, looking behind, possessive and doubled repetitions, sets of classes.
+// Whether a regular expression of Python means the same to std::regex, for names of printable ASCII. What is left out differs or
+// is unknown there: back references, named groups, flags, looking behind, possessive and doubled repetitions, sets of classes.
 bool reads_the_same(std::string_view pattern) {
   constexpr std::string_view PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
   auto all_print = [](char c) { return c >= 0x20 && c < 0x7f; };

@@ -1,5 +1,5 @@
-// What the configuration of a LoRA adapter (adapter_config.json of huggingface/peft 0.21) says of the modules of its model: which of
-// them have factors, of which rank and scale, and which have weights of their own. Matching follows PEFT
+// What the configuration of a LoRA adapter (adapter_config.json of huggingface/peft 0.21) says of the modules of its model: which
+// of them have factors, of which rank and scale, and which have weights of their own. Matching follows PEFT
 // (tuners/tuners_utils.py: check_target_module_exists; utils/other.py: get_pattern_key, _set_trainable).
 #pragma once
 #include <regex>
