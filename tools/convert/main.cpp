@@ -1,6 +1,7 @@
 // edgellm-convert SRC DST [options]: makes a model file out of what others publish.
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -9,6 +10,7 @@
 
 #include "base/version.h"
 #include "convert.h"
+#include "destination.h"
 #include "error.h"
 
 namespace edgellm::convert {
@@ -58,8 +60,9 @@ const char HELP[] =
     "t2);\n"
     "i4 has 4 bits and a scale for 32 weights; i8 has 8 bits and a scale a row.\n"
     "\n"
-    "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used. DST changes only when all is "
-    "done.\n";
+    "DST is a regular file, or new, and none of the sources; it changes only when all is done.\n"
+    "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used, 130: interrupted,\n"
+    "141: nobody reads what is printed, 143: terminated.\n";
 
 Format parse_format(const std::string& option, const std::string& value) {
   for (Format format : {Format::T2, Format::T5, Format::I8, Format::I4, Format::F16, Format::F32}) {
@@ -160,10 +163,19 @@ bool parse(int count, char** arguments, Options* options) {
   return true;
 }
 
+// What was printed must have arrived: a text asked for and not written is no success.
+void flush_output() {
+  errno = 0;
+  if (!std::cout.flush()) io_error("standard output: cannot write: ", reason_of(errno));
+}
+
 int run(int count, char** arguments) {
   try {
     Options options;
-    if (!parse(count, arguments, &options)) return 0;
+    if (!parse(count, arguments, &options)) {
+      flush_output();
+      return 0;
+    }
     convert(options, std::cerr, isatty(STDERR_FILENO) != 0);
     return 0;
   } catch (const Error& error) {
@@ -181,5 +193,6 @@ int run(int count, char** arguments) {
 
 int main(int count, char** arguments) {
   std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of `write`, as a full disk is
+  std::signal(SIGPIPE, [](int signal) { _exit(128 + signal); });
   return edgellm::convert::run(count, arguments);
 }
