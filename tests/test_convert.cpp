@@ -261,6 +261,46 @@ TEST(verify_finds_what_is_wrong) {
   CHECK(contains(complaint(), "checksum"));
 }
 
+// The guard before every publication: whatever the runtime refuses, it does too, and in its words.
+TEST(no_file_is_made_that_the_runtime_refuses) {
+  using namespace edgellm::convert;
+  Folder folder;
+  auto refusal = [&](const char* key, const MetadataValue& value, std::vector<uint8_t> tokenizer = {}) -> std::string {
+    edgellm::convert::Model model = open_source("synthetic:tiny");
+    Metadata metadata = std::move(model.metadata);
+    std::erase_if(metadata, [&](const auto& entry) { return entry.first == key; });
+    metadata.emplace_back(key, value);
+    std::vector<Target> targets = plan(std::move(model), {});
+    std::vector<TensorSpec> specs;
+    for (const Target& target : targets)
+      specs.push_back(target.spec);
+    FileWriter out(folder / "out.tm2");
+    out.begin(metadata, specs, tokenizer);
+    for (Target& target : targets)
+      encode(*target.tensor, target.spec, out, [](uint64_t) {});
+    out.finish();
+    try {
+      require_usable(out.partial_path(), "SRC");
+    } catch (const Error& error) {
+      CHECK_EQ(static_cast<int>(error.code), static_cast<int>(Code::bad_model));
+      CHECK(std::string(error.what()).starts_with("SRC: the program would refuse the file: "));
+      return error.what();
+    }
+    return {};
+  };
+  CHECK_EQ(refusal("name", std::string("fine")), "");
+  CHECK(contains(refusal("norm_eps", 2.0f), "\"norm_eps\" is 2"));
+  CHECK(contains(refusal("layers", uint32_t{1025}), "\"layers\" is 1025, expected 1 to 1024"));
+  CHECK(contains(refusal("arch", std::string("x")), "unknown model family"));
+  CHECK(contains(refusal("bos", uint32_t{300}), "\"bos\" is 300, the vocabulary has 300 ids"));
+  CHECK(contains(refusal("grammar", std::vector<uint32_t>{9}), "grammar: 9 states"));
+  CHECK(contains(refusal("temperature", 101.0f), "\"temperature\" is 101"));
+  CHECK(contains(refusal("chat", std::string("x")), "lacks"));
+  CHECK(contains(refusal("requires", std::string("more")), "it requires \"more\""));
+  CHECK(contains(refusal("name", std::string("x"), std::vector<uint8_t>(64)), "tokenizer"));
+  CHECK(std::filesystem::is_empty(folder.path));
+}
+
 TEST(no_source_and_no_place) {
   Folder folder;
   failure(folder, folder / "nothing", Code::failed);

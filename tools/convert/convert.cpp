@@ -118,6 +118,7 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
     }
   }
   u64 file_bytes = out.finish();
+  require_usable(out.partial_path(), options.source);
   if (options.verify) verify(out.partial_path(), written);
   table.print(report, options.destination, file_bytes, tokenizer.size());
   if (options.verify) report << "verified: checksums and every weight\n";

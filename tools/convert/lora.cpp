@@ -120,7 +120,8 @@ class Adapter {
       if (is_set(config_.find(key))) refuse("\"", key, "\" is not supported");
     }
     // These begin with other weights than the model's.
-    const std::string start = config_.string("init_lora_weights");
+    const Json* initial = config_.find("init_lora_weights");  // a text or a truth value
+    const std::string start = initial && initial->string() ? *initial->string() : "";
     for (const char* kind : {"pissa", "olora", "corda", "loftq", "lora_ga"}) {
       if (start.starts_with(kind)) {
         refuse("init_lora_weights \"", start, "\" changed the weights beside the adapter: save it as a plain LoRA");

@@ -12,6 +12,7 @@
 #include "convert.h"
 #include "destination.h"
 #include "error.h"
+#include "file/limits.h"
 
 namespace edgellm::convert {
 namespace {
@@ -71,12 +72,14 @@ Format parse_format(const std::string& option, const std::string& value) {
   wrong_usage(option, " ", value, ": expected t2, t5, i8, i4, f16 or f32");
 }
 
+// Also as an f32.
 f64 parse_real(const std::string& option, const std::string& value, int limit) {
   f64 number = -1;
   auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (problem != std::errc() || end != value.data() + value.size() || !(number >= 0 && number < limit)) {
     wrong_usage(option, " ", value, ": expected 0 to less than ", limit);
   }
+  if (number > 0 && !(static_cast<f32>(number) > 0)) wrong_usage(option, " ", value, ": is 0 as an f32");
   return number;
 }
 
@@ -148,7 +151,7 @@ bool parse(int count, char** arguments, Options* options) {
       options->verify_text = value();
       options->verify = true;
     } else if (option == "--temperature") {
-      options->temperature = static_cast<f32>(parse_real(option, value(), 100));
+      options->temperature = static_cast<f32>(parse_real(option, value(), static_cast<int>(MAX_TEMPERATURE)));
     } else if (option == "--grammar") {
       options->grammar = value();
     } else if (option == "--name") {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/chat.h"
+#include "engine/engine.h"
 #include "file/model_file.h"
 #include "parallel.h"
 
@@ -57,6 +59,21 @@ void verify_vector(const ModelFile& file, const Tensor& tensor, const std::strin
 }
 
 }  // namespace
+
+void require_usable(const std::string& path, const std::string& source) {
+  File mapped = MappedFile::open(path);
+  Engine engine;
+  EngineOptions options;
+  options.file = {mapped->bytes().data, static_cast<i64>(mapped->bytes().size)};
+  options.isa = "ref";
+  Status status = plan_engine(options, &engine);
+  f32 temperature;
+  ChatTemplate chat;
+  bool has_chat;
+  if (status.ok()) status = engine.file.real_or("temperature", 0, 0, MAX_TEMPERATURE, &temperature);
+  if (status.ok()) status = read_chat_template(engine.file, &chat, &has_chat);
+  if (!status.ok()) unusable(source, ": the program would refuse the file: ", status.text());
+}
 
 void verify(const std::string& path, const std::vector<Written>& written) {
   File mapped = MappedFile::open(path);

@@ -1,4 +1,4 @@
-// --verify: what was written is what was meant.
+// What was written can be used, always, and is what was meant, with --verify.
 #pragma once
 #include "encode.h"
 #include "plan.h"
@@ -9,6 +9,10 @@ struct Written {
   Target target;
   Loss loss;  // as `encode` found it
 };
+
+// Opens the file at `path` as the runtime does, all but its weights: metadata, tensors, tokenizer, grammar, chat template and the plan
+// of its memory. It takes milliseconds. Throws what the runtime would say, in the name of `source`.
+void require_usable(const std::string& path, const std::string& source);
 
 // Opens the file at `path` as the runtime does, compares its checksums, and unpacks every weight with the runtime's reference
 // kernels: its distance from the source must be to the bit the loss that was found when it was packed. Throws when not.
