@@ -1,7 +1,10 @@
 // Tiny sources of every kind but Hugging Face's, converted and read back by a second reader: every value, scale, format and
 // setting.
+#include <algorithm>
+
 #include "convert/encode.h"
 #include "convert/source.h"
+#include "convert/tokenizer.h"
 #include "convert/verify.h"
 #include "convert_checks.h"
 #include "data_path.h"
@@ -299,6 +302,48 @@ TEST(no_file_is_made_that_the_runtime_refuses) {
   CHECK(contains(refusal("requires", std::string("more")), "it requires \"more\""));
   CHECK(contains(refusal("name", std::string("x"), std::vector<uint8_t>(64)), "tokenizer"));
   CHECK(std::filesystem::is_empty(folder.path));
+}
+
+// The ids and the text that they give, of every kind of tokenizer.
+TEST(verify_runs_the_tokenizer) {
+  using namespace edgellm::convert;
+  Folder folder;
+  auto said = [&](const std::vector<uint8_t>& section, const std::string& text, uint32_t vocab = 4096) -> std::string {
+    FileWriter out(folder / "out.tm2");
+    out.begin({{"vocab", vocab}}, {}, section);
+    out.finish();
+    try {
+      return verify_tokenizer(out.partial_path(), text);
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  auto built = [&](const std::string& json) {
+    write_file(folder / "tokenizer.json", json);
+    TokenizerInfo info;
+    return build_tokenizer_section(folder / "tokenizer.json", 4096, &info);
+  };
+  const std::string text = "A girl, 12 dogs.\n ok", same = " ids of the text, which give the same text\n";
+  for (const char* name : {"llama3", "qwen2", "digits", "metaspace", "llama", "gpt2", "sentencepiece", "world", "llama2c"}) {
+    TokenizerInfo info;
+    const auto section = build_tokenizer_section(std::string("tests/golden/tokenizer/") + name, 4096, &info);
+    CHECK(said(section, text).ends_with(same));
+  }
+  CHECK_EQ(said(build_byte_tokenizer_section(256), "abc"), "the tokenizer makes 3" + same);
+  CHECK_EQ(said({}, text), "");
+  CHECK(contains(said(build_byte_tokenizer_section(256), "abc", 200), "tokenizer: 256 ids, the model has 200"));
+
+  // Characters that have no id, or one id for them all, are the tokenizer's own and a warning; another text is not.
+  const std::string some = R"({"model":{"type":"BPE","merges":[],"vocab":{"a":0,"b":1,"?":2})";
+  const std::string byte_level = R"(},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true}})";
+  CHECK(contains(said(built(some + byte_level), "a c b"), "which give it without 3 of its 5 bytes"));
+  CHECK(contains(said(built(some + R"(,"unk_token":"?"}})"), "acb"), "of which 1 stand for what is unknown"));
+  std::vector<uint8_t> damaged = build_byte_tokenizer_section(256);
+  const std::string letters = "abc";
+  auto at = std::search(damaged.begin(), damaged.end(), letters.begin(), letters.end());
+  CHECK(at != damaged.end());
+  *at = 'z';
+  CHECK(contains(said(damaged, "a bad day"), "the tokenizer reads \"a bad day\" back as \"z bzd dzy\""));
 }
 
 TEST(no_source_and_no_place) {

@@ -121,7 +121,9 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
   require_usable(out.partial_path(), options.source);
   if (options.verify) verify(out.partial_path(), written);
   table.print(report, options.destination, file_bytes, tokenizer.size());
-  if (options.verify) report << "verified: checksums and every weight\n";
+  if (!options.verify) return;
+  report << "verified: checksums and every weight\n"
+         << verify_tokenizer(out.partial_path(), options.verify_text.empty() ? VERIFIED_TEXT : options.verify_text);
 }
 
 Model open_model(const Options& options) {
