@@ -1,6 +1,7 @@
 // Chat templates: what real ones are taken for, that conversations become the text and the ids that `transformers` makes of them
 // (tools/golden/chat_golden.py), and that a session which is talked to turn by turn holds the bits of one that read it at once.
 #include "convert/chat.h"
+#include "convert/jinja.h"
 
 #include "base/memory.h"
 #include "convert/json.h"
@@ -145,6 +146,33 @@ TEST(published_tokenizers) {
     }
     CHECK(compared >= 3);
   }
+}
+
+// Dictionaries, as transformers runs them (tools/golden/jinja_golden.py).
+TEST(dictionaries_keep_their_order) {
+  const Json json = convert::parse_json(read_file(GOLDEN + "jinja.json"), "jinja.json");
+  std::vector<convert::ChatMessage> messages;
+  for (const Json& one : *json.find("messages")->array())
+    messages.push_back({text_of(one, "role"), text_of(one, "content")});
+  for (const Json& one : *json.find("cases")->array()) {
+    auto text = [&](size_t i) { return *(*one.array())[i].string(); };
+    const std::string found = convert::JinjaTemplate(text(1)).render(messages, false, "", "");
+    CHECK_EQ(text(0) + ": " + found, text(0) + ": " + text(2));
+  }
+  auto refusal = [&](const std::string& source) -> std::string {
+    try {
+      return "it writes " + convert::JinjaTemplate(source).render(messages, false, "", "");
+    } catch (const convert::Error& error) {
+      return error.what();
+    }
+  };
+  CHECK(contains(refusal("{% set l = [] %}{% set x = l.append(l) %}{{ l | tojson }}"), "too deep for tojson"));
+  CHECK(contains(refusal("{{ {} | tojson(sort_keys=true) }}"), "tojson with \"sort_keys\" is not known"));
+  CHECK(contains(refusal("{{ {} | tojson(indent=1000000) }}"), "tojson with \"indent\" is not known"));
+  CHECK(contains(refusal("{{ x | tojson }}"), "tojson of this value is not known"));
+  CHECK(contains(refusal("{% set n = namespace(l=[1]) %}{% for i in range(40) %}{% set n.l = [n.l, n.l] %}{% endfor %}"
+                         "{{ n.l | tojson }}"),
+                 "it writes too much"));
 }
 
 TEST(templates_that_cannot_be_expressed) {

@@ -1,7 +1,10 @@
 // Tiny sources of every kind but Hugging Face's, converted and read back by a second reader: every value, scale, format and
 // setting.
+#include <algorithm>
+
 #include "convert/encode.h"
 #include "convert/source.h"
+#include "convert/tokenizer.h"
 #include "convert/verify.h"
 #include "convert_checks.h"
 #include "data_path.h"
@@ -259,6 +262,88 @@ TEST(verify_finds_what_is_wrong) {
   bytes[bytes.size() - 100] ^= 1;
   write_file(path, bytes);
   CHECK(contains(complaint(), "checksum"));
+}
+
+// The guard before every publication: whatever the runtime refuses, it does too, and in its words.
+TEST(no_file_is_made_that_the_runtime_refuses) {
+  using namespace edgellm::convert;
+  Folder folder;
+  auto refusal = [&](const char* key, const MetadataValue& value, std::vector<uint8_t> tokenizer = {}) -> std::string {
+    edgellm::convert::Model model = open_source("synthetic:tiny");
+    Metadata metadata = std::move(model.metadata);
+    std::erase_if(metadata, [&](const auto& entry) { return entry.first == key; });
+    metadata.emplace_back(key, value);
+    std::vector<Target> targets = plan(std::move(model), {});
+    std::vector<TensorSpec> specs;
+    for (const Target& target : targets)
+      specs.push_back(target.spec);
+    FileWriter out(folder / "out.tm2");
+    out.begin(metadata, specs, tokenizer);
+    for (Target& target : targets)
+      encode(*target.tensor, target.spec, out, [](uint64_t) {});
+    out.finish();
+    try {
+      require_usable(out.partial_path(), "SRC");
+    } catch (const Error& error) {
+      CHECK_EQ(static_cast<int>(error.code), static_cast<int>(Code::bad_model));
+      CHECK(std::string(error.what()).starts_with("SRC: the program would refuse the file: "));
+      return error.what();
+    }
+    return {};
+  };
+  CHECK_EQ(refusal("name", std::string("fine")), "");
+  CHECK(contains(refusal("norm_eps", 2.0f), "\"norm_eps\" is 2"));
+  CHECK(contains(refusal("layers", uint32_t{1025}), "\"layers\" is 1025, expected 1 to 1024"));
+  CHECK(contains(refusal("arch", std::string("x")), "unknown model family"));
+  CHECK(contains(refusal("bos", uint32_t{300}), "\"bos\" is 300, the vocabulary has 300 ids"));
+  CHECK(contains(refusal("grammar", std::vector<uint32_t>{9}), "grammar: 9 states"));
+  CHECK(contains(refusal("temperature", 101.0f), "\"temperature\" is 101"));
+  CHECK(contains(refusal("chat", std::string("x")), "lacks"));
+  CHECK(contains(refusal("requires", std::string("more")), "it requires \"more\""));
+  CHECK(contains(refusal("name", std::string("x"), std::vector<uint8_t>(64)), "tokenizer"));
+  CHECK(std::filesystem::is_empty(folder.path));
+}
+
+// The ids and the text that they give, of every kind of tokenizer.
+TEST(verify_runs_the_tokenizer) {
+  using namespace edgellm::convert;
+  Folder folder;
+  auto said = [&](const std::vector<uint8_t>& section, const std::string& text, uint32_t vocab = 4096) -> std::string {
+    FileWriter out(folder / "out.tm2");
+    out.begin({{"vocab", vocab}}, {}, section);
+    out.finish();
+    try {
+      return verify_tokenizer(out.partial_path(), text);
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  auto built = [&](const std::string& json) {
+    write_file(folder / "tokenizer.json", json);
+    TokenizerInfo info;
+    return build_tokenizer_section(folder / "tokenizer.json", 4096, &info);
+  };
+  const std::string text = "A girl, 12 dogs.\n ok", same = " ids of the text, which give the same text\n";
+  for (const char* name : {"llama3", "qwen2", "digits", "metaspace", "llama", "gpt2", "sentencepiece", "world", "llama2c"}) {
+    TokenizerInfo info;
+    const auto section = build_tokenizer_section(std::string("tests/golden/tokenizer/") + name, 4096, &info);
+    CHECK(said(section, text).ends_with(same));
+  }
+  CHECK_EQ(said(build_byte_tokenizer_section(256), "abc"), "the tokenizer makes 3" + same);
+  CHECK_EQ(said({}, text), "");
+  CHECK(contains(said(build_byte_tokenizer_section(256), "abc", 200), "tokenizer: 256 ids, the model has 200"));
+
+  // Characters that have no id, or one id for them all, are the tokenizer's own and a warning; another text is not.
+  const std::string some = R"({"model":{"type":"BPE","merges":[],"vocab":{"a":0,"b":1,"?":2})";
+  const std::string byte_level = R"(},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true}})";
+  CHECK(contains(said(built(some + byte_level), "a c b"), "which give it without 3 of its 5 bytes"));
+  CHECK(contains(said(built(some + R"(,"unk_token":"?"}})"), "acb"), "of which 1 stand for what is unknown"));
+  std::vector<uint8_t> damaged = build_byte_tokenizer_section(256);
+  const std::string letters = "abc";
+  auto at = std::search(damaged.begin(), damaged.end(), letters.begin(), letters.end());
+  CHECK(at != damaged.end());
+  *at = 'z';
+  CHECK(contains(said(damaged, "a bad day"), "the tokenizer reads \"a bad day\" back as \"z bzd dzy\""));
 }
 
 TEST(no_source_and_no_place) {

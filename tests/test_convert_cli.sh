@@ -138,5 +138,124 @@ for signal in INT TERM HUP; do
   ls "$folder" | grep partial && fail "SIG$signal leaves a file"
 done
 
+# A destination is a regular file, or new: what else stands there stays. The nodes are ours.
+nodes=$folder/nodes
+mkdir "$nodes"
+untouched() {  # PATTERN PATH: refused, and still what it was
+  local before
+  before=$(stat -c '%F %i %t %T' "$2")
+  expect 2 "$1, expected the name of a file" synthetic:tiny "$2"
+  [ "$(stat -c '%F %i %t %T' "$2")" = "$before" ] || fail "$2 was replaced"
+  [ -e "$2.partial" ] && fail "$2.partial is left"
+}
+mkdir "$nodes/folder"
+mkfifo "$nodes/fifo"
+untouched 'is a folder' "$nodes/folder"
+untouched 'is a FIFO' "$nodes/fifo"
+ln -s fifo "$nodes/to-fifo"
+untouched 'is a FIFO' "$nodes/to-fifo"
+if mknod "$nodes/full" c 1 7 2>/dev/null; then
+  untouched 'is a device' "$nodes/full"
+  ln -s full "$nodes/to-full"
+  untouched 'is a device' "$nodes/to-full"
+else
+  echo "skipped: a device as the destination (mknod is not permitted)"
+fi
+if command -v python3 >/dev/null; then
+  python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$nodes/socket"
+  untouched 'is a socket' "$nodes/socket"
+else
+  echo "skipped: a socket as the destination (there is no python3 to make one)"
+fi
+ln -s circle "$nodes/circle"
+expect 2 'lead in a circle' synthetic:tiny "$nodes/circle"
+
+# A link stays, and the file that it names is made or replaced, with the rights that it had.
+mkdir "$nodes/elsewhere"
+ln -s elsewhere/made.tm2 "$nodes/link"
+ln -s "$nodes/link" "$nodes/to-link"
+expect 0 '' synthetic:tiny "$nodes/to-link"
+[ -f "$nodes/elsewhere/made.tm2" ] && [ -L "$nodes/link" ] && [ -L "$nodes/to-link" ] || fail "a link is not followed"
+echo older >"$nodes/elsewhere/made.tm2"
+chmod 640 "$nodes/elsewhere/made.tm2"
+expect 0 '' synthetic:tiny "$nodes/link"
+[ "$(stat -c %a "$nodes/elsewhere/made.tm2")" = 640 ] || fail "the rights of a replaced file are lost"
+$EDGELLM info "$nodes/link" >/dev/null 2>"$folder/err" || fail "what a link names is not replaced"
+(umask 027; $EDGELLM_CONVERT synthetic:tiny "$nodes/new.tm2" 2>"$folder/err")
+[ "$(stat -c %a "$nodes/new.tm2")" = 640 ] || fail "a new file does not follow the umask"
+
+# What an earlier run left goes; what is nobody's leftover does not, nor what a run is writing.
+echo left >"$nodes/new.tm2.partial"
+expect 0 '' synthetic:tiny "$nodes/new.tm2"
+[ -e "$nodes/new.tm2.partial" ] && fail "a partial file is left"
+echo precious >"$nodes/precious"
+ln -s precious "$nodes/new.tm2.partial"
+expect 1 'is a symbolic link and in the way' synthetic:tiny "$nodes/new.tm2"
+[ "$(cat "$nodes/precious")" = precious ] && [ -L "$nodes/new.tm2.partial" ] || fail "a planted link is followed"
+rm "$nodes/new.tm2.partial"
+mkdir "$nodes/new.tm2.partial"
+expect 1 'is a folder and in the way' synthetic:tiny "$nodes/new.tm2"
+rmdir "$nodes/new.tm2.partial"
+echo mine >"$nodes/new.tm2.f32"
+expect 0 '' synthetic:tiny "$nodes/new.tm2" --verify
+[ "$(cat "$nodes/new.tm2.f32")" = mine ] || fail "--verify writes over a file"
+if command -v flock >/dev/null; then
+  echo held >"$nodes/new.tm2.partial"
+  checks=$((checks + 1))
+  flock "$nodes/new.tm2.partial" $EDGELLM_CONVERT synthetic:tiny "$nodes/new.tm2" 2>"$folder/err"
+  [ $? -eq 1 ] && grep -q 'being written by another conversion' "$folder/err" || fail "two runs write one file"
+  [ "$(cat "$nodes/new.tm2.partial")" = held ] || fail "the file of another run is gone"
+  rm "$nodes/new.tm2.partial"
+fi
+
+# No source is written over, whatever its name: by way of a link, a second name, or the temporary one.
+cp "$grammar" "$nodes/grammar.json"
+for name in grammar.json hard soft; do
+  [ $name = hard ] && ln "$nodes/grammar.json" "$nodes/hard"
+  [ $name = soft ] && ln -s grammar.json "$nodes/soft"
+  expect 2 'is a source of this conversion' synthetic:tiny "$nodes/$name" --grammar "$nodes/grammar.json"
+  cmp -s "$grammar" "$nodes/grammar.json" || fail "$name: a source is lost"
+done
+cp "$grammar" "$nodes/x.partial"
+expect 2 'is a source of this conversion' synthetic:tiny "$nodes/x" --grammar "$nodes/x.partial"
+cmp -s "$grammar" "$nodes/x.partial" || fail "a source with the temporary name is lost"
+[ -e "$nodes/x" ] && fail "a refused conversion leaves a file"
+
+# A disk without room, where one may be made.
+if unshare -rm true 2>/dev/null && unshare -rm mount -t tmpfs -o size=64k none "$nodes/elsewhere" 2>/dev/null; then
+  checks=$((checks + 1))
+  unshare -rm sh -c "mount -t tmpfs -o size=64k none '$nodes/elsewhere' && echo older >'$nodes/elsewhere/m' &&
+    { $EDGELLM_CONVERT synthetic:tiny '$nodes/elsewhere/m' --weights f32; code=\$?; ls '$nodes/elsewhere'; cat '$nodes/elsewhere/m'; exit \$code; }" \
+    >"$folder/out" 2>"$folder/err"
+  [ $? -eq 1 ] && grep -q 'no space left' "$folder/err" || fail "a full disk is not named"
+  [ "$(cat "$folder/out")" = "$(printf 'm\nolder')" ] || fail "a full disk changes what is on it: $(cat "$folder/out")"
+else
+  echo "skipped: a full disk (mount is not permitted)"
+fi
+
+# Nobody reads: 141, in silence, and the file is whole or not there.
+checks=$((checks + 3))
+mkfifo "$folder/pipe"
+: <"$folder/pipe" &  # opens it, and goes
+exec 5>"$folder/pipe"
+wait $!
+$EDGELLM_CONVERT --help >&5 2>"$folder/err"
+code=$?
+[ $code -eq 141 ] && [ ! -s "$folder/err" ] || fail "a closed pipe gives $code"
+(trap '' PIPE; $EDGELLM_CONVERT --help >&5 2>"$folder/err")
+code=$?
+[ $code -eq 141 ] && [ ! -s "$folder/err" ] || fail "a closed pipe gives $code where SIGPIPE is ignored"
+echo older >"$model"
+$EDGELLM_CONVERT synthetic:tiny "$model" 2>&5
+code=$?
+[ $code -eq 141 ] || fail "a conversion whose report nobody reads gives $code"
+[ "$(cat "$model")" = older ] && [ ! -e "$model.partial" ] || fail "a conversion that a closed pipe ended leaves something"
+exec 5>&-
+if [ -c "$nodes/full" ] && (: >"$nodes/full") 2>/dev/null; then
+  checks=$((checks + 1))
+  $EDGELLM_CONVERT --help >"$nodes/full" 2>"$folder/err"
+  [ $? -eq 1 ] && grep -q 'no space left' "$folder/err" || fail "a text that cannot be written is a success"
+fi
+
 echo "$checks checks, $failures failed"
 [ $failures -eq 0 ]

@@ -4,20 +4,37 @@
 #include "check.h"
 #include "convert/convert.h"
 #include "convert/error.h"
+#include "convert/json.h"
+#include "engine/engine.h"
 #include "gguf_source.h"
 #include "model_reader.h"
 
 using namespace sources;
 using edgellm::Code;
 using edgellm::convert::Error;
+using edgellm::convert::Json;
 using edgellm::convert::Options;
+using edgellm::convert::text;
 
 namespace {
 
 constexpr Shape SMALL{1, 8, 6, 2, 1, 4, 5, 2};
 
-// True when it converted. Errors must be about the source and leave nothing.
-bool converts(const Folder& folder, const std::string& source) {
+// What the runtime says of a file, empty if it takes it.
+std::string runtime_refusal(const std::string& path) {
+  edgellm::Span<const edgellm::u8> map;
+  CHECK(edgellm::map_file(path.c_str(), {}, &map).ok());
+  edgellm::EngineOptions options;
+  options.file = map;
+  edgellm::Engine engine;
+  const edgellm::Status status = edgellm::plan_engine(options, &engine);
+  const std::string said = status.ok() ? "" : status.text();
+  edgellm::release_memory(map);
+  return said;
+}
+
+// True when it converted. Errors must be about the source and leave nothing; a file is one that the runtime takes.
+bool converts(const Folder& folder, const std::string& source, std::string* refusal = nullptr) {
   Options options;
   options.source = source;
   options.destination = folder / "out.tm2";
@@ -28,8 +45,10 @@ bool converts(const Folder& folder, const std::string& source) {
     if (error.code != Code::bad_model) check::failed(__FILE__, __LINE__, error.what());
     CHECK(!std::filesystem::exists(folder / "out.tm2"));
     CHECK(!std::filesystem::exists(folder / "out.tm2.partial"));
+    if (refusal) *refusal = error.what();
     return false;
   }
+  CHECK_EQ(runtime_refusal(options.destination), "");
   model_reader::read_model(options.destination);
   std::filesystem::remove(options.destination);
   return true;
@@ -133,6 +152,175 @@ TEST(config_files) {
   Model model(Fill::random, false, false, SMALL);
   write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
   hurt(folder, folder / "config.json", folder.path);
+}
+
+std::string written(const Json& json) {
+  std::ostringstream out;
+  if (json.boolean()) {
+    out << (*json.boolean() ? "true" : "false");
+  } else if (json.number()) {
+    out << *json.number();
+  } else if (json.string()) {
+    out << '"' << *json.string() << '"';
+  } else if (json.array()) {
+    for (const Json& one : *json.array())
+      out << (out.tellp() ? "," : "[") << written(one);
+    out << (out.tellp() ? "]" : "[]");
+  } else if (json.object()) {
+    for (const auto& [key, value] : *json.object())
+      out << (out.tellp() ? "," : "{") << '"' << key << "\":" << written(value);
+    out << (out.tellp() ? "}" : "{}");
+  } else {
+    out << "null";
+  }
+  return out.str();
+}
+
+std::string with(const Json::Object& config, const std::string& key, const std::string& value) {
+  std::string out;
+  for (const auto& [name, old] : config)
+    out += (out.empty() ? "{\"" : ",\"") + name + "\":" + (name == key ? value : written(old));
+  return out + "}";
+}
+
+const char* const HOSTILE_VALUES[] = {"0",   "-1",    "0.5",      "2",         "1e308",      "1e-50",      "1e40",
+                                      "NaN", "[]",    "Infinity", "-Infinity", "2147483647", "4294967297", "16777217",
+                                      "{}",  "\"x\"", "true",     "null",      "[1e308]",    "4096"};
+
+// Every value of a configuration, replaced by every one of these: an error, or a file that the runtime takes.
+void hurt_config(const Folder& folder) {
+  const std::string path = folder / "config.json", whole = read_file(path);
+  CHECK(converts(folder, folder.path));
+  const Json config = edgellm::convert::parse_json(whole, path);
+  for (const auto& member : *config.object()) {
+    for (const char* value : HOSTILE_VALUES) {
+      write_file(path, with(*config.object(), member.first, value));
+      converts(folder, folder.path);
+      check::passed();
+    }
+  }
+  write_file(path, whole);
+}
+
+// A folder of tests/golden/recurrent, copied.
+void copy_golden(const std::string& name, const Folder& folder) {
+  for (const char* file : {"config.json", "model.safetensors"})
+    write_file(folder / file, read_file("tests/golden/recurrent/" + name + "/" + file));
+}
+
+TEST(configurations_of_hostile_values) {
+  {
+    Folder folder;
+    Model model(Fill::random, false, false, SMALL);
+    const char* more = R"(,"hidden_act":"silu","tie_word_embeddings":false,"attention_bias":false,"rope_scaling":null,)"
+                       R"("sliding_window":2,"use_sliding_window":true,"max_window_layers":0,"partial_rotary_factor":1,)"
+                       R"("quantization_config":null,"final_norm_eps":1e-5,"norms":"","qk_layernorm":false)";
+    for (const char* architecture : {"LlamaForCausalLM", "Qwen2ForCausalLM", "MistralForCausalLM"}) {
+      write_hf(folder.path, config_json(model, architecture, more), hf_tensors(model, "F32"));
+      hurt_config(folder);
+    }
+    write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
+    const Json config = edgellm::convert::parse_json(read_file(folder / "config.json"), "config.json");
+    for (const char* kind : {"linear", "llama3", "yarn", "dynamic"}) {
+      const std::string fields =
+          text("{\"rope_type\":\"", kind, "\",\"rope_theta\":10000,\"factor\":2,\"original_max_position_embeddings\":2,",
+               "\"low_freq_factor\":1,\"high_freq_factor\":4,\"beta_fast\":32,\"beta_slow\":1,\"attention_factor\":1,",
+               "\"mscale\":1,\"mscale_all_dim\":1}");
+      const Json rope = edgellm::convert::parse_json(fields, "rope");
+      for (const auto& member : *rope.object()) {
+        for (const char* value : HOSTILE_VALUES) {
+          write_file(folder / "config.json", with(*config.object(), "rope_theta",
+                                                  "10000,\"rope_parameters\":" + with(*rope.object(), member.first, value)));
+          converts(folder, folder.path);
+          check::passed();
+        }
+      }
+    }
+  }
+  for (const char* name : {"mamba", "mamba2", "mamba_untied", "retnet", "retnet_tied", "rwkv4"}) {
+    Folder folder;
+    copy_golden(name, folder);
+    hurt_config(folder);
+  }
+}
+
+// What the limits and the types are, by name.
+TEST(configurations_beyond_the_limits_of_a_file) {
+  const struct {
+    const char *key, *value, *message;
+  } cases[] = {
+      {"num_hidden_layers", "1025", "layers is 1025, expected 1 to 1024"},
+      {"head_dim", "1026", "head size is 1026, expected 1 to 1024"},
+      {"num_attention_heads", "4097", "heads is 4097, expected 1 to 4096"},
+      {"max_position_embeddings", "16777217", "context is 16777217, expected 1 to 16777216"},
+      {"hidden_size", "131073", "hidden size is 131073, expected 1 to 131072"},
+      {"vocab_size", "16777217", "vocabulary is 16777217, expected 1 to 16777216"},
+      {"rms_norm_eps", "2", "norm epsilon is 2, expected 0 to 1"},
+      {"rms_norm_eps", "-1", "norm epsilon is -1, expected 0 to 1"},
+      {"rms_norm_eps", "NaN", "norm epsilon is nan, expected 0 to 1"},
+      {"rms_norm_eps", "1e308", "norm epsilon is 1e+308, expected 0 to 1"},
+      {"rms_norm_eps", "1e-50", "norm epsilon is 1e-50, which is 0 as an f32"},
+      {"rms_norm_eps", "\"x\"", "\"rms_norm_eps\" is not a number"},
+      {"rope_theta", "1e308", "the frequency of pair 1 is 0 as an f32"},
+      {"rope_theta", "\"x\"", "\"rope_theta\" is not a number"},
+      {"rope_theta", "10000,\"hidden_act\":5", "\"hidden_act\" is not a text"},
+      {"rope_theta", "10000,\"rope_scaling\":\"linear\"", "\"rope_scaling\" is not an object"},
+      {"rope_theta", "10000,\"rope_scaling\":{\"rope_type\":1}", "\"rope_type\" is not a text"},
+      {"rope_theta", "10000,\"quantization_config\":true", "\"quantization_config\" is not an object"},
+      {"rope_theta", "10000,\"final_norm_eps\":2", "epsilon of the last norm is 2, expected 0 to 1"},
+      {"rope_theta", "10000,\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2,\"attention_factor\":1e4}",
+       "attention factor is 10000, expected 0.001 to 1000"},
+  };
+  Folder folder;
+  Shape wide = SMALL;
+  wide.heads = wide.kv_heads = 1, wide.head_dim = 8;  // more than one pair
+  Model model(Fill::random, false, false, wide);
+  write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
+  const Json config = edgellm::convert::parse_json(read_file(folder / "config.json"), "config.json");
+  std::string refusal;
+  for (const auto& c : cases) {
+    write_file(folder / "config.json", with(*config.object(), c.key, c.value));
+    refusal.clear();
+    CHECK(!converts(folder, folder.path, &refusal));
+    CHECK_EQ(refusal.find(c.message) == std::string::npos ? refusal : c.message, c.message);
+  }
+  write_file(folder / "config.json", with(*config.object(), "rms_norm_eps", "1"));
+  CHECK(converts(folder, folder.path));
+  write_file(folder / "config.json", with(*config.object(), "rope_theta", "1e4,\"rope_scaling\":null,\"hidden_act\":null"));
+  CHECK(converts(folder, folder.path));
+}
+
+TEST(configurations_of_recurrent_families_beyond_the_limits) {
+  const struct {
+    const char *family, *key, *value, *message;
+  } cases[] = {
+      {"mamba", "layer_norm_epsilon", "\"x\"", "\"layer_norm_epsilon\" is not a number"},
+      {"mamba", "layer_norm_epsilon", "2", "layer_norm_epsilon is 2, expected 0 to 1"},
+      {"mamba2", "layer_norm_epsilon", "NaN", "layer_norm_epsilon is nan, expected 0 to 1"},
+      {"mamba2", "n_groups", "0", "n_groups is 0, expected 1 to 4096"},
+      {"mamba2", "n_groups", "\"x\"", "\"n_groups\" is not a whole number"},
+      {"mamba", "use_bias", "\"x\"", "\"use_bias\" is not true or false"},
+      {"mamba", "hidden_act", "1", "\"hidden_act\" is not a text"},
+      {"mamba", "tie_word_embeddings", "1", "\"tie_word_embeddings\" is not true or false"},
+      {"retnet", "layernorm_eps", "\"x\"", "\"layernorm_eps\" is not a number"},
+      {"retnet", "layernorm_eps", "1e308", "layernorm_eps is 1e+308, expected 0 to 1"},
+      {"retnet", "decoder_layers", "1025", "decoder_layers is 1025, expected 1 to 1024"},
+      {"retnet", "layernorm_embedding", "1", "\"layernorm_embedding\" is not true or false"},
+      {"rwkv4", "layer_norm_epsilon", "\"x\"", "\"layer_norm_epsilon\" is not a number"},
+      {"rwkv4", "layer_norm_epsilon", "-1", "layer_norm_epsilon is -1, expected 0 to 1"},
+      {"rwkv4", "context_length", "\"x\"", "\"context_length\" is not a whole number"},
+      {"rwkv4", "context_length", "16777217", "context_length is 16777217, expected 1 to 16777216"},
+  };
+  for (const auto& c : cases) {
+    Folder folder;
+    copy_golden(c.family, folder);
+    const Json config = edgellm::convert::parse_json(read_file(folder / "config.json"), "config.json");
+    CHECK(config.find(c.key));
+    write_file(folder / "config.json", with(*config.object(), c.key, c.value));
+    std::string refusal;
+    CHECK(!converts(folder, folder.path, &refusal));
+    CHECK_EQ(refusal.find(c.message) == std::string::npos ? refusal : c.message, c.message);
+  }
 }
 
 TEST(torch_files) {

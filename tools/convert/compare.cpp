@@ -8,13 +8,15 @@
 #include "mapped_file.h"
 
 namespace edgellm::convert {
-namespace {
 
-constexpr i32 MOST_IDS = 128, FIXED_IDS = 48;
-const char SENTENCE[] =
+const char VERIFIED_TEXT[] =
     "Once upon a time there was a little girl who lived near the sea. Every morning she walked along the beach with her dog "
     "and "
     "looked for shells, because her grandmother had told her that the sea gives something back to those who wait.";
+
+namespace {
+
+constexpr i32 MOST_IDS = 128, FIXED_IDS = 48;
 
 class Running {
  public:
@@ -74,7 +76,7 @@ f64 nll(const f32* logits, i32 vocab, i32 next) {
 }  // namespace
 
 Comparison compare(const std::string& path, const std::string& reference_path, const std::string& prompt) {
-  const std::string text = prompt.empty() ? SENTENCE : prompt;
+  const std::string text = prompt.empty() ? VERIFIED_TEXT : prompt;
   Running file(path, static_cast<i64>(text.size())), reference(reference_path, static_cast<i64>(text.size()));
   const std::vector<i32> ids = file.ids_of(text);
   const i32 vocab = file.vocab();

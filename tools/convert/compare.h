@@ -13,8 +13,10 @@ struct Comparison {
   i64 same_top = 0;                // tokens after which both have the same best id
 };
 
-// Runs both model files over `prompt`, cut at 128 ids; an empty one is an English sentence, or fixed ids where the file has no
-// tokenizer.
+// An English sentence: the text of --verify unless one says.
+extern const char VERIFIED_TEXT[];
+
+// Runs both model files over `prompt`, cut at 128 ids; an empty one is VERIFIED_TEXT, or fixed ids where the file has no tokenizer.
 Comparison compare(const std::string& path, const std::string& reference_path, const std::string& prompt);
 
 }  // namespace edgellm::convert

@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "chat.h"
 #include "compare.h"
+#include "destination.h"
 #include "english.h"
 #include "grammar.h"
 #include "lora.h"
@@ -24,14 +25,6 @@ std::string default_name(const std::string& source) {
   std::string name = file_name(source);
   size_t dot = is_folder(source) ? std::string::npos : name.rfind('.');
   return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
-}
-
-void refuse_same_file(const Options& options) {
-  std::error_code ignored;
-  if (std::filesystem::equivalent(options.source, options.destination, ignored)) {
-    wrong_usage("source and destination are the same file: ", options.source);
-  }
-  if (is_folder(options.destination)) wrong_usage(options.destination, " is a folder, expected the name of a file");
 }
 
 // The chat template that was asked for, or the source's own; one that cannot be used is left out, and said.
@@ -125,9 +118,12 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
     }
   }
   u64 file_bytes = out.finish();
+  require_usable(out.partial_path(), options.source);
   if (options.verify) verify(out.partial_path(), written);
   table.print(report, options.destination, file_bytes, tokenizer.size());
-  if (options.verify) report << "verified: checksums and every weight\n";
+  if (!options.verify) return;
+  report << "verified: checksums and every weight\n"
+         << verify_tokenizer(out.partial_path(), options.verify_text.empty() ? VERIFIED_TEXT : options.verify_text);
 }
 
 Model open_model(const Options& options) {
@@ -208,8 +204,10 @@ void compare_with_source(const Options& options, I2sLayout layout, const FileWri
 
 }  // namespace
 
-void convert(const Options& options, std::ostream& report, bool progress) {
-  refuse_same_file(options);
+void convert(const Options& wanted, std::ostream& report, bool progress) {
+  forget_opened();
+  Options options = wanted;
+  options.destination = destination_of(wanted.destination);
   Model model = open_model(options);
   settle_i2s_layout(options, &model);
   if (options.verify) require_room_for_reference(options, model);

@@ -1,4 +1,5 @@
-// Members of a JSON object of some file, by type. One that is there but of another type is an error that names the file.
+// Members of a JSON object of some file, by type. One that is there but of another type is an error that names the file; null
+// counts as not there.
 #pragma once
 #include <algorithm>
 #include <optional>
@@ -35,9 +36,12 @@ class Fields {
     return *value;
   }
 
+  // Empty when it is not there.
   std::string string(const char* key) const {
     const Json* value = object_->find(key);
-    return value && value->string() ? *value->string() : std::string();
+    if (!value) return {};
+    if (!value->string()) unusable(where_, ": \"", key, "\" is not a text");
+    return *value->string();
   }
 
   std::optional<bool> flag(const char* key) const {
@@ -49,7 +53,8 @@ class Fields {
 
   std::optional<Fields> object(const char* key) const {
     const Json* value = object_->find(key);
-    if (!value || !value->object()) return std::nullopt;
+    if (!value) return std::nullopt;
+    if (!value->object()) unusable(where_, ": \"", key, "\" is not an object");
     return Fields(*value, where_ + ": " + key);
   }
 

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <deque>
+#include <initializer_list>
 #include <map>
 #include <optional>
+#include <string_view>
+#include <utility>
 #include <variant>
 
 #include "error.h"
@@ -23,7 +26,7 @@ constexpr int MAX_NESTING = 100;       // of lists that are compared
 
 struct Value;
 using List = std::vector<Value>;
-using Dictionary = std::map<std::string, Value>;  // keys are strings
+class Dictionary;
 struct Undefined {
   i64 nothing = 0;  // else copies of it would be of bytes that nobody set
 };
@@ -50,6 +53,39 @@ struct Value {
   List* list() const { return pointer<List>(); }
   Dictionary* dictionary() const { return pointer<Dictionary>(); }
   bool undefined() const { return as<Undefined>(); }
+};
+
+// Members in the order in which their keys, strings, came first.
+class Dictionary {
+ public:
+  struct Member {
+    std::string key;
+    Value value;
+  };
+
+  Dictionary() = default;
+  Dictionary(std::initializer_list<std::pair<const char*, Value>> members) {
+    for (const auto& [key, value] : members)
+      (*this)[key] = value;
+  }
+
+  Value& operator[](const std::string& key) {
+    auto [place, is_new] = places_.emplace(key, members_.size());
+    if (is_new) members_.push_back({key, {}});
+    return members_[place->second].value;
+  }
+  const Value* find(const std::string& key) const {
+    auto place = places_.find(key);
+    return place == places_.end() ? nullptr : &members_[place->second].value;
+  }
+  size_t size() const { return members_.size(); }
+  bool empty() const { return members_.empty(); }
+  auto begin() const { return members_.begin(); }
+  auto end() const { return members_.end(); }
+
+ private:
+  std::vector<Member> members_;
+  std::map<std::string, size_t> places_;
 };
 
 bool truth(const Value& v) {
@@ -83,14 +119,31 @@ int lower(int c) {
   return c >= 'A' && c <= 'Z' ? c + 32 : c;
 }
 
+// As json.dumps writes a string.
+std::string quoted(const std::string& s) {
+  std::string out = "\"";
+  for (char c : s) {
+    const size_t known = std::string_view("\"\\\b\f\n\r\t").find(c);
+    if (known != std::string_view::npos) {
+      out += {'\\', "\"\\bfnrt"[known]};
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      constexpr const char* DIGITS = "0123456789abcdef";
+      out += {'\\', 'u', '0', '0', DIGITS[c >> 4], DIGITS[c & 15]};
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
 // Arguments of a call, a filter or a test: by place, then by name.
 struct Arguments {
   List places;
   Dictionary names;
   const Value& at(size_t place, const char* name = "") const {
     static const Value NOTHING;
-    auto named = names.find(name);
-    return named != names.end() ? named->second : place < places.size() ? places[place] : NOTHING;
+    const Value* named = names.find(name);
+    return named ? *named : place < places.size() ? places[place] : NOTHING;
   }
 };
 
@@ -114,7 +167,7 @@ class Run {
     return &lists_.back();
   }
   Value make(Dictionary members) {
-    work(members.size() * sizeof(Dictionary::value_type));
+    work(members.size() * sizeof(Dictionary::Member));
     dictionaries_.push_back(std::move(members));
     return &dictionaries_.back();
   }
@@ -166,7 +219,7 @@ class Run {
   bool test(const std::string& name, const Value& of, const Arguments& with);
   List items(const Value& of);
   std::string text(const Value& v);
-  std::string json(const Value& v);
+  std::string json(const Value& v, const std::string& indent, int depth = 0);
   std::string strip(const Value& v, const Value& what, bool left, bool right);
   std::string replace(std::string s, const std::string& what, const std::string& by);
   const std::string& string(const Value& v, const char* what) {
@@ -273,7 +326,7 @@ void Run::set(const JinjaStatement& s) {
   if (s.member.empty()) return assign(s.names, value);
   Value owner = variable(s.names[0]);
   if (!owner.dictionary()) wrong("\"" + s.names[0] + "\" is no namespace");
-  work(sizeof(Dictionary::value_type));
+  work(sizeof(Dictionary::Member));
   (*owner.dictionary())[s.member] = value;
 }
 
@@ -338,7 +391,7 @@ Value Run::eval(const JinjaExpression& e) {
 
 Value Run::variable(const std::string& name) {
   for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-    if (auto found = scope->find(name); found != scope->end()) return found->second;
+    if (const Value* found = scope->find(name)) return *found;
   }
   return {};
 }
@@ -346,8 +399,8 @@ Value Run::variable(const std::string& name) {
 Value Run::member(const Value& of, const std::string& name) {
   if (of.undefined()) wrong("\"" + name + "\" of what is undefined");
   if (!of.dictionary()) return {};
-  auto found = of.dictionary()->find(name);
-  return found == of.dictionary()->end() ? Value() : found->second;
+  const Value* found = of.dictionary()->find(name);
+  return found ? *found : Value();
 }
 
 Value Run::item(const Value& of, const Value& key) {
@@ -425,7 +478,13 @@ bool Run::equal(const Value& a, const Value& b, int depth) {
   if (number(a) && number(b)) return *number(a) == *number(b);
   if (a.is.index() != b.is.index()) return false;
   if (a.string()) return *a.string() == *b.string();
-  if (a.dictionary()) return a.dictionary() == b.dictionary();
+  if (a.dictionary()) {  // in any order
+    return a.dictionary()->size() == b.dictionary()->size() &&
+           std::all_of(a.dictionary()->begin(), a.dictionary()->end(), [&](const Dictionary::Member& member) {
+             const Value* other = b.dictionary()->find(member.key);
+             return other && equal(member.value, *other, depth + 1);
+           });
+  }
   if (!a.list()) return true;
   return std::equal(a.list()->begin(), a.list()->end(), b.list()->begin(), b.list()->end(),
                     [&](const Value& one, const Value& other) { return equal(one, other, depth + 1); });
@@ -433,7 +492,7 @@ bool Run::equal(const Value& a, const Value& b, int depth) {
 
 bool Run::contains(const Value& whole, const Value& part) {
   if (whole.string()) return find(*whole.string(), string(part, "in")) != std::string::npos;
-  if (whole.dictionary()) return part.string() && whole.dictionary()->contains(*part.string());
+  if (whole.dictionary()) return part.string() && whole.dictionary()->find(*part.string());
   if (!whole.list()) wrong("in wants a string, a list or a dictionary");
   return std::any_of(whole.list()->begin(), whole.list()->end(), [&](const Value& one) { return equal(one, part); });
 }
@@ -458,7 +517,15 @@ Value Run::call(const JinjaExpression& e) {
   const std::string& name = callee.name;
   if (callee.kind != Kind::variable) wrong("this cannot be called");
   if (name == "raise_exception") wrong("it refuses the conversation: " + text(with.at(0)));
-  if (name == "namespace" || name == "dict") return make(with.names);
+  if (name == "namespace" || name == "dict") {
+    if (with.places.empty()) return make(with.names);
+    const Dictionary* first = with.places[0].dictionary();
+    if (!first) wrong(name + " wants a dictionary");
+    Dictionary out = *first;
+    for (const auto& [key, value] : with.names)
+      out[key] = value;
+    return make(std::move(out));
+  }
   if (name != "range") wrong("a function \"" + name + "\" is not known");
   bool two = with.places.size() > 1;
   i64 first = two ? number(with.at(0)).value_or(0) : 0, last = number(with.at(two)).value_or(0),
@@ -486,11 +553,17 @@ Value Run::call_macro(const JinjaStatement& macro, const Arguments& with) {
 Value Run::method(const Value& of, const std::string& name, const Arguments& with) {
   if (Dictionary* d = of.dictionary()) {
     if (name == "get") {
-      auto found = d->find(string(with.at(0), "get"));
-      return found != d->end() ? found->second : with.places.size() > 1 ? with.at(1) : Value(None{});
+      const Value* found = d->find(string(with.at(0), "get"));
+      return found ? *found : with.places.size() > 1 ? with.at(1) : Value(None{});
     }
     if (name == "items") return filter("items", of, with);
     if (name == "keys") return make(items(of));
+    if (name == "values") {
+      List out;
+      for (const auto& member : *d)
+        out.push_back(member.value);
+      return make(std::move(out));
+    }
   }
   if (name == "append" && of.list()) {
     if (of.list()->size() == MAX_ITEMS) wrong("a list is too long");
@@ -522,7 +595,17 @@ Value Run::filter(const std::string& name, const Value& of, const Arguments& wit
   if (name == "default" || name == "d")
     return of.undefined() || (truth(with.at(1, "boolean")) && !truth(of)) ? with.at(0) : of;
   if (name == "selectattr" || name == "rejectattr") return where(of, with, name == "selectattr");
-  if (name == "tojson") return make(json(of));
+  if (name == "tojson") {
+    std::string indent;  // of each depth, behind a line feed; empty: all in one line
+    for (const auto& [key, value] : with.names) {
+      const i64 spaces = number(value).value_or(-1);
+      if (key != "indent" || (!value.as<None>() && (spaces < 0 || spaces > 16)))
+        wrong("tojson with \"" + key + "\" is not known");
+      if (!value.as<None>()) indent = "\n" + std::string(static_cast<size_t>(spaces), ' ');
+    }
+    if (!with.places.empty()) wrong("tojson with a value by its place is not known");
+    return make(json(of, indent));
+  }
   if (name == "string") return make(text(of));
   if (name == "safe") return of;
   if (name == "length" || name == "count") return static_cast<i64>(of.string() ? of.string()->size() : items(of).size());
@@ -623,18 +706,35 @@ std::string Run::replace(std::string s, const std::string& what, const std::stri
   return bounded(out.append(s, from));
 }
 
-std::string Run::json(const Value& v) {
+// As Python's json.dumps with ensure_ascii=False, which is what transformers makes of tojson: a dictionary in its own order.
+std::string Run::json(const Value& v, const std::string& indent, int depth) {
+  if (depth > MAX_NESTING) wrong("lists are too deep for tojson");
+  step();
   if (v.as<None>()) return "null";
   if (const bool* b = v.as<bool>()) return *b ? "true" : "false";
   if (const i64* n = v.as<i64>()) return std::to_string(*n);
-  if (!v.string()) wrong("tojson of this value is not known");
-  std::string out = "\"";
-  for (char c : *v.string()) {
-    if (static_cast<unsigned char>(c) < 0x20) wrong("tojson of this value is not known");
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
+  auto line = [&](int deep) {  // the break before an element, or the end
+    std::string out = indent.substr(0, 1);
+    while (deep-- > 0 && !indent.empty())
+      out += indent.substr(1);
+    return out;
+  };
+  std::string out;
+  const char* between = indent.empty() ? ", " : ",";
+  auto add = [&](const std::string& part) { bounded(out += (out.empty() ? "" : between) + line(depth + 1) + part); };
+  if (v.list()) {
+    for (const Value& one : *v.list())
+      add(json(one, indent, depth + 1));
+    return out.empty() ? "[]" : "[" + out + line(depth) + "]";
   }
-  return out + "\"";
+  if (v.dictionary()) {
+    for (const auto& [key, value] : *v.dictionary())
+      add(quoted(key) + ": " + json(value, indent, depth + 1));
+    return out.empty() ? "{}" : "{" + out + line(depth) + "}";
+  }
+  if (!v.string()) wrong("tojson of this value is not known");
+  work(v.string()->size());
+  return quoted(*v.string());
 }
 
 }  // namespace

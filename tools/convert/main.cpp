@@ -1,6 +1,7 @@
 // edgellm-convert SRC DST [options]: makes a model file out of what others publish.
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -9,7 +10,9 @@
 
 #include "base/version.h"
 #include "convert.h"
+#include "destination.h"
 #include "error.h"
+#include "file/limits.h"
 
 namespace edgellm::convert {
 namespace {
@@ -45,8 +48,9 @@ const char HELP[] =
     "  --sparsity-layout L  tensor: the same share of each matrix (default); erk: small matrices keep more\n"
     "  --sparse HOW     matrices with many zeros: compact (a bit a weight), fast (a bit for four weights), dense\n"
     "                   (default: compact, where that is smaller than i4, or than i8 with --weights i8)\n"
-    "  --verify         read DST back before it gets its name, and compare checksums and every weight; then run it\n"
-    "                   beside the source in f32: differences of logits, likelihood, best tokens\n"
+    "  --verify         read DST back before it gets its name, and compare checksums, every weight, and a text that its\n"
+    "                   tokenizer encodes and decodes; then run it beside the source in f32: differences of logits,\n"
+    "                   likelihood, best tokens\n"
     "  --verify-text T  the text for that\n"
     "  --temperature T  what the model samples with unless one says; 0 is greedy (default: the program's)\n"
     "  --grammar FILE   what may be answered: a JSON list of states, each a list of [id, next state] (docs/FILE.md)\n"
@@ -58,8 +62,9 @@ const char HELP[] =
     "t2);\n"
     "i4 has 4 bits and a scale for 32 weights; i8 has 8 bits and a scale a row.\n"
     "\n"
-    "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used. DST changes only when all is "
-    "done.\n";
+    "DST is a regular file, or new, and none of the sources; it changes only when all is done.\n"
+    "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used, 130: interrupted,\n"
+    "141: nobody reads what is printed, 143: terminated.\n";
 
 Format parse_format(const std::string& option, const std::string& value) {
   for (Format format : {Format::T2, Format::T5, Format::I8, Format::I4, Format::F16, Format::F32}) {
@@ -68,12 +73,14 @@ Format parse_format(const std::string& option, const std::string& value) {
   wrong_usage(option, " ", value, ": expected t2, t5, i8, i4, f16 or f32");
 }
 
+// Also as an f32.
 f64 parse_real(const std::string& option, const std::string& value, int limit) {
   f64 number = -1;
   auto [end, problem] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (problem != std::errc() || end != value.data() + value.size() || !(number >= 0 && number < limit)) {
     wrong_usage(option, " ", value, ": expected 0 to less than ", limit);
   }
+  if (number > 0 && !(static_cast<f32>(number) > 0)) wrong_usage(option, " ", value, ": is 0 as an f32");
   return number;
 }
 
@@ -145,7 +152,7 @@ bool parse(int count, char** arguments, Options* options) {
       options->verify_text = value();
       options->verify = true;
     } else if (option == "--temperature") {
-      options->temperature = static_cast<f32>(parse_real(option, value(), 100));
+      options->temperature = static_cast<f32>(parse_real(option, value(), static_cast<int>(MAX_TEMPERATURE)));
     } else if (option == "--grammar") {
       options->grammar = value();
     } else if (option == "--name") {
@@ -160,10 +167,19 @@ bool parse(int count, char** arguments, Options* options) {
   return true;
 }
 
+// What was printed must have arrived: a text asked for and not written is no success.
+void flush_output() {
+  errno = 0;
+  if (!std::cout.flush()) io_error("standard output: cannot write: ", reason_of(errno));
+}
+
 int run(int count, char** arguments) {
   try {
     Options options;
-    if (!parse(count, arguments, &options)) return 0;
+    if (!parse(count, arguments, &options)) {
+      flush_output();
+      return 0;
+    }
     convert(options, std::cerr, isatty(STDERR_FILENO) != 0);
     return 0;
   } catch (const Error& error) {
@@ -181,5 +197,6 @@ int run(int count, char** arguments) {
 
 int main(int count, char** arguments) {
   std::signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes is an error of `write`, as a full disk is
+  std::signal(SIGPIPE, [](int signal) { _exit(128 + signal); });
   return edgellm::convert::run(count, arguments);
 }

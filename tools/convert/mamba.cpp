@@ -3,6 +3,7 @@
 #include "mamba.h"
 
 #include "fields.h"
+#include "file/limits.h"
 #include "source.h"
 
 namespace edgellm::convert {
@@ -48,15 +49,10 @@ std::string model_type(const Json& config) {
   return layer && layer->string() && *layer->string() == "Mamba2" ? "mamba2" : "mamba";
 }
 
-f64 number_or(const Json& config, const char* key, f64 fallback) {
-  const Json* value = config.find(key);
-  return value && value->number() ? *value->number() : fallback;
-}
-
 i64 whole_or(const Json& config, const char* key, i64 fallback, const std::string& source) {
-  f64 value = number_or(config, key, static_cast<f64>(fallback));
-  if (!(value >= 1 && value <= 1 << 24)) unusable(source, ": \"", key, "\" is ", value, ", expected 1 to ", 1 << 24);
-  return static_cast<i64>(value);
+  const i64 value = Fields(config, source).integer(key).value_or(fallback);
+  check_size(key, value, MAX_HEADS, source);
+  return value;
 }
 
 // Most sizes are those of the tensors.
@@ -72,7 +68,8 @@ Mamba measure(const StoredTensors& stored, const Json& config, const std::string
   s.taps = size("layers.0.mixer.conv1d.weight", 2);
   s.conv_bias = stored.contains(mixer + "conv1d.bias");
   s.tied = !stored.contains("lm_head.weight");
-  s.norm_eps = number_or(config, "layer_norm_epsilon", 1e-5);
+  s.norm_eps = Fields(config, source).number("layer_norm_epsilon").value_or(s.norm_eps);
+  check_epsilon("layer_norm_epsilon", s.norm_eps, source);
   if (s.version == 1) {
     s.inner = size("layers.0.mixer.A_log", 0);
     s.states = size("layers.0.mixer.A_log", 1);
@@ -93,14 +90,15 @@ Mamba measure(const StoredTensors& stored, const Json& config, const std::string
 }
 
 void refuse_what_differs(const Json& config, const std::string& source) {
+  const Fields fields(config, source);
   for (const char* key : {"use_bias", "mamba_use_bias"}) {
-    const Json* value = config.find(key);
-    if (value && value->boolean() && *value->boolean()) unusable(source, ": projections with biases are not supported");
+    if (fields.flag(key).value_or(false)) unusable(source, ": projections with biases are not supported");
   }
-  const Json *activation = config.find("hidden_act"), *limit = config.find("time_step_limit");
-  if (activation && activation->string() && *activation->string() != "silu" && *activation->string() != "swish") {
-    unusable(source, ": \"hidden_act\" is \"", *activation->string(), "\", expected \"silu\"");
+  const std::string activation = fields.string("hidden_act");
+  if (!activation.empty() && activation != "silu" && activation != "swish") {
+    unusable(source, ": \"hidden_act\" is \"", activation, "\", expected \"silu\"");
   }
+  const Json* limit = config.find("time_step_limit");
   bool limited = limit && limit->array() && !limit->array()->empty() && limit->array()->front().number() &&
                  *limit->array()->front().number() > 0;
   if (limited) unusable(source, ": \"time_step_limit\" is not supported");
@@ -162,8 +160,7 @@ Model open_mamba(const std::string& path) {
   Json config = read_json(config_path);
   refuse_what_differs(config, config_path);
   StoredTensors stored = read_tensors(path);
-  const Json* tied = config.find("tie_word_embeddings");
-  if (tied && tied->boolean() && *tied->boolean()) stored.erase("lm_head.weight");
+  if (Fields(config, config_path).flag("tie_word_embeddings").value_or(false)) stored.erase("lm_head.weight");
   const Mamba shape = measure(stored, config, path);
   Model model = take_parts(mamba_family(shape), std::move(stored), path);
   for (const char* name : {"/tokenizer.json", "/vocab.json"}) {

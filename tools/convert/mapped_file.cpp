@@ -8,14 +8,17 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <set>
+#include <utility>
 
 namespace edgellm::convert {
 namespace {
 
 std::mutex open_files_mutex;
 std::set<const MappedFile*> open_files;
+std::map<std::pair<dev_t, ino_t>, std::string> opened;  // and maybe closed again
 
 }  // namespace
 
@@ -26,6 +29,10 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     close(descriptor);
     io_error(path, ": not a regular file");
+  }
+  {
+    std::lock_guard<std::mutex> lock(open_files_mutex);
+    opened.emplace(std::pair{status.st_dev, status.st_ino}, path);
   }
   Bytes bytes{nullptr, static_cast<u64>(status.st_size)};
   if (bytes.size > 0) {
@@ -66,6 +73,19 @@ MappedFile::~MappedFile() {
   std::lock_guard<std::mutex> lock(open_files_mutex);
   open_files.erase(this);
   if (bytes_.data) munmap(const_cast<u8*>(bytes_.data), static_cast<size_t>(bytes_.size));
+}
+
+void forget_opened() {
+  std::lock_guard<std::mutex> lock(open_files_mutex);
+  opened.clear();
+}
+
+std::optional<std::string> opened_as(const std::string& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) return std::nullopt;
+  std::lock_guard<std::mutex> lock(open_files_mutex);
+  auto found = opened.find({status.st_dev, status.st_ino});
+  return found == opened.end() ? std::nullopt : std::optional<std::string>(found->second);
 }
 
 bool file_exists(const std::string& path) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/types.h"
@@ -68,6 +69,11 @@ class Cursor {
   File file_;
   u64 position_ = 0;
 };
+
+// A conversion must not write over what it reads: the name under which the file at `path` was opened since `forget_opened`, by its
+// device and inode; nothing if it was not, or is not there.
+void forget_opened();
+std::optional<std::string> opened_as(const std::string& path);
 
 bool file_exists(const std::string& path);
 bool is_folder(const std::string& path);

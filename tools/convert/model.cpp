@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "base/math.h"
+#include "file/limits.h"
 
 namespace edgellm::convert {
 
@@ -24,6 +25,16 @@ i64 dtype_bytes(Dtype dtype) {
       break;
   }
   return 0;
+}
+
+void check_size(const char* name, i64 value, i64 most, const std::string& source) {
+  if (value < 1 || value > most) unusable(source, ": ", name, " is ", value, ", expected 1 to ", most);
+}
+
+void check_epsilon(const char* name, f64 value, const std::string& source) {
+  constexpr f64 MOST = static_cast<f64>(MAX_NORM_EPS);
+  if (!(value >= 0 && value <= MOST)) unusable(source, ": ", name, " is ", value, ", expected 0 to ", MOST);
+  if (value > 0 && !(static_cast<f32>(value) > 0)) unusable(source, ": ", name, " is ", value, ", which is 0 as an f32");
 }
 
 FloatTensor::FloatTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file, Bytes data,

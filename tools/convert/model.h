@@ -83,6 +83,11 @@ enum class Dtype { F32, F16, BF16, U8, I8, other };
 
 i64 dtype_bytes(Dtype dtype);
 
+// Throw, naming the source, what a model file does not hold (file/limits.h): a size that is not 1 to `most`, and an epsilon that is
+// not 0 to MAX_NORM_EPS or too small for an f32.
+void check_size(const char* name, i64 value, i64 most, const std::string& source);
+void check_epsilon(const char* name, f64 value, const std::string& source);
+
 // A tensor of floats in a mapped file, row-major; `factor` multiplies every value.
 class FloatTensor : public Tensor {
  public:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "file/limits.h"
 #include "synthetic.h"
 
 namespace edgellm::convert {
@@ -80,6 +81,22 @@ std::unique_ptr<Tensor> take(const Part& part, const StoredTensor& stored) {
   return float_tensor(part.ours, part.role, rows_of(part), cols_of(part), stored, part.factor);
 }
 
+// The numbers that the runtime will read, before any tensor is.
+void check_metadata(const Metadata& metadata, const std::string& source) {
+  static constexpr struct {
+    const char* key;
+    i64 most;
+  } SIZES[] = {{"layers", MAX_LAYERS},   {"dim", MAX_COLUMNS},       {"att_dim", MAX_COLUMNS}, {"value_dim", MAX_COLUMNS},
+               {"ffn_dim", MAX_COLUMNS}, {"inner", MAX_COLUMNS},     {"rank", MAX_COLUMNS},    {"heads", MAX_HEADS},
+               {"groups", MAX_HEADS},    {"head_dim", MAX_HEAD_DIM}, {"states", MAX_STATES},   {"taps", MAX_TAPS},
+               {"vocab", MAX_VOCAB},     {"context", MAX_CONTEXT}};
+  for (const auto& [key, value] : metadata) {
+    for (const auto& size : SIZES) {
+      if (key == size.key) check_size(size.key, std::get<u32>(value), size.most, source);
+    }
+  }
+}
+
 }  // namespace
 
 Part& Parts::add(const std::string& ours, const std::string& theirs, Role role, i64 rows, i64 cols) {
@@ -99,6 +116,7 @@ Part& Parts::matrix(const std::string& ours, const std::string& theirs, i64 rows
 
 Model take_parts(const Family& family, StoredTensors stored, const std::string& source,
                  const std::vector<std::string>& unused) {
+  check_metadata(family.metadata, source);
   Model model;
   model.metadata = family.metadata;
   model.vocab = family.vocab;
@@ -133,7 +151,7 @@ i64 size_of(const StoredTensors& stored, const std::string& name, size_t index, 
   auto found = stored.find(name);
   if (found == stored.end()) unusable(source, ": there is no tensor ", name);
   const std::vector<u64>& shape = found->second.shape;
-  if (index >= shape.size() || shape[index] < 1 || shape[index] > 1u << 24) {
+  if (index >= shape.size() || shape[index] < 1 || shape[index] > MAX_VOCAB) {
     unusable(source, ": tensor ", name, " has the shape ", shape_text(shape), ", which is no size of a model");
   }
   return static_cast<i64>(shape[index]);

@@ -5,53 +5,50 @@
 #include <cmath>
 
 #include "fields.h"
+#include "file/limits.h"
 #include "source.h"
 
 namespace edgellm::convert {
 namespace {
 
-bool flag_or(const Json& config, const char* key, bool fallback) {
-  const Json* value = config.find(key);
-  return value && value->boolean() ? *value->boolean() : fallback;
-}
-
-i64 whole(const Json& config, const char* key, i64 most, const std::string& source) {
-  const i64 value = Fields(config, source).required(key);
-  if (value < 1 || value > most) unusable(source, ": \"", key, "\" is ", value, ", expected 1 to ", most);
+i64 whole(const Fields& config, const char* key, i64 most) {
+  const i64 value = config.required(key);
+  check_size(key, value, most, config.where());
   return value;
 }
 
-void refuse_what_differs(const Json& config, const std::string& source) {
+void refuse_what_differs(const Fields& config) {
   struct Fixed {
     const char* key;
     bool value;
   };
   for (Fixed fixed : {Fixed{"use_glu", true}, Fixed{"decoder_normalize_before", true}, Fixed{"deepnorm", false}}) {
-    if (flag_or(config, fixed.key, fixed.value) != fixed.value) {
-      unusable(source, ": \"", fixed.key, "\" is ", fixed.value ? "false" : "true", ", which is not supported");
+    if (config.flag(fixed.key).value_or(fixed.value) != fixed.value) {
+      unusable(config.where(), ": \"", fixed.key, "\" is ", fixed.value ? "false" : "true", ", which is not supported");
     }
   }
-  const Json* activation = config.find("activation_fn");
-  if (activation && activation->string() && *activation->string() != "swish") {
-    unusable(source, ": \"activation_fn\" is \"", *activation->string(), "\", expected \"swish\"");
+  const std::string activation = config.string("activation_fn");
+  if (!activation.empty() && activation != "swish") {
+    unusable(config.where(), ": \"activation_fn\" is \"", activation, "\", expected \"swish\"");
   }
 }
 
-RetNet read_config(const Json& config, const std::string& source) {
+RetNet read_config(const Fields& config) {
   RetNet s;
-  s.layers = whole(config, "decoder_layers", 4096, source);
-  s.dim = whole(config, "decoder_embed_dim", MAX_COLUMNS, source);
-  s.value_dim = whole(config, "decoder_value_embed_dim", MAX_COLUMNS, source);
-  s.ffn_dim = whole(config, "decoder_ffn_embed_dim", MAX_COLUMNS, source);
-  s.heads = whole(config, "decoder_retention_heads", 4096, source);
-  s.vocab = whole(config, "vocab_size", 1 << 24, source);
-  s.embed_norm = flag_or(config, "layernorm_embedding", true);
-  s.scale_embedding = !flag_or(config, "no_scale_embedding", true);
-  s.lm_decay = flag_or(config, "use_lm_decay", false);
-  s.tied = flag_or(config, "tie_word_embeddings", false);
-  if (const Json* eps = config.find("layernorm_eps"); eps && eps->number()) s.norm_eps = *eps->number();
+  s.layers = whole(config, "decoder_layers", MAX_LAYERS);
+  s.dim = whole(config, "decoder_embed_dim", MAX_COLUMNS);
+  s.value_dim = whole(config, "decoder_value_embed_dim", MAX_COLUMNS);
+  s.ffn_dim = whole(config, "decoder_ffn_embed_dim", MAX_COLUMNS);
+  s.heads = whole(config, "decoder_retention_heads", MAX_HEADS);
+  s.vocab = whole(config, "vocab_size", MAX_VOCAB);
+  s.embed_norm = config.flag("layernorm_embedding").value_or(true);
+  s.scale_embedding = !config.flag("no_scale_embedding").value_or(true);
+  s.lm_decay = config.flag("use_lm_decay").value_or(false);
+  s.tied = config.flag("tie_word_embeddings").value_or(false);
+  s.norm_eps = config.number("layernorm_eps").value_or(s.norm_eps);
+  check_epsilon("layernorm_eps", s.norm_eps, config.where());
   if (s.dim % (2 * s.heads) != 0 || s.value_dim % s.heads != 0) {
-    unusable(source, ": ", s.heads, " heads do not divide ", s.dim, " keys into pairs and ", s.value_dim, " values");
+    unusable(config.where(), ": ", s.heads, " heads do not divide ", s.dim, " keys into pairs and ", s.value_dim, " values");
   }
   return s;
 }
@@ -119,15 +116,16 @@ bool is_retnet(const std::string& path, Bytes) {
 
 Model open_retnet(const std::string& path) {
   const std::string config_path = path + "/config.json";
-  Json config = read_json(config_path);
-  refuse_what_differs(config, config_path);
-  const RetNet shape = read_config(config, config_path);
+  const Json json = read_json(config_path);
+  const Fields config(json, config_path);
+  refuse_what_differs(config);
+  const RetNet shape = read_config(config);
   StoredTensors stored = read_weights(path);
   if (shape.tied) stored.erase("lm_head.weight");
   Model model = take_parts(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
   add_computed(shape, &model);
   if (file_exists(path + "/tokenizer.json")) model.tokenizer = path;
-  Fields(config, config_path).add_ids("eos_token_id", &model.stop);
+  config.add_ids("eos_token_id", &model.stop);
   std::erase_if(model.stop, [&](u32 id) { return id >= model.vocab; });
   return model;
 }

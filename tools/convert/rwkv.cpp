@@ -7,7 +7,8 @@
 #include <filesystem>
 #include <utility>
 
-#include "json.h"
+#include "fields.h"
+#include "file/limits.h"
 #include "pth.h"
 #include "safetensors.h"
 #include "source.h"
@@ -120,6 +121,7 @@ Rwkv measure(const StoredTensors& stored, const std::string& source) {
   s.tied = !stored.contains("head.weight");
   if (stored.contains("blocks.0.att.r_k")) {
     s.head_dim = size("blocks.0.att.r_k", 1);
+    check_size("head size", s.head_dim, MAX_WKV7, source);
     s.rank_w = size("blocks.0.att.w1", 1);
     s.rank_a = size("blocks.0.att.a1", 1);
     s.rank_g = size("blocks.0.att.g1", 1);
@@ -143,9 +145,11 @@ bool is_rwkv_config(const std::string& path) {
 
 void read_config(const std::string& path, Rwkv* shape) {
   Json config = read_json(path);
-  const Json *eps = config.find("layer_norm_epsilon"), *context = config.find("context_length");
-  if (eps && eps->number()) shape->norm_eps = *eps->number();
-  if (std::optional<i64> whole = context ? context->whole(1, 1 << 24) : std::nullopt) shape->context = *whole;
+  const Fields fields(config, path);
+  shape->norm_eps = fields.number("layer_norm_epsilon").value_or(shape->norm_eps);
+  check_epsilon("layer_norm_epsilon", shape->norm_eps, path);
+  shape->context = fields.integer("context_length").value_or(shape->context);
+  check_size("context_length", shape->context, MAX_CONTEXT, path);
 }
 
 constexpr const char* SAFETENSORS = ".safetensors";

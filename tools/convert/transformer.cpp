@@ -57,11 +57,8 @@ void check_sizes(const Transformer& t, const std::string& source) {
                         {"ffn size", t.ffn_dim, MAX_COLUMNS}, {"heads", t.heads, MAX_HEADS},
                         {"kv heads", t.kv_heads, MAX_HEADS},  {"head size", t.head_dim, MAX_HEAD_DIM},
                         {"vocabulary", t.vocab, MAX_VOCAB},   {"context", t.context, MAX_CONTEXT}};
-  for (const Size& size : sizes) {
-    if (size.value < 1 || size.value > size.most) {
-      unusable(source, ": ", size.name, " is ", size.value, ", expected 1 to ", size.most);
-    }
-  }
+  for (const Size& size : sizes)
+    check_size(size.name, size.value, size.most, source);
   if (t.heads % t.kv_heads != 0) unusable(source, ": ", t.heads, " heads are not a multiple of ", t.kv_heads, " kv heads");
   if (t.heads * t.head_dim > MAX_COLUMNS) {
     unusable(source, ": ", t.heads, " heads of ", t.head_dim, " are more than ", MAX_COLUMNS, " columns");
@@ -79,7 +76,12 @@ void check_sizes(const Transformer& t, const std::string& source) {
              rope.original_context, ", frequency factors ", rope.low_freq_factor, " and ", rope.high_freq_factor,
              " makes no sense");
   }
-  if (!(t.norm_eps >= 0 && t.norm_eps < 1)) unusable(source, ": norm epsilon is ", t.norm_eps, ", expected 0 to 1");
+  check_epsilon("norm epsilon", t.norm_eps, source);
+  check_epsilon("epsilon of the last norm", t.final_norm_eps.value_or(t.norm_eps), source);
+  constexpr f64 LEAST = static_cast<f64>(MIN_ROPE_SCALE), MOST = static_cast<f64>(MAX_ROPE_SCALE);
+  if (f64 scale = rope_attention_scale(rope); !(scale >= LEAST && scale <= MOST)) {
+    unusable(source, ": the rotary embedding's attention factor is ", scale, ", expected ", LEAST, " to ", MOST);
+  }
 }
 
 std::vector<f32> rope_frequencies(const Transformer& t) {
@@ -195,7 +197,13 @@ void complete(const Transformer& t, const std::string& source, Model* model) {
     need(layer_name(layer, "attn_norm"));
     if (!t.phi) need(layer_name(layer, "ffn_norm"));
   }
-  model->tensors.insert(model->tensors.begin(), std::make_unique<ComputedVector>("rope.inv_freq", rope_frequencies(t)));
+  std::vector<f32> frequencies = rope_frequencies(t);
+  for (size_t i = 0; i < frequencies.size(); i++) {
+    if (frequencies[i] > 0 && std::isfinite(frequencies[i])) continue;
+    unusable(source, ": rotary embedding of theta ", t.rope.theta, " and factor ", t.rope.factor, ": the frequency of pair ",
+             i, " is ", frequencies[i], " as an f32");
+  }
+  model->tensors.insert(model->tensors.begin(), std::make_unique<ComputedVector>("rope.inv_freq", std::move(frequencies)));
 }
 
 }  // namespace edgellm::convert

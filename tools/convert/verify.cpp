@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/chat.h"
+#include "engine/engine.h"
 #include "file/model_file.h"
 #include "parallel.h"
 
@@ -56,7 +58,85 @@ void verify_vector(const ModelFile& file, const Tensor& tensor, const std::strin
   if (!std::equal(meant.begin(), meant.end(), stored)) io_error(path, ": --verify: tensor ", tensor.name, " differs");
 }
 
+// What `ids` print.
+std::string decoded(const Tokenizer& tokenizer, const std::vector<i32>& ids) {
+  Decoder decoder(tokenizer);
+  std::string out;
+  auto take = [&] {
+    for (Text part; (part = decoder.take()).size != 0;)
+      out.append(part.data, static_cast<size_t>(part.size));
+  };
+  for (i32 id : ids) {
+    decoder.push(id);
+    take();
+  }
+  decoder.finish();
+  take();
+  return out;
+}
+
+// `part` is `whole` with characters left out.
+bool left_out_of(const std::string& part, const std::string& whole) {
+  size_t at = 0;
+  for (size_t i = 0; i < whole.size() && at < part.size(); i++)
+    at += part[at] == whole[i];
+  return at == part.size();
+}
+
 }  // namespace
+
+void require_usable(const std::string& path, const std::string& source) {
+  File mapped = MappedFile::open(path);
+  Engine engine;
+  EngineOptions options;
+  options.file = {mapped->bytes().data, static_cast<i64>(mapped->bytes().size)};
+  options.isa = "ref";
+  Status status = plan_engine(options, &engine);
+  f32 temperature;
+  ChatTemplate chat;
+  bool has_chat;
+  if (status.ok()) status = engine.file.real_or("temperature", 0, 0, MAX_TEMPERATURE, &temperature);
+  if (status.ok()) status = read_chat_template(engine.file, &chat, &has_chat);
+  if (!status.ok()) unusable(source, ": the program would refuse the file: ", status.text());
+}
+
+std::string verify_tokenizer(const std::string& path, const std::string& text) {
+  File mapped = MappedFile::open(path);
+  ModelFile file;
+  require(file.open({mapped->bytes().data, static_cast<i64>(mapped->bytes().size)}), path);
+  if (file.tokenizer().count == 0) return {};
+  i32 vocab = 0;
+  require(file.number("vocab", 1, MAX_VOCAB, &vocab), path);
+  Tokenizer tokenizer;
+  require(tokenizer.open(file.tokenizer(), vocab), path);
+  const i64 size = static_cast<i64>(text.size()), workspace_bytes = tokenizer.workspace_bytes(size);
+  std::vector<u64> workspace(static_cast<size_t>(div_up<i64>(workspace_bytes, sizeof(u64))));
+  std::vector<i32> ids(static_cast<size_t>(tokenizer.max_ids(size)));
+  i32 count = 0;
+  require(tokenizer.encode(text_view(text), {}, {reinterpret_cast<u8*>(workspace.data()), workspace_bytes},
+                           {ids.data(), static_cast<i64>(ids.size())}, &count),
+          path);
+  ids.resize(static_cast<size_t>(count));
+  TokenizerHeader header;
+  std::memcpy(&header, file.tokenizer().data, sizeof header);
+  i64 unknown = 0;
+  for (i32 id : ids) {
+    if (id < 0 || id >= vocab)
+      io_error(path, ": --verify: the tokenizer gives the id ", id, ", the model has ", vocab, " ids");
+    unknown += id == header.unknown;
+  }
+  const std::string found = decoded(tokenizer, ids), what = convert::text("the tokenizer makes ", count, " ids of the text");
+  if (found == text || found == " " + text) return what + ", which give the same text\n";
+  if (unknown > 0) return convert::text("warning: ", what, ", of which ", unknown, " stand for what is unknown\n");
+  // What is written in another way in Unicode's normal form may come back so.
+  const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return static_cast<u8>(c) < 0x80; });
+  if (left_out_of(found, text)) {
+    return convert::text("warning: ", what, ", which give it without ", text.size() - found.size(), " of its ", text.size(),
+                         " bytes\n");
+  }
+  if (ascii) io_error(path, ": --verify: the tokenizer reads \"", text, "\" back as \"", found, "\"");
+  return convert::text("warning: ", what, ", which give \"", found, "\"\n");
+}
 
 void verify(const std::string& path, const std::vector<Written>& written) {
   File mapped = MappedFile::open(path);

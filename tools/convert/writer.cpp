@@ -8,8 +8,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
-#include <cstdlib>
+#include <iterator>
 
+#include "file/limits.h"
 #include "sparse.h"
 
 namespace edgellm::convert {
@@ -74,6 +75,9 @@ TensorEntry entry_of(const TensorSpec& spec) {
 // The temporary files of the writers at work, for the signal handler: an interrupted run leaves nothing behind.
 char interrupted_paths[2][4096];
 
+constexpr int ENDS[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGBUS};
+void (*answers_before[std::size(ENDS)])(int);
+
 void remove_and_exit(int signal) {
   for (const char* path : interrupted_paths) {
     if (path[0]) unlink(path);
@@ -87,25 +91,30 @@ void remove_and_exit(int signal) {
 }
 
 // Signals that are ignored, as after nohup, stay so.
-void answer_signals(void (*answer)(int)) {
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGBUS}) {
-    if (std::signal(signal, answer) == SIG_IGN) std::signal(signal, SIG_IGN);
+void answer_signals() {
+  for (size_t i = 0; i < std::size(ENDS); i++) {
+    answers_before[i] = std::signal(ENDS[i], remove_and_exit);
+    if (answers_before[i] == SIG_IGN) std::signal(ENDS[i], SIG_IGN);
   }
 }
 
+bool any_to_remove() {
+  return interrupted_paths[0][0] || interrupted_paths[1][0];
+}
+
 void remember_for_signals(const std::string& path) {
+  if (!any_to_remove()) answer_signals();
   char(&place)[4096] = interrupted_paths[interrupted_paths[0][0] ? 1 : 0];
-  if (path.size() >= sizeof place) io_error(path, ": the name is longer than ", sizeof place - 1);
   place[path.copy(place, sizeof place - 1)] = 0;
-  answer_signals(remove_and_exit);
 }
 
 void forget_for_signals(const std::string& path) {
   for (char* place : {interrupted_paths[0], interrupted_paths[1]}) {
     if (path == place) place[0] = 0;
   }
-  if (interrupted_paths[0][0] || interrupted_paths[1][0]) return;
-  answer_signals(SIG_DFL);
+  if (any_to_remove()) return;
+  for (size_t i = 0; i < std::size(ENDS); i++)
+    std::signal(ENDS[i], answers_before[i]);
 }
 
 }  // namespace
@@ -123,18 +132,16 @@ u64 scale_values(const TensorSpec& spec) {
   return count * static_cast<u64>(scale_count(spec.scale, spec.shape[spec.shape.size() - 2]));
 }
 
-FileWriter::FileWriter(const std::string& path) : path_(path), partial_(path + ".partial") {
+FileWriter::FileWriter(const std::string& path) : path_(path) {
   buffer_.reserve(BUFFER_BYTES);
-  descriptor_ = open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) io_error(partial_, ": cannot create: ", std::strerror(errno));
-  remember_for_signals(partial_);
+  if (path.size() >= sizeof interrupted_paths[0] - 16) io_error(path, ": the name is too long");
 }
 
 FileWriter::~FileWriter() {
-  if (descriptor_ < 0) return;
-  close(descriptor_);
-  unlink(partial_.c_str());
-  forget_for_signals(partial_);
+  if (partial_.descriptor < 0) return;
+  close(partial_.descriptor);
+  unlink(partial_.path.c_str());
+  forget_for_signals(partial_.path);
 }
 
 void FileWriter::begin(const Metadata& metadata, const std::vector<TensorSpec>& specs, const std::vector<u8>& tokenizer) {
@@ -175,12 +182,16 @@ void FileWriter::begin(const Metadata& metadata, const std::vector<TensorSpec>& 
       unusable("there are two tensors named ", table[i].name);
     }
   }
+  if (encoded.size() > UINT32_MAX / 2) unusable("the metadata have ", encoded.size(), " bytes, at most ", UINT32_MAX / 2);
+  if (specs.size() > MAX_TENSORS) unusable("there are ", specs.size(), " tensors, at most ", MAX_TENSORS);
   Checksum sum;
   sum.update(&header_, offsetof(FileHeader, table_checksum));
   sum.update(encoded.data(), static_cast<i64>(encoded.size()));
   sum.update(table.data(), static_cast<i64>(table.size() * sizeof(TensorEntry)));
   header_.table_checksum = sum.value();
 
+  partial_ = create_partial(path_);
+  remember_for_signals(partial_.path);
   put(&header_, sizeof header_);
   put(encoded.data(), encoded.size());
   pad_to(header_.tensor_offset);
@@ -218,18 +229,17 @@ u64 FileWriter::finish() {
   assert(current_ == entries_.size());
   flush();
   header_.data_checksum = checksum_.value();
-  if (pwrite(descriptor_, &header_, sizeof header_, 0) != static_cast<ssize_t>(sizeof header_)) {
-    io_error(partial_, ": cannot write the header: ", std::strerror(errno));
+  if (pwrite(partial_.descriptor, &header_, sizeof header_, 0) != static_cast<ssize_t>(sizeof header_)) {
+    io_error(partial_.path, ": cannot write the header: ", reason_of(errno));
   }
-  if (fsync(descriptor_) != 0) io_error(partial_, ": cannot write: ", std::strerror(errno));
+  if (fsync(partial_.descriptor) != 0) io_error(partial_.path, ": cannot write: ", reason_of(errno));
   return header_.file_bytes;
 }
 
 void FileWriter::publish() {
-  if (rename(partial_.c_str(), path_.c_str()) != 0) io_error(path_, ": cannot rename to it: ", std::strerror(errno));
-  close(descriptor_);
-  descriptor_ = -1;
-  forget_for_signals(partial_);
+  convert::publish(partial_, path_);
+  partial_.descriptor = -1;
+  forget_for_signals(partial_.path);
 }
 
 void FileWriter::put(const void* bytes, u64 size) {
@@ -255,9 +265,12 @@ void FileWriter::pad_to(u64 offset) {
 void FileWriter::flush() {
   size_t done = 0;
   while (done < buffer_.size()) {
-    ssize_t n = ::write(descriptor_, buffer_.data() + done, buffer_.size() - done);
+    ssize_t n = ::write(partial_.descriptor, buffer_.data() + done, buffer_.size() - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) io_error(partial_, ": cannot write: ", n < 0 ? std::strerror(errno) : "nothing was taken");
+    if (n <= 0) {
+      io_error(partial_.path, ": cannot write: ", n < 0 ? reason_of(errno) : "nothing was taken", "; the file takes ",
+               header_.file_bytes, " bytes");
+    }
     done += static_cast<size_t>(n);
   }
   buffer_.clear();

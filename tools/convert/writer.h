@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/checksum.h"
+#include "destination.h"
 #include "file/layout.h"
 #include "kernels.h"
 #include "model.h"
@@ -27,13 +28,14 @@ u64 scale_values(const TensorSpec& spec);
 
 class FileWriter {
  public:
-  // Takes `path` + ".partial"; whatever has that name is replaced.
+  // `path` as `destination_of` gives it. Nothing is created before `begin`.
   explicit FileWriter(const std::string& path);
   ~FileWriter();
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
 
-  // Writes everything up to the tensor data. Data follow in the order of `specs`. A sparse matrix makes it a sparse file.
+  // Creates the temporary file beside `path` and writes everything up to the tensor data, which follow in the order of `specs`. A
+  // sparse matrix makes it a sparse file.
   void begin(const Metadata& metadata, const std::vector<TensorSpec>& specs, const std::vector<u8>& tokenizer);
 
   // The data of the next tensor, in pieces of any size; then its scales, all at once, if it has any.
@@ -42,9 +44,9 @@ class FileWriter {
 
   // Completes the header and makes the file durable; returns its size. Then it can be read under its temporary name.
   u64 finish();
-  const std::string& partial_path() const { return partial_; }
+  const std::string& partial_path() const { return partial_.path; }
 
-  // Gives the finished file its name, in place of what had it.
+  // Gives the finished file its name, in place of what has it.
   void publish();
 
  private:
@@ -53,8 +55,8 @@ class FileWriter {
   void flush();
   void next_tensor();
 
-  std::string path_, partial_;
-  int descriptor_ = -1;
+  std::string path_;
+  Partial partial_;
   std::vector<u8> buffer_;
   u64 position_ = 0;   // of the next byte
   Checksum checksum_;  // of what follows the tensor table
