@@ -208,6 +208,7 @@ inline std::string hf_name(const std::string& ours) {
                                                             {"q_bias", "self_attn.q_proj.bias"},
                                                             {"k_bias", "self_attn.k_proj.bias"},
                                                             {"v_bias", "self_attn.v_proj.bias"},
+                                                            {"o_bias", "self_attn.o_proj.bias"},
                                                             {"q_norm", "self_attn.q_norm.weight"},
                                                             {"k_norm", "self_attn.k_norm.weight"},
                                                             {"o", "self_attn.o_proj.weight"},
@@ -337,7 +338,7 @@ inline std::string torch_save(const HfTensors& tensors) {
   return zip(members);
 }
 
-// `more` are further members, each with a comma before it.
+// `more` are further members, each with a comma before it; of two with one name the later counts.
 inline std::string config_json(const Model& m, const std::string& architecture, const std::string& more = "") {
   const Shape& s = m.shape;
   std::ostringstream out;
@@ -345,7 +346,8 @@ inline std::string config_json(const Model& m, const std::string& architecture, 
       << ",\"num_hidden_layers\":" << s.layers << ",\"num_attention_heads\":" << s.heads
       << ",\"num_key_value_heads\":" << s.kv_heads << ",\"head_dim\":" << s.head_dim << ",\"vocab_size\":" << s.vocab
       << ",\"max_position_embeddings\":" << s.context
-      << ",\"rms_norm_eps\":1e-5,\"rope_theta\":10000.0,\"bos_token_id\":1,\"eos_token_id\":[2,3]" << more << "}";
+      << ",\"rms_norm_eps\":1e-5,\"rope_theta\":10000.0,\"bos_token_id\":1,\"eos_token_id\":[2,3],\"tie_word_embeddings\":"
+      << (m.tensors.contains("head") ? "false" : "true") << more << "}";
   return out.str();
 }
 

@@ -6,6 +6,23 @@ using namespace convert_checks;
 
 namespace {
 
+// With the tensors that transformers' class has beside the usual ones.
+Model model_for(const std::string& architecture) {
+  Model model;
+  for (int i = 0; i < model.shape.layers; i++) {
+    if (architecture == "Qwen2ForCausalLM") {
+      model.vector(Model::layer(i, "q_bias"), 24);
+      model.vector(Model::layer(i, "k_bias"), 8);
+      model.vector(Model::layer(i, "v_bias"), 8);
+    }
+    if (architecture == "Qwen3ForCausalLM") {
+      for (const char* name : {"q_norm", "k_norm"})
+        model.vector(Model::layer(i, name), 8);
+    }
+  }
+  return model;
+}
+
 TEST(hugging_face_floats) {
   for (const char* dtype : {"F32", "F16", "BF16"}) {
     Folder folder;
@@ -32,9 +49,9 @@ TEST(hugging_face_shards_biases_and_head_norms) {
     model.vector(Model::layer(i, "q_bias"), 24);
     model.vector(Model::layer(i, "k_bias"), 8);
     model.vector(Model::layer(i, "v_bias"), 8);
+    model.vector(Model::layer(i, "o_bias"), 24);
   }
-  write_sharded(folder.path, config_json(model, "Qwen3ForCausalLM", ",\"tie_word_embeddings\":true,\"head_dim\":8"),
-                hf_tensors(model, "F32"));
+  write_sharded(folder.path, config_json(model, "Qwen3ForCausalLM", ",\"attention_bias\":true"), hf_tensors(model, "F32"));
   check_exact(converted(folder, folder.path, with_weights(Format::F32)), model);
   std::filesystem::remove(folder / "shard1.safetensors");
   std::filesystem::remove(folder / "out.tm2");
@@ -79,7 +96,7 @@ TEST(ternary_floats_are_recognised_exactly) {
     Folder folder;
     Shape shape{1, 264, 300, 3, 1, 88, 37, 16};  // last groups of 8 and 44 columns
     Model model(c.fill, false, false, shape);
-    write_hf(folder.path, config_json(model, "Qwen3ForCausalLM"), hf_tensors(model, "BF16"));
+    write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "BF16"));
     Options options;
     options.formats.embed = Format::F32;
     ModelFile file = converted(folder, folder.path, options);
@@ -97,6 +114,8 @@ TEST(ternary_embedding_and_head_stay_exact) {
   Model model(Fill::ternary_group, false, false, shape);
   model.matrix("embed", 37, 264, Fill::ternary_group);
   model.matrix("head", 37, 264, Fill::ternary_group);
+  for (const char* name : {"q_norm", "k_norm"})
+    model.vector(Model::layer(0, name), 88);
   write_hf(folder.path, config_json(model, "Qwen3ForCausalLM"), hf_tensors(model, "F32"));
   ModelFile file = converted(folder, folder.path);
   for (const auto& [name, tensor] : model.tensors) {
@@ -136,24 +155,114 @@ TEST(ids_that_end_a_text_of_recurrent_models) {
   }
 }
 
-TEST(sliding_windows) {
+// A configuration that says what the tensors do not, or what is not supported.
+TEST(recurrent_configurations_that_are_refused) {
   const struct {
-    const char *architecture, *more;
-    uint32_t window, context;
-  } cases[] = {{"MistralForCausalLM", ",\"sliding_window\":9", 9, 16},
-               {"MistralForCausalLM", ",\"sliding_window\":16", 0, 16},
-               {"MistralForCausalLM", ",\"sliding_window\":null", 0, 16},
-               {"Qwen2ForCausalLM", ",\"sliding_window\":9,\"use_sliding_window\":false", 0, 16},
-               {"Qwen2ForCausalLM", ",\"sliding_window\":9,\"use_sliding_window\":true,\"max_window_layers\":2", 0, 16},
-               {"Qwen2ForCausalLM", ",\"sliding_window\":9,\"use_sliding_window\":true,\"max_window_layers\":1", 0, 9},
-               {"Qwen3ForCausalLM", ",\"sliding_window\":9,\"use_sliding_window\":true,\"max_window_layers\":0", 9, 16}};
+    const char *model, *more, *message;
+  } cases[] = {
+      {"mamba", "\"state_size\":6", "\"state_size\" is 6, the tensors have 5"},
+      {"mamba", "\"num_hidden_layers\":2", "\"num_hidden_layers\" is 2, the tensors have 3"},
+      {"mamba", "\"vocab_size\":60", "the vocabulary is 60, the tensors have 61"},
+      {"mamba", "\"time_step_rank\":4", "\"time_step_rank\" is 4, the tensors have 3"},
+      {"mamba", "\"use_bias\":true", "\"use_bias\" is true, which is not supported"},
+      {"mamba", "\"hidden_act\":\"gelu\"", "\"hidden_act\" is \"gelu\""},
+      {"mamba", "\"quantization_config\":{\"quant_method\":\"bitnet\"}", "\"quantization_config\" is an object"},
+      {"mamba_untied", "\"use_conv_bias\":true", "there is no tensor layers.0.mixer.conv1d.bias"},
+      {"mamba2", "\"num_heads\":5", "\"num_heads\" is 5, the tensors have 6"},
+      {"mamba2", "\"head_dim\":13", "\"head_dim\" is 13, the tensors have 12"},
+      {"mamba2", "\"time_step_limit\":[0.1,0.01]", "\"time_step_limit\" is 0.1 to 0.01"},
+      {"mamba2", "\"time_step_limit\":[0]", "\"time_step_limit\" is not two numbers"},
+      {"mamba2", "\"time_step_limit\":null", "\"time_step_limit\" is not two numbers"},
+      {"rwkv4", "\"layer_norm_epsilon\":1e-6", "\"layer_norm_epsilon\" is 1e-06"},
+      {"rwkv4", "\"attention_hidden_size\":37", "\"attention_hidden_size\" is 37, the tensors have 36"},
+      {"retnet", "\"activation_fn\":\"gelu\"", "\"activation_fn\" is \"gelu\""},
+      {"retnet", "\"deepnorm\":true", "\"deepnorm\" is true"},
+      {"retnet", "\"tie_word_embeddings\":true", "lm_head.weight differs from the embedding"},
+  };
   for (const auto& c : cases) {
     Folder folder;
-    Model model;
+    const std::string golden = std::string("tests/golden/recurrent/") + c.model, config = read_file(golden + "/config.json");
+    std::filesystem::copy(golden, folder / "model");
+    write_file(folder / "model/config.json", config.substr(0, config.rfind('}')) + "," + c.more + "}");
+    const std::string message = failure(folder, folder / "model");
+    CHECK(contains(message, c.message));
+    if (!contains(message, c.message)) CHECK_EQ(message, c.message);
+  }
+}
+
+// The authors' configuration of Mamba says the same as that of transformers.
+TEST(mamba_configurations_of_the_authors) {
+  const struct {
+    const char *model, *config, *refused;
+  } cases[] = {
+      {"mamba",
+       R"({"d_model":37,"n_layer":3,"vocab_size":58,"pad_vocab_size_multiple":61,"ssm_cfg":{"d_state":5,"dt_rank":3}})",
+       nullptr},
+      {"mamba", R"({"d_model":37,"n_layer":3,"vocab_size":61,"pad_vocab_size_multiple":1,"ssm_cfg":{},"rms_norm":false})",
+       "\"rms_norm\" is false"},
+      {"mamba", R"({"d_model":37,"n_layer":3,"vocab_size":61,"ssm_cfg":{}})", "the vocabulary is 64, the tensors have 61"},
+      {"mamba2_limits", R"({"d_model":24,"n_layer":2,"vocab_size":45,"pad_vocab_size_multiple":1,"tie_embeddings":false,
+       "ssm_cfg":{"layer":"Mamba2","ngroups":2,"headdim":12,"dt_limit":[0.02,0.1]}})",
+       nullptr},
+      {"mamba2_limits", R"({"d_model":24,"n_layer":2,"vocab_size":45,"pad_vocab_size_multiple":1,"tie_embeddings":false,
+       "ssm_cfg":{"layer":"Mamba2","ngroups":2,"norm_before_gate":true}})",
+       "ssm_cfg: \"norm_before_gate\" is true"},
+      {"mamba2_limits", R"({"d_model":24,"n_layer":2,"vocab_size":45,"pad_vocab_size_multiple":1,
+       "ssm_cfg":{"layer":"Mamba2","ngroups":2}})",
+       "\"tie_embeddings\" is true, but lm_head.weight differs"},
+  };
+  for (const auto& c : cases) {
+    Folder folder;
+    const std::string golden = std::string("tests/golden/recurrent/") + c.model;
+    std::filesystem::copy(golden, folder / "model");
+    const Options options = with_weights(Format::F32);
+    const ModelFile theirs = converted(folder, folder / "model", options);
+    write_file(folder / "model/config.json", c.config);
+    if (c.refused) {
+      std::filesystem::remove(folder / "out.tm2");
+      CHECK(contains(failure(folder, folder / "model"), c.refused));
+      continue;
+    }
+    const ModelFile ours = converted(folder, folder / "model", options);
+    CHECK(ours.numbers == theirs.numbers && ours.reals == theirs.reals);
+    for (const auto& [name, tensor] : theirs.tensors)
+      CHECK(ours.tensors.at(name).values == tensor.values);
+  }
+}
+
+TEST(sliding_windows) {
+  struct Case {
+    std::string architecture, more;
+    std::vector<uint32_t> windows;  // one for all, or one for each layer
+  };
+  const std::string used = ",\"use_sliding_window\":true,\"sliding_window\":9";
+  const Case cases[] = {
+      {"MistralForCausalLM", ",\"sliding_window\":9", {9}},
+      {"MistralForCausalLM", ",\"sliding_window\":16", {16}},
+      {"MistralForCausalLM", ",\"sliding_window\":null", {}},
+      {"MistralForCausalLM", "", {4096}},
+      {"MistralForCausalLM", ",\"sliding_window\":9,\"layer_types\":[\"sliding_attention\",\"sliding_attention\"]", {9}},
+      {"Qwen2ForCausalLM", ",\"sliding_window\":9,\"use_sliding_window\":false", {}},
+      {"Qwen2ForCausalLM", ",\"sliding_window\":9", {}},
+      {"Qwen2ForCausalLM", used, {}},  // max_window_layers is 28
+      {"Qwen2ForCausalLM", used + ",\"max_window_layers\":2", {}},
+      {"Qwen2ForCausalLM", used + ",\"max_window_layers\":1", {0, 9}},
+      {"Qwen2ForCausalLM", used + ",\"max_window_layers\":-1", {9}},
+      {"Qwen2ForCausalLM", ",\"use_sliding_window\":true,\"max_window_layers\":0", {4096}},
+      {"Qwen2ForCausalLM", ",\"use_sliding_window\":true,\"max_window_layers\":0,\"sliding_window\":null", {}},
+      {"Qwen3ForCausalLM", used + ",\"max_window_layers\":0", {9}},
+      {"Qwen3ForCausalLM", used + ",\"layer_types\":[\"sliding_attention\",\"full_attention\"]", {9, 0}},
+      {"LlamaForCausalLM", ",\"layer_types\":[\"full_attention\",\"full_attention\"]", {}}};
+  for (const Case& c : cases) {
+    Folder folder;
+    const Model model = model_for(c.architecture);
     write_hf(folder.path, config_json(model, c.architecture, c.more), hf_tensors(model, "F32"));
     ModelFile file = converted(folder, folder.path);
-    CHECK_EQ(file.numbers.contains("window") ? file.numbers.at("window") : 0u, c.window);
-    CHECK_EQ(file.numbers.at("context"), c.context);
+    std::vector<uint32_t> windows;
+    if (file.numbers.contains("window")) windows = {file.numbers.at("window")};
+    if (file.lists.contains("window")) windows = file.lists.at("window");
+    CHECK(windows == c.windows);
+    CHECK_EQ(file.numbers.at("context"), 16u);
   }
 }
 
@@ -200,7 +309,7 @@ TEST(bitnet_packed_both_ways) {
 
 TEST(packed_code_three_is_refused) {
   Folder folder;
-  Model model(Fill::ternary_tensor);
+  Model model(Fill::ternary_tensor, true);
   HfTensors tensors = packed_tensors(model, false);
   tensors.at("model.layers.1.mlp.down_proj.weight").data[5] = '\xff';
   write_hf(folder.path, config_json(model, "BitNetForCausalLM"), tensors);
@@ -265,11 +374,12 @@ TEST(bitnet_master_weights) {
 TEST(bitnet_modules_that_stay_floats) {
   Folder folder;
   const Model model(Fill::random, true), ternary(Fill::ternary_tensor, true);
-  auto config = [&](const std::string& names) {
+  auto config = [&](const std::string& names, const char* mode) {
     return config_json(model, "BitNetForCausalLM",
-                       R"(,"quantization_config":{"quant_method":"bitnet","modules_to_not_convert":)" + names + "}");
+                       std::string(R"(,"quantization_config":{"quant_method":"bitnet","linear_class":"autobitlinear",)") +
+                           R"("quantization_mode":")" + mode + R"(","modules_to_not_convert":)" + names + "}");
   };
-  write_hf(folder.path, config(R"(["down_proj","model.layers.1.self_attn","lm_head"])"), hf_tensors(model, "F32"));
+  write_hf(folder.path, config(R"(["down_proj","model.layers.1.self_attn","lm_head"])", "online"), hf_tensors(model, "F32"));
   ModelFile file = converted(folder, folder.path);
   for (const char* name : {"layers.0.down", "layers.1.down", "layers.1.q", "layers.1.o"}) {
     check_form(file, name, I4, NONE, GROUP32);
@@ -277,15 +387,57 @@ TEST(bitnet_modules_that_stay_floats) {
   }
   for (const char* name : {"layers.0.q", "layers.1.up"})
     check_form(file, name, T2, TENSOR, TOKEN);
-  write_hf(folder.path, config(R"(["mlp"])"), packed_tensors(ternary, false));
+  write_hf(folder.path, config(R"(["mlp"])", "offline"), packed_tensors(ternary, false));
   check_form(converted(folder, folder.path), "layers.0.up", T2, TENSOR, TOKEN);  // no module begins or ends so
   std::filesystem::remove(folder / "out.tm2");
-  write_hf(folder.path, config(R"(["up_proj"])"), packed_tensors(ternary, false));
+  write_hf(folder.path, config(R"(["up_proj"])", "offline"), packed_tensors(ternary, false));
   CHECK(contains(failure(folder, folder.path), "mlp.up_proj.weight is packed, modules_to_not_convert says that it is not"));
+  write_hf(folder.path, config("null", "online"), packed_tensors(ternary, false));
+  CHECK(contains(failure(folder, folder.path), "is packed, quantization_mode \"online\" wants master weights"));
+  write_hf(folder.path, config("null", "offline"), hf_tensors(model, "F32"));
+  CHECK(contains(failure(folder, folder.path), "is not ternary, which config.json says"));
+  write_hf(folder.path, config(R"(["down_proj"])", "online"), hf_tensors(model, "F32"));
+  CHECK(contains(failure(folder, folder.path), "modules_to_not_convert does not name lm_head"));
   for (const char* names : {"\"mlp\"", "[3]", "[\"\"]", "[\"layers.*\"]"}) {
-    write_hf(folder.path, config(names), hf_tensors(model, "F32"));
+    write_hf(folder.path, config(names, "online"), hf_tensors(model, "F32"));
     CHECK(contains(failure(folder, folder.path), "modules_to_not_convert"));
   }
+}
+
+// A folder whose configuration says nothing of ternary weights: what transformers computes are its floats.
+TEST(bitnet_floats_that_no_configuration_quantises) {
+  Folder folder;
+  Model model(Fill::random, true);
+  auto report_of = [&](Options options) {
+    options.source = folder.path;
+    options.destination = folder / "out.tm2";
+    std::ostringstream report;
+    edgellm::convert::convert(options, report, false);
+    return report.str();
+  };
+  write_hf(folder.path, config_json(model, "BitNetForCausalLM"), hf_tensors(model, "F32"));
+  for (Format format : {Format::F32, Format::I8}) {
+    CHECK(!contains(report_of(with_weights(format)), "master weights"));
+    ModelFile file = model_reader::read_model(folder / "out.tm2");
+    for (const auto& [name, tensor] : model.tensors) {
+      if (is_layer_matrix(name, tensor)) CHECK(relative_error(file.tensors.at(name).values, tensor.values) < 0.01);
+    }
+  }
+  const std::string report = report_of({});
+  CHECK(contains(report, "14 float matrices are taken for master weights") &&
+        contains(report, "has no quantization_config"));
+  check_form(model_reader::read_model(folder / "out.tm2"), "layers.0.q", T2, TENSOR, TOKEN);
+
+  // Where it does, they are ternary in every format.
+  const char* online =
+      ",\"quantization_config\":{\"quant_method\":\"bitnet\",\"linear_class\":\"autobitlinear\","
+      "\"quantization_mode\":\"online\"}";
+  write_hf(folder.path, config_json(model, "BitNetForCausalLM", online), hf_tensors(model, "F32"));
+  const std::string made = report_of(with_weights(Format::F32));
+  CHECK(contains(made, "14 float matrices are taken for master weights") && !contains(made, "has no quantization_config"));
+  const Values values = model_reader::read_model(folder / "out.tm2").tensors.at("layers.1.down").values;
+  for (float value : values)
+    CHECK(!(std::fabs(value) > 0) || !(std::fabs(value) < magnitude(values)));
 }
 
 TEST(t5_holds_the_weights_of_t2) {
@@ -362,11 +514,75 @@ TEST(rotary_scaling) {
   }
 }
 
+// Only Phi's class rotates parts of heads.
 TEST(partial_rotary) {
   Folder folder;
   Model model;
   write_hf(folder.path, config_json(model, "LlamaForCausalLM", ",\"partial_rotary_factor\":0.5"), hf_tensors(model, "F32"));
-  CHECK_EQ(converted(folder, folder.path).tensors.at("rope.inv_freq").values.size(), size_t{2});
+  CHECK_EQ(converted(folder, folder.path).tensors.at("rope.inv_freq").values.size(), size_t{4});
+}
+
+// What transformers 5.24 does with a head beside an embedding (modeling_utils.py, tie_weights).
+TEST(tied_heads) {
+  const Model model(Fill::random, false, true);
+  auto folder_with = [&](const Folder& folder, bool tied, bool embedding, bool head, bool equal) {
+    HfTensors tensors = hf_tensors(model, "F32");
+    if (equal) tensors.at("lm_head.weight").data = tensors.at("model.embed_tokens.weight").data;
+    if (!embedding) tensors.erase("model.embed_tokens.weight");
+    if (!head) tensors.erase("lm_head.weight");
+    write_hf(folder.path, config_json(model, "LlamaForCausalLM", tied ? ",\"tie_word_embeddings\":true" : ""), tensors);
+    return folder.path;
+  };
+  for (bool tied : {true, false}) {
+    Folder folder;
+    ModelFile file = converted(folder, folder_with(folder, tied, true, true, false), with_weights(Format::F32));
+    CHECK(file.tensors.at("head").values == model.of("head") && file.tensors.at("embed").values == model.of("embed"));
+    file = converted(folder, folder_with(folder, tied, true, true, true), with_weights(Format::F32));
+    CHECK_EQ(file.tensors.contains("head"), !tied);
+    if (!tied) CHECK(file.tensors.at("head").values == model.of("embed"));
+  }
+  Folder folder;
+  CHECK(
+      !converted(folder, folder_with(folder, true, true, false, false), with_weights(Format::F32)).tensors.contains("head"));
+  ModelFile file = converted(folder, folder_with(folder, true, false, true, false), with_weights(Format::F32));
+  CHECK(file.tensors.at("embed").values == model.of("head") && !file.tensors.contains("head"));
+  std::filesystem::remove(folder / "out.tm2");
+  CHECK(contains(failure(folder, folder_with(folder, false, true, false, false)),
+                 "no tensor lm_head.weight, and tie_word_embeddings is not true"));
+  CHECK(contains(failure(folder, folder_with(folder, false, false, true, false)), "no tensor for embed"));
+}
+
+// Tensors that the class does not have with this configuration, and ones that it has and the file does not.
+TEST(tensors_that_a_configuration_switches) {
+  Folder folder;
+  Model model;
+  model.vector("layers.1.o_bias", 24);
+  write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
+  CHECK(!converted(folder, folder.path).tensors.contains("layers.1.o_bias"));
+  std::filesystem::remove(folder / "out.tm2");
+  write_hf(folder.path, config_json(model, "LlamaForCausalLM", ",\"attention_bias\":true"), hf_tensors(model, "F32"));
+  CHECK(
+      contains(failure(folder, folder.path), "no tensor model.layers.0.self_attn.q_proj.bias, which LlamaForCausalLM has"));
+  write_hf(folder.path, config_json(model, "LlamaForCausalLM", ",\"mlp_bias\":true"), hf_tensors(model, "F32"));
+  CHECK(contains(failure(folder, folder.path), "no tensor model.layers.0.mlp.gate_proj.bias"));
+  write_hf(folder.path, config_json(model, "Qwen3ForCausalLM"), hf_tensors(model, "F32"));
+  CHECK(contains(failure(folder, folder.path), "no tensor model.layers.0.self_attn.q_norm.weight"));
+  const Model norms = model_for("Qwen3ForCausalLM");
+  write_hf(folder.path, config_json(norms, "LlamaForCausalLM"), hf_tensors(norms, "F32"));
+  CHECK(contains(failure(folder, folder.path), "q_norm.weight has no place in LlamaForCausalLM"));
+}
+
+// The older name of the key counts where both are there, with its own theta or the default.
+TEST(dynamic_scaling_has_a_limit) {
+  Folder folder;
+  Model model;
+  const char* both =
+      ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":3.0,\"rope_theta\":7.0},"
+      "\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2.0}";
+  write_hf(folder.path, config_json(model, "LlamaForCausalLM", both), hf_tensors(model, "F32"));
+  ModelFile file = converted(folder, folder.path);
+  CHECK_EQ(file.numbers.at("context_limit"), 16u);
+  CHECK_EQ(file.tensors.at("rope.inv_freq").values.at(1), 0.1f);  // 10000^(-1/4)
 }
 
 TEST(configurations_that_cannot_be_run) {
@@ -391,6 +607,22 @@ TEST(configurations_that_cannot_be_run) {
       {"\"head_dim\":8", "\"head_dim\":8,\"x\":Inf", "expected a value"},
       {"\"head_dim\":8", "\"head_dim\":8,\"partial_rotary_factor\":1e300", "\"partial_rotary_factor\" is 1e+300"},
       {"\"head_dim\":8", "\"head_dim\":8,\"qk_layernorm\":true", "\"qk_layernorm\""},
+      {"\"head_dim\":8", "\"head_dim\":8,\"is_causal\":false", "\"is_causal\" is false"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"per_layer_config\":{\"0\":{}}", "\"per_layer_config\" is an object"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"model_type\":\"qwen2\"", "\"model_type\" is \"qwen2\""},
+      {"\"head_dim\":8", "\"head_dim\":8,\"sliding_window\":8", "\"sliding_window\" is 8"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"layer_types\":[\"full_attention\",\"sliding_attention\"]",
+       "layer 1 is sliding_attention"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"layer_types\":[\"full_attention\"]", "\"layer_types\" is no list of 2"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"rope_parameters\":{\"full_attention\":{}}", "for each kind of layer"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"rope_scaling\":{\"type\":\"proportional\"}", "\"proportional\" is not supported"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"rope_scaling\":{\"type\":\"linear\"}", "\"factor\" is missing"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"rope_scaling\":{\"type\":\"llama3\",\"factor\":2}",
+       "\"low_freq_factor\" is missing"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"partial_rotary_factor\":0.5,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}",
+       "does not have together with a rotary scaling"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"attention_factor\":0}",
+       "\"attention_factor\" is 0"},
   };
   for (const auto& c : cases) {
     Folder folder;

@@ -212,11 +212,21 @@ TEST(configurations_of_hostile_values) {
   {
     Folder folder;
     Model model(Fill::random, false, false, SMALL);
-    const char* more = R"(,"hidden_act":"silu","tie_word_embeddings":false,"attention_bias":false,"rope_scaling":null,)"
-                       R"("sliding_window":2,"use_sliding_window":true,"max_window_layers":0,"partial_rotary_factor":1,)"
-                       R"("quantization_config":null,"final_norm_eps":1e-5,"norms":"","qk_layernorm":false)";
-    for (const char* architecture : {"LlamaForCausalLM", "Qwen2ForCausalLM", "MistralForCausalLM"}) {
-      write_hf(folder.path, config_json(model, architecture, more), hf_tensors(model, "F32"));
+    const std::string more =
+        R"(,"hidden_act":"silu","tie_word_embeddings":true,"rope_scaling":null,"partial_rotary_factor":1,)"
+        R"("quantization_config":null,"final_norm_eps":1e-5,"norms":"","qk_layernorm":false)";
+    const std::string window = R"(,"sliding_window":2,"use_sliding_window":true,"max_window_layers":0)";
+    for (const auto& [architecture, own] :
+         {std::pair<std::string, std::string>{"LlamaForCausalLM", ",\"attention_bias\":false"},
+          {"MistralForCausalLM", window},
+          {"Qwen2ForCausalLM", window}}) {
+      Model complete = model;
+      for (int i = 0; architecture == "Qwen2ForCausalLM" && i < SMALL.layers; i++) {
+        complete.vector(Model::layer(i, "q_bias"), static_cast<size_t>(SMALL.heads * SMALL.head_dim));
+        for (const char* name : {"k_bias", "v_bias"})
+          complete.vector(Model::layer(i, name), static_cast<size_t>(SMALL.kv_heads * SMALL.head_dim));
+      }
+      write_hf(folder.path, config_json(complete, architecture, more + own), hf_tensors(complete, "F32"));
       hurt_config(folder);
     }
     write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
@@ -286,7 +296,7 @@ TEST(configurations_beyond_the_limits_of_a_file) {
   }
   write_file(folder / "config.json", with(*config.object(), "rms_norm_eps", "1"));
   CHECK(converts(folder, folder.path));
-  write_file(folder / "config.json", with(*config.object(), "rope_theta", "1e4,\"rope_scaling\":null,\"hidden_act\":null"));
+  write_file(folder / "config.json", with(*config.object(), "rope_theta", "1e4,\"rope_scaling\":null,\"head_dim\":8"));
   CHECK(converts(folder, folder.path));
 }
 
@@ -299,15 +309,15 @@ TEST(configurations_of_recurrent_families_beyond_the_limits) {
       {"mamba2", "layer_norm_epsilon", "NaN", "layer_norm_epsilon is nan, expected 0 to 1"},
       {"mamba2", "n_groups", "0", "n_groups is 0, expected 1 to 4096"},
       {"mamba2", "n_groups", "\"x\"", "\"n_groups\" is not a whole number"},
-      {"mamba", "use_bias", "\"x\"", "\"use_bias\" is not true or false"},
-      {"mamba", "hidden_act", "1", "\"hidden_act\" is not a text"},
+      {"mamba", "use_bias", "\"x\"", "\"use_bias\" is \"x\", which is not supported (false)"},
+      {"mamba", "hidden_act", "1", "\"hidden_act\" is 1, which is not supported"},
       {"mamba", "tie_word_embeddings", "1", "\"tie_word_embeddings\" is not true or false"},
       {"retnet", "layernorm_eps", "\"x\"", "\"layernorm_eps\" is not a number"},
       {"retnet", "layernorm_eps", "1e308", "layernorm_eps is 1e+308, expected 0 to 1"},
       {"retnet", "decoder_layers", "1025", "decoder_layers is 1025, expected 1 to 1024"},
       {"retnet", "layernorm_embedding", "1", "\"layernorm_embedding\" is not true or false"},
-      {"rwkv4", "layer_norm_epsilon", "\"x\"", "\"layer_norm_epsilon\" is not a number"},
-      {"rwkv4", "layer_norm_epsilon", "-1", "layer_norm_epsilon is -1, expected 0 to 1"},
+      {"rwkv4", "layer_norm_epsilon", "\"x\"", "\"layer_norm_epsilon\" is \"x\", which is not supported (1e-5)"},
+      {"rwkv4", "layer_norm_epsilon", "-1", "\"layer_norm_epsilon\" is -1, which is not supported"},
       {"rwkv4", "context_length", "\"x\"", "\"context_length\" is not a whole number"},
       {"rwkv4", "context_length", "16777217", "context_length is 16777217, expected 1 to 16777216"},
   };

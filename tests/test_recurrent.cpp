@@ -334,10 +334,12 @@ TEST(rwkv4_of_transformers) {
 TEST(mamba_of_transformers) {
   check_golden("mamba");
   check_golden("mamba_untied");
+  check_golden("mamba_own_head");  // though its configuration says that it is tied
 }
 
 TEST(mamba2_of_transformers) {
   check_golden("mamba2");
+  check_golden("mamba2_limits");  // of the step size
 }
 
 // A checkpoint cut short or with a byte changed is refused or read; the archive's own records and the pickle are at both ends.

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "convert_checks.h"
 #include "make_model.h"
+#include "model_reader.h"
 #include "open_engine.h"
 
 using namespace edgellm;
@@ -17,8 +18,6 @@ using sources::HfTensor;
 using sources::HfTensors;
 
 namespace {
-
-constexpr i32 POSITIONS = 64;
 
 std::string golden(const std::string& name) {
   return "tests/golden/transformers/" + name;
@@ -87,9 +86,9 @@ std::string convert_golden(const Folder& folder, const std::string& name, conver
 }
 
 struct Logits {
-  i32 vocab = 0;
+  i32 vocab = 0, positions = 0;
   std::vector<i32> ids;                 // after which they are
-  std::vector<f32> expected, computed;  // (POSITIONS, vocab)
+  std::vector<f32> expected, computed;  // (positions, vocab)
   f32 range = 0;                        // of the expected ones
 
   const f32* row(const std::vector<f32>& logits, i32 position) const {
@@ -106,14 +105,14 @@ struct Logits {
   // Of the ids that follow, in nats.
   double mean_nll(const std::vector<f32>& logits) const {
     double sum = 0;
-    for (i32 i = 0; i + 1 < POSITIONS; i++) {
+    for (i32 i = 0; i + 1 < positions; i++) {
       const f32* y = row(logits, i);
       double total = 0;
       for (i32 v = 0; v < vocab; v++)
         total += std::exp(static_cast<double>(y[v]));
       sum += std::log(total) - static_cast<double>(y[ids[static_cast<size_t>(i + 1)]]);
     }
-    return sum / (POSITIONS - 1);
+    return sum / (positions - 1);
   }
 };
 
@@ -121,18 +120,20 @@ Logits run_golden(const std::string& name, const std::string& path) {
   EngineOptions options;
   options.threads = 1;
   options.kv = KvFormat::F32;
-  options.columns = options.logits = POSITIONS;
-  OpenEngine open(options, path);
   Logits out;
-  out.vocab = open.engine.model.vocab;
   out.expected = read_array<f32>(golden(name) + "/logits.f32");
-  CHECK_EQ(out.expected.size(), static_cast<size_t>(POSITIONS * out.vocab));
+  out.vocab = static_cast<i32>(model_reader::read_model(path).numbers.at("vocab"));
+  out.positions = static_cast<i32>(out.expected.size()) / out.vocab;
+  CHECK(out.positions >= 64);
+  CHECK_EQ(out.expected.size(), static_cast<size_t>(out.positions * out.vocab));
+  options.context = options.columns = options.logits = out.positions;
+  OpenEngine open(options, path);
   auto [least, most] = std::minmax_element(out.expected.begin(), out.expected.end());
   out.range = *most - *least;
-  for (i32 i = 0; i < POSITIONS; i++)
+  for (i32 i = 0; i < out.positions; i++)
     out.ids.push_back((i * i * 31 + 7 * i + 1) % out.vocab);
   open.run(0, out.ids, Wanted::all);
-  for (i32 i = 0; i < POSITIONS; i++)
+  for (i32 i = 0; i < out.positions; i++)
     out.computed.insert(out.computed.end(), logits_row(open.engine, i), logits_row(open.engine, i) + out.vocab);
   return out;
 }
@@ -151,7 +152,7 @@ void check_ternary(const std::string& name, convert::Formats formats) {
   Logits logits = run_golden(name, convert_golden(folder, name, formats));
   double nll = logits.mean_nll(logits.computed) - logits.mean_nll(logits.expected);
   i32 same = 0;
-  for (i32 i = 0; i < POSITIONS; i++) {
+  for (i32 i = 0; i < logits.positions; i++) {
     const f32 *expected = logits.row(logits.expected, i), *computed = logits.row(logits.computed, i);
     auto top = std::max_element(expected, expected + logits.vocab) - expected;
     auto chosen = std::max_element(computed, computed + logits.vocab) - computed;
@@ -159,9 +160,9 @@ void check_ternary(const std::string& name, convert::Formats formats) {
     CHECK(expected[top] - expected[chosen] <= 0.05f * logits.range);
   }
   std::printf("%s: largest difference of a logit %.2g of the range, %.2g nats, top token equal at %d of %d\n", name.c_str(),
-              static_cast<double>(logits.largest_difference()), nll, same, POSITIONS);
+              static_cast<double>(logits.largest_difference()), nll, same, logits.positions);
   CHECK(std::fabs(nll) < 0.002);
-  CHECK(same * 100 >= POSITIONS * 98);
+  CHECK(same * 100 >= logits.positions * 98);
 }
 
 // One layer alone: its input as int8 codes, and its outputs.
@@ -250,6 +251,47 @@ TEST(bitnet) {
 TEST(bitnet_of_the_older_spelling) {
   check_floats("bitnet_old");
   check_floats("bitnet_old_untied");
+}
+
+// Further than the windows reach, and than the context that the model was trained for.
+TEST(windows_in_some_layers) {
+  check_floats("qwen2_some_windows");
+  check_floats("qwen3_some_windows");
+}
+
+TEST(window_beyond_the_context) {
+  check_floats("mistral_far");
+}
+
+// Up to its limit; further no session goes.
+TEST(dynamic_rotary_scaling) {
+  check_floats("llama_dynamic");
+  Folder folder;
+  const std::string path = convert_golden(folder, "llama_dynamic", {Format::F32, Format::F32, Format::F32});
+  Span<const u8> map;
+  CHECK(map_file(path.c_str(), {}, &map).ok());
+  EngineOptions options;
+  options.file = map;
+  options.threads = 1;
+  for (i32 context : {160, 161}) {
+    options.context = context;
+    Engine engine;
+    const Status status = open_engine(options, &engine);
+    CHECK_EQ(status.ok(), context == 160);
+    if (status.ok()) close_engine(engine);
+  }
+  release_memory(map);
+}
+
+// A head of its own though the configuration says that it is tied, biases and a share of rotated channels that the class does
+// not have.
+TEST(what_transformers_does_not_use) {
+  check_floats("llama_own_head");
+}
+
+// Without quantization_config transformers computes with the floats of the file.
+TEST(bitnet_floats) {
+  check_floats("bitnet_floats");
 }
 
 // The matrices as packed codes whose scale multiplies, or divides, as codes in floats, and as master weights.

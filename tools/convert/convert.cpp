@@ -91,10 +91,21 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
     report << "note: " << note << "\n";
 
   if (options.sparsity > 0) prune(options.sparsity, options.layout, &model);
+  const bool plain_floats = model.plain_floats;
   std::vector<Target> targets = plan(std::move(model), options.formats);
   if (std::any_of(targets.begin(), targets.end(), [](const Target& target) { return target.forced_ternary; })) {
     report << "warning: this model was not trained ternary: t2 shows its speed and loses its text (stories260K: 5.50 nats a "
               "token for 1.45; docs/PERPLEXITY.md)\n";
+  }
+  const auto masters = std::count_if(targets.begin(), targets.end(), [](const Target& target) { return target.master; });
+  if (masters > 0) {
+    report << "note: " << masters
+           << " float matrices are taken for master weights: made ternary as BitNet does, scale * {-1, 0, 1} "
+           << "with their mean magnitude as scale; errors below count from there\n";
+    if (plain_floats) {
+      report << "note: config.json has no quantization_config, so that transformers computes with these floats as they are; "
+                "--weights f32 or f16 does too\n";
+    }
   }
   std::vector<TensorSpec> specs;
   u64 total = 0;

@@ -5,6 +5,7 @@
 // or multiplies ("autobitlinear") the product (transformers, integrations/bitnet.py).
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "hf_config.h"
 #include "hf_names.h"
@@ -57,20 +58,40 @@ class Loader {
  public:
   Loader(const HfConfig& config, StoredTensors stored) : config_(config), stored_(std::move(stored)) {}
 
-  Tensors load() {
-    for (const Rename& name : hf_names(config_.shape.layers)) {
-      if (name.ours != "head" || !config_.tied) take(name.theirs, name.ours);
-    }
+  Tensors load(const std::string& source, std::vector<std::string>* notes) {
+    for (const Rename& name : hf_names(config_.shape.layers))
+      take(name.theirs, name.ours);
     refuse_the_rest();
+    need_optional(source);
+    if (!unexpected_.empty()) {
+      notes->push_back(text(unexpected_.size(), " biases that ", config_.architecture,
+                            " does not have with this config.json are left out, ",
+                            "as transformers leaves them out: ", unexpected_.front(), unexpected_.size() > 1 ? " ..." : ""));
+    }
     return std::move(tensors_);
   }
 
  private:
+  // Tensors that some classes or configurations have and others do not.
+  static bool is_optional(const std::string& part) {
+    return part.ends_with("_bias") || part == "q_norm" || part == "k_norm" || part.ends_with("sub_norm");
+  }
+
+  // The name without its layer.
+  static std::string part_of(const std::string& ours) { return ours.substr(ours.rfind('.') + 1); }
+
   void take(const std::string& theirs, const std::string& ours) {
     auto found = stored_.find(theirs);
     if (found == stored_.end()) return;
     StoredTensor tensor = std::move(found->second);
     stored_.erase(found);
+    const std::string part = part_of(ours);
+    if (is_optional(part) && !config_.optional.contains(part)) {
+      if (!part.ends_with("_bias"))
+        unusable(tensor.file->path, ": tensor ", theirs, " has no place in ", config_.architecture);
+      unexpected_.push_back(theirs);
+      return;
+    }
     Expected expected = expected_of(config_.shape, ours);
     check_shape(tensor, theirs, expected);
     if (*expected.role == Role::matrix) {
@@ -126,9 +147,18 @@ class Loader {
       if (config_.is_float(theirs)) {
         unusable(tensor.file->path, ": tensor ", theirs, " is packed, modules_to_not_convert says that it is not");
       }
+      if (config_.online) {
+        unusable(tensor.file->path, ": tensor ", theirs, " is packed, quantization_mode \"online\" wants master weights");
+      }
       return std::make_unique<PackedTernary>(ours, *e.role, e.rows, e.cols, tensor, scale * factor);
     }
     auto floats = [&](f32 by) { return float_tensor(ours, *e.role, e.rows, e.cols, tensor, by); };
+    const bool ternary = config_.quantized && !config_.online && !config_.is_float(theirs);
+    if (ternary && !beside && !recognise(*floats(1))) {
+      unusable(tensor.file->path, ": tensor ", theirs,
+               " is not ternary, which config.json says; of master weights it would say ",
+               "linear_class \"autobitlinear\" and quantization_mode \"online\"");
+    }
     if (beside && must_be_scaled(*floats(1), theirs, *beside)) factor *= scale;
     return floats(factor);
   }
@@ -148,16 +178,31 @@ class Loader {
     return true;
   }
 
+  // What transformers would make up.
+  void need_optional(const std::string& source) const {
+    std::set<std::string> there;
+    for (const std::unique_ptr<Tensor>& tensor : tensors_)
+      there.insert(tensor->name);
+    std::string missing;
+    for (const Rename& name : hf_names(config_.shape.layers)) {
+      if (!config_.optional.contains(part_of(name.ours)) || there.contains(name.ours)) continue;
+      if (missing.empty()) missing = name.theirs;
+    }
+    if (!missing.empty())
+      unusable(source, ": there is no tensor ", missing, ", which ", config_.architecture, " has with this config.json");
+  }
+
   void refuse_the_rest() {
     for (const auto& [name, tensor] : stored_) {
-      bool harmless = name.ends_with("rotary_emb.inv_freq") || (config_.tied && name == "lm_head.weight");
-      if (!harmless) unusable(tensor.file->path, ": tensor ", name, " has no place in this family or is beyond its layers");
+      if (!name.ends_with("rotary_emb.inv_freq"))
+        unusable(tensor.file->path, ": tensor ", name, " has no place in this family or is beyond its layers");
     }
   }
 
   const HfConfig& config_;
   StoredTensors stored_;  // those not taken yet
   Tensors tensors_;
+  std::vector<std::string> unexpected_;  // names of biases
 };
 
 bool has_tokenizer(const std::string& folder) {
@@ -175,15 +220,17 @@ bool is_hf(const std::string& path, Bytes) {
 
 Model open_hf(const std::string& path) {
   StoredTensors stored = read_weights(path);
-  HfConfig config = read_hf_config(path, stored.contains("lm_head.weight"));
+  HfConfig config = read_hf_config(path);
   Model model;
   model.bitnet = config.bitnet;
+  model.plain_floats = !config.quantized;
   model.notes = config.notes;
   for (const Rename& name : hf_names(config.shape.layers)) {
     if (config.is_float(name.theirs)) model.floats.insert(name.ours);
   }
   if (has_tokenizer(path)) model.tokenizer = path;
-  model.tensors = Loader(config, std::move(stored)).load();
+  tie_head(&stored, "model.embed_tokens.weight", "lm_head.weight", config.tied, path, &model.notes);
+  model.tensors = Loader(config, std::move(stored)).load(path, &model.notes);
   complete(config.shape, path, &model);
   return model;
 }

@@ -4,29 +4,39 @@
 #include <cmath>
 
 #include "fields.h"
+#include "file/limits.h"
+#include "hf_fields.h"
 
 namespace edgellm::convert {
 namespace {
 
-// What `transformers` takes for keys that are not there.
+// What transformers' class of a model has beside the layers that they all have.
 struct Architecture {
+  enum class Windows { none, all, some };          // layers that may have one
+  enum class Biases { none, qkv, asked, always };  // of the matrices of attention; asked: `attention_bias`
   const char* name;
-  f64 theta = 10000;
-  f64 rotated = 1;  // part of a head
-  const char* eps_key = "rms_norm_eps";
-  f64 eps = 1e-6;
-  const char* act = "silu";
-  bool sliding = false;  // all layers have the window; else those that other keys name
+  const char* config;  // class of its configuration
+  Windows windows = Windows::none;
+  Biases biases = Biases::none;
+  bool head_norms = false;
+  bool bitnet = false;  // norms before `o` and `down`
+  bool phi = false;
 };
+using Windows = Architecture::Windows;
+using Biases = Architecture::Biases;
 
 constexpr Architecture ARCHITECTURES[] = {
-    {.name = "LlamaForCausalLM"},
-    {.name = "MistralForCausalLM", .sliding = true},
-    {.name = "Qwen2ForCausalLM"},
-    {.name = "Qwen3ForCausalLM"},
-    {.name = "PhiForCausalLM", .rotated = 0.5, .eps_key = "layer_norm_eps", .eps = 1e-5, .act = "gelu_new"},
-    {.name = "BitNetForCausalLM", .theta = 500000, .eps = 1e-5, .act = "relu2"},
-    {.name = "BitnetForCausalLM", .eps = 1e-5},
+    {.name = "LlamaForCausalLM", .config = "LlamaConfig", .biases = Biases::asked},
+    {.name = "MistralForCausalLM", .config = "MistralConfig", .windows = Windows::all},
+    {.name = "Qwen2ForCausalLM", .config = "Qwen2Config", .windows = Windows::some, .biases = Biases::qkv},
+    {.name = "Qwen3ForCausalLM",
+     .config = "Qwen3Config",
+     .windows = Windows::some,
+     .biases = Biases::asked,
+     .head_norms = true},
+    {.name = "PhiForCausalLM", .config = "PhiConfig", .biases = Biases::always, .phi = true},
+    {.name = "BitNetForCausalLM", .config = "BitNetConfig", .biases = Biases::asked, .bitnet = true},
+    {.name = "BitnetForCausalLM", .config = "BitnetConfig", .biases = Biases::asked, .bitnet = true},
 };
 
 const Architecture& architecture(const Fields& config) {
@@ -42,88 +52,170 @@ const Architecture& architecture(const Fields& config) {
   unusable(config.where(), ": architecture \"", name, "\" is not supported (", known, ")");
 }
 
-// The keys lie in "rope_scaling", or in "rope_parameters" together with theta.
-void read_rope(const Fields& config, const Architecture& arch, Transformer* t, std::vector<std::string>* notes) {
-  Rope& rope = t->rope;
-  std::optional<Fields> scaling = config.object("rope_parameters");
-  if (!scaling) scaling = config.object("rope_scaling");
-  auto either = [&](const char* key, f64 otherwise) {
-    std::optional<f64> value = scaling ? scaling->number(key) : std::nullopt;
-    return value ? *value : config.number(key).value_or(otherwise);
-  };
-  rope.theta = either("rope_theta", arch.theta);
-  rope.interleaved = config.flag("rope_interleaved").value_or(false);
-  const f64 part = either("partial_rotary_factor", arch.rotated);
+f64 required_number(const Fields& fields, const char* key) {
+  std::optional<f64> value = fields.number(key);
+  if (!value) unusable(fields.where(), ": \"", key, "\" is missing");
+  return *value;
+}
+
+bool flag(const Fields& fields, const char* key) {
+  return fields.flag(key).value_or(false);
+}
+
+// Names without their layer.
+std::set<std::string> optional_tensors(const Fields& config, const Architecture& arch, const Transformer& t) {
+  std::set<std::string> names;
+  const bool asked = arch.biases == Biases::always || (arch.biases == Biases::asked && flag(config, "attention_bias"));
+  if (asked || arch.biases == Biases::qkv) names.insert({"q_bias", "k_bias", "v_bias"});
+  if (asked) names.insert("o_bias");
+  if (flag(config, "mlp_bias")) names.insert({"gate_bias", "up_bias", "down_bias"});
+  if (arch.head_norms) names.insert({"q_norm", "k_norm"});
+  if (arch.bitnet && !t.unit_norms) names.insert({"attn_sub_norm", "ffn_sub_norm"});
+  if (arch.phi) names.insert({"attn_norm_bias", "up_bias", "down_bias", "norm_bias", "head_bias"});
+  return names;
+}
+
+// Rotary embedding without the ways to stretch it: all classes but Phi's rotate whole heads, and fail when a scaling counts on
+// less.
+void read_rotated(const Fields& config, const Architecture& arch, f64 part, bool scaled, HfConfig* out) {
+  Transformer& t = out->shape;
   if (!(part > 0 && part <= 1)) unusable(config.where(), ": \"partial_rotary_factor\" is ", part, ", expected 0 to 1");
-  rope.dims = static_cast<i64>(static_cast<f64>(t->head_dim) * part);
-  if (!scaling) return;
-  std::string type = scaling->string("rope_type");
-  if (type.empty()) type = scaling->string("type");
-  if (type.empty() || type == "default") return;
-  const f64 context = static_cast<f64>(t->context);
-  rope.original_context = config.number("original_max_position_embeddings")
-                              .value_or(scaling->number("original_max_position_embeddings").value_or(context));
-  rope.factor = scaling->number("factor").value_or(context / rope.original_context);
+  const i64 dims = static_cast<i64>(static_cast<f64>(t.head_dim) * part);
+  t.rope.dims = arch.phi ? dims : t.head_dim;
+  if (dims == t.rope.dims) return;
+  if (scaled) {
+    unusable(config.where(), ": \"partial_rotary_factor\" is ", part, ", which ", arch.name,
+             " does not have together with a rotary scaling");
+  }
+  out->notes.push_back(text("partial_rotary_factor ", part, " is without effect: ", arch.name, " rotates whole heads"));
+}
+
+// YaRN's factor of cosine and sine, 0 where the usual one serves.
+f64 attention_factor(const Fields& scaling, f64 factor) {
+  if (std::optional<f64> own = scaling.number("attention_factor")) {
+    if (!(*own > 0)) unusable(scaling.where(), ": \"attention_factor\" is ", *own, ", expected more than 0");
+    return *own;
+  }
+  const f64 mscale = scaling.number("mscale").value_or(0), all = scaling.number("mscale_all_dim").value_or(0);
+  if (!(mscale > 0 && all > 0 && factor > 1)) return 0;
+  return (0.1 * mscale * std::log(factor) + 1) / (0.1 * all * std::log(factor) + 1);
+}
+
+void read_scaling(const Fields& config, const Fields& scaling, const std::string& type, HfConfig* out) {
+  Transformer& t = out->shape;
+  Rope& rope = t.rope;
+  rope.original_context =
+      config.number("original_max_position_embeddings")
+          .value_or(scaling.number("original_max_position_embeddings").value_or(static_cast<f64>(t.context)));
+  auto or_default = [&](const char* key, f64 otherwise) {  // 0 stands for the default
+    const f64 value = scaling.number(key).value_or(0);
+    return value > 0 || value < 0 ? value : otherwise;
+  };
+  if (type != "linear" && type != "llama3" && type != "yarn" && type != "dynamic") {
+    unusable(scaling.where(), ": rotary scaling \"", type, "\" is not supported (linear, llama3, yarn, dynamic)");
+  }
+  rope.factor = required_number(scaling, "factor");
   if (type == "linear") {
     rope.scaling = Rope::Scaling::linear;
   } else if (type == "llama3") {
     rope.scaling = Rope::Scaling::llama3;
-    rope.low_freq_factor = scaling->number("low_freq_factor").value_or(1);
-    rope.high_freq_factor = scaling->number("high_freq_factor").value_or(4);
+    rope.low_freq_factor = required_number(scaling, "low_freq_factor");
+    rope.high_freq_factor = required_number(scaling, "high_freq_factor");
   } else if (type == "yarn") {
     rope.scaling = Rope::Scaling::yarn;
-    rope.beta_fast = scaling->number("beta_fast").value_or(32);
-    rope.beta_slow = scaling->number("beta_slow").value_or(1);
-    rope.truncate = scaling->flag("truncate").value_or(true);
-    rope.attention_factor = scaling->number("attention_factor").value_or(0);
-    f64 mscale = scaling->number("mscale").value_or(0), all = scaling->number("mscale_all_dim").value_or(0);
-    if (rope.attention_factor <= 0 && mscale > 0 && all > 0 && rope.factor > 1) {
-      rope.attention_factor = (0.1 * mscale * std::log(rope.factor) + 1) / (0.1 * all * std::log(rope.factor) + 1);
-    }
-  } else if (type == "dynamic") {
-    notes->push_back(text("rotary scaling \"dynamic\" is left out: the same up to ", t->context, " positions"));
+    rope.beta_fast = or_default("beta_fast", 32);
+    rope.beta_slow = or_default("beta_slow", 1);
+    rope.truncate = flag(scaling, "truncate");
+    rope.attention_factor = attention_factor(scaling, rope.factor);
   } else {
-    unusable(scaling->where(), ": rotary scaling \"", type, "\" is not supported (linear, llama3, yarn, dynamic)");
+    if (t.context < MIN_CONTEXT_LIMIT) {
+      unusable(scaling.where(), ": rotary scaling \"dynamic\" beyond ", t.context, " positions, expected at least ",
+               MIN_CONTEXT_LIMIT);
+    }
+    t.context_limit = t.context;
+    out->notes.push_back(text("rotary scaling \"dynamic\" changes the frequencies beyond ", t.context,
+                              " positions: the file serves up to there"));
   }
 }
 
+// Of "rope_scaling", which older versions have, and "rope_parameters", which may hold theta too, transformers 5 takes the first
+// that is not empty (modeling_rope_utils.py, convert_rope_params_to_dict).
+void read_rope(const Fields& config, const Architecture& arch, HfConfig* out) {
+  Transformer& t = out->shape;
+  t.rope.interleaved = flag(config, "rope_interleaved");
+  Json given{Json::Object{}};
+  std::string where = config.where();
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    const Json* value = config.find(key);
+    if (!value) continue;
+    if (!value->object()) unusable(where, ": \"", key, "\" is not an object");
+    if (value->object()->empty()) continue;
+    where += text(": ", key);
+    given = *value;
+    break;
+  }
+  for (const auto& [name, value] : *given.object()) {
+    if (value.object()) unusable(where, ": \"", name, "\": a rotary embedding for each kind of layer is not supported");
+  }
+  const Json complete = complete_config(given, where, config_class("RopeParameters"), &out->notes);
+  const Fields scaling(complete, where);
+  auto either = [&](const char* key) {
+    std::optional<f64> value = scaling.number(key);
+    return value ? value : config.number(key);
+  };
+  t.rope.theta = either("rope_theta").value_or(0);
+  std::string type = scaling.string("rope_type");
+  if (type.empty()) type = scaling.string("type");
+  const bool scaled = !type.empty() && type != "default";
+  read_rotated(config, arch, either("partial_rotary_factor").value_or(1), scaled, out);
+  if (scaled) read_scaling(config, scaling, type, out);
+}
+
 void read_activation(const Fields& config, const Architecture& arch, Transformer* t) {
-  std::string act = config.string("hidden_act");
-  if (act.empty()) act = arch.act;
-  t->phi = arch.name == std::string("PhiForCausalLM");
+  const std::string act = config.string("hidden_act");
+  t->phi = arch.phi;
   t->relu2 = act == "relu2";
   bool known = t->phi ? act == "gelu_new" || act == "gelu_pytorch_tanh" || act == "gelu_fast"
                       : act == "silu" || act == "swish" || act == "relu2";
   if (!known) {
     unusable(config.where(), ": hidden_act \"", act, "\" is not supported (", t->phi ? "gelu_new" : "silu, relu2", ")");
   }
-  if (config.flag("qk_layernorm").value_or(false)) {
-    unusable(config.where(), ": \"qk_layernorm\", a layer norm of each query and key, is not supported");
-  }
 }
 
-// Layers whose attention is limited to the window.
-i64 sliding_layers(const Fields& config, const Architecture& arch, i64 layers) {
-  if (arch.sliding) return layers;
-  if (!config.flag("use_sliding_window").value_or(false)) return 0;
-  if (const Json* types = config.find("layer_types"); types && types->array()) {
-    return std::count_if(types->array()->begin(), types->array()->end(),
-                         [](const Json& type) { return type.string() && *type.string() == "sliding_attention"; });
+// Whether attention of each layer is limited to a window of `window` positions; 0: there is none.
+std::vector<bool> sliding_layers(const Fields& config, const Architecture& arch, i64 layers, i64 window) {
+  std::vector<bool> sliding(static_cast<size_t>(layers), window > 0 && arch.windows == Windows::all);
+  const Json* types = config.find("layer_types");
+  if (!types) {
+    if (window == 0 || arch.windows != Windows::some) return sliding;
+    const i64 first = std::clamp<i64>(config.required("max_window_layers"), 0, layers);
+    std::fill(sliding.begin() + first, sliding.end(), true);
+    return sliding;
   }
-  return std::max<i64>(0, layers - std::max<i64>(0, config.integer("max_window_layers").value_or(28)));
+  if (!types->array() || types->array()->size() != sliding.size()) {
+    unusable(config.where(), ": \"layer_types\" is no list of ", layers, " texts, one for each layer");
+  }
+  for (size_t i = 0; i < sliding.size(); i++) {
+    const Json& type = (*types->array())[i];
+    const bool slides = type.string() && *type.string() == "sliding_attention";
+    const bool may = arch.windows == Windows::some ? window > 0 || !slides : slides == sliding[i];
+    if (!may || !(slides || (type.string() && *type.string() == "full_attention"))) {
+      unusable(config.where(), ": \"layer_types\": layer ", i, " is ", type.string() ? *type.string() : "no text",
+               ", which ", arch.name, " does not have with these windows");
+    }
+    sliding[i] = slides;
+  }
+  return sliding;
 }
 
-void read_window(const Fields& config, const Architecture& arch, HfConfig* out) {
-  Transformer& t = out->shape;
-  const i64 window = config.integer("sliding_window").value_or(0), sliding = sliding_layers(config, arch, t.layers);
-  if (window < 1 || window >= t.context || sliding == 0) return;  // else the same as full attention
-  if (sliding == t.layers) {
-    t.window = window;
-    return;
-  }
-  out->notes.push_back(text("sliding-window attention of ", window, " in ", sliding, " of ", t.layers,
-                            " layers: the context is limited to it, from ", t.context));
-  t.context = window;
+void read_window(const Fields& config, const Architecture& arch, Transformer* t) {
+  const bool used = arch.windows == Windows::all || (arch.windows == Windows::some && flag(config, "use_sliding_window"));
+  std::optional<i64> window = used ? config.integer("sliding_window") : std::nullopt;
+  if (window && *window < 1) unusable(config.where(), ": \"sliding_window\" is ", *window, ", expected at least 1, or null");
+  const std::vector<bool> sliding = sliding_layers(config, arch, t->layers, window.value_or(0));
+  if (!window || *window > MAX_CONTEXT) return;  // no text is longer
+  for (bool slides : sliding)
+    t->windows.push_back(slides ? static_cast<u32>(*window) : 0);
 }
 
 void read_token_ids(const Fields& config, const std::string& folder, Transformer* t) {
@@ -140,29 +232,28 @@ void read_token_ids(const Fields& config, const std::string& folder, Transformer
   if (!bos.empty() && bos.front() < t->vocab) t->bos = bos.front();
 }
 
-void read_quantization(const Fields& config, const std::string& arch, HfConfig* out) {
-  out->bitnet = arch == "BitNetForCausalLM" || arch == "BitnetForCausalLM";
-  std::optional<Fields> quantization = config.object("quantization_config");
-  if (!quantization) return;
-  std::string method = quantization->string("quant_method");
-  if (method != "bitnet") unusable(quantization->where(), ": quant_method \"", method, "\" is not supported (bitnet)");
-  out->bitnet = true;
-  std::string linear = quantization->string("linear_class");
-  if (linear.empty()) linear = "bitlinear";
-  if (linear != "bitlinear" && linear != "autobitlinear") {
-    unusable(quantization->where(), ": linear_class \"", linear, "\" is not supported (bitlinear, autobitlinear)");
-  }
-  out->scale_divides = linear == "bitlinear";
-  const Json* floats = quantization->find("modules_to_not_convert");
+void read_quantization(const Fields& config, const Architecture& arch, HfConfig* out) {
+  out->bitnet = arch.bitnet;
+  if (!config.object("quantization_config")) return;
+  const std::string where = config.where() + ": quantization_config";
+  const Json complete = complete_config(*config.find("quantization_config"), where, config_class("BitNetQuantConfig"), &out->notes);
+  const Fields quantization(complete, where);
+  if (quantization.string("quant_method").empty()) unusable(where, ": \"quant_method\" is missing");
+  out->bitnet = out->quantized = true;
+  out->scale_divides = quantization.string("linear_class") == "bitlinear";
+  out->online = !out->scale_divides && quantization.string("quantization_mode") == "online";
+  const Json* floats = quantization.find("modules_to_not_convert");
   if (!floats) return;
-  if (!floats->array()) unusable(quantization->where(), ": \"modules_to_not_convert\" is not a list");
+  if (!floats->array()) unusable(where, ": \"modules_to_not_convert\" is not a list");
   for (const Json& module : *floats->array()) {
     const std::string name = module.string() ? *module.string() : "";
     if (name.empty() || name.find_first_of("^$*+?()[]{}|\\") != std::string::npos) {
-      unusable(quantization->where(), ": modules_to_not_convert: \"", name,
-               "\", expected the start or end of a module's name");
+      unusable(where, ": modules_to_not_convert: \"", name, "\", expected the start or end of a module's name");
     }
     out->float_modules.push_back(name);
+  }
+  if (out->online && !out->is_float("lm_head.weight")) {
+    unusable(where, ": modules_to_not_convert does not name lm_head, and a ternary head of master weights is not supported");
   }
 }
 
@@ -176,13 +267,14 @@ bool HfConfig::is_float(const std::string& weight) const {
   });
 }
 
-HfConfig read_hf_config(const std::string& folder, bool has_head) {
+HfConfig read_hf_config(const std::string& folder) {
   const std::string path = folder + "/config.json";
   const Json json = read_json(path);
-  const Fields config(json, path);
-  const Architecture& arch = architecture(config);
-
+  const Architecture& arch = architecture(Fields(json, path));
   HfConfig out;
+  const Json complete = complete_config(json, path, config_class(arch.config), &out.notes);
+  const Fields config(complete, path);
+
   Transformer& t = out.shape;
   t.layers = config.required("num_hidden_layers");
   t.dim = config.required("hidden_size");
@@ -190,18 +282,20 @@ HfConfig read_hf_config(const std::string& folder, bool has_head) {
   t.heads = config.required("num_attention_heads");
   t.kv_heads = config.integer("num_key_value_heads").value_or(t.heads);
   t.vocab = config.required("vocab_size");
-  t.context = config.integer("max_position_embeddings").value_or(2048);
+  t.context = config.required("max_position_embeddings");
   t.head_dim = config.integer("head_dim").value_or(t.heads > 0 ? t.dim / t.heads : 0);
-  t.norm_eps = config.number(arch.eps_key).value_or(arch.eps);
+  t.norm_eps = required_number(config, arch.phi ? "layer_norm_eps" : "rms_norm_eps");
   t.final_norm_eps = config.number("final_norm_eps");
   t.unit_norms = config.string("norms").starts_with("unit");
-  read_quantization(config, arch.name, &out);
+  read_quantization(config, arch, &out);
   read_activation(config, arch, &t);
-  read_rope(config, arch, &t, &out.notes);
-  read_window(config, arch, &out);
+  read_rope(config, arch, &out);
   check_sizes(t, path);
+  read_window(config, arch, &t);
   read_token_ids(config, folder, &t);
-  out.tied = !has_head || config.flag("tie_word_embeddings").value_or(false);
+  out.architecture = arch.name;
+  out.optional = optional_tensors(config, arch, t);
+  out.tied = flag(config, "tie_word_embeddings");
   return out;
 }
 

@@ -2,8 +2,11 @@
 // (state-spaces/mamba: `d_model`, `n_layer`, `ssm_cfg`; its tensors differ in the name of the embedding).
 #include "mamba.h"
 
+#include <cmath>
+
 #include "fields.h"
 #include "file/limits.h"
+#include "hf_fields.h"
 #include "source.h"
 
 namespace edgellm::convert {
@@ -49,26 +52,106 @@ std::string model_type(const Json& config) {
   return layer && layer->string() && *layer->string() == "Mamba2" ? "mamba2" : "mamba";
 }
 
-i64 whole_or(const Json& config, const char* key, i64 fallback, const std::string& source) {
-  const i64 value = Fields(config, source).integer(key).value_or(fallback);
-  check_size(key, value, MAX_HEADS, source);
-  return value;
+// What either kind of configuration says.
+struct Config {
+  i64 version = 1;
+  bool authors = false;
+  Json outer, inner;  // all fields; of the authors' those of `ssm_cfg`
+  std::string where;
+
+  const char* class_name() const {
+    return authors ? "mamba_ssm's MambaConfig" : version == 2 ? "Mamba2Config" : "MambaConfig";
+  }
+  Fields model() const { return {outer, where}; }
+  Fields layers() const { return authors ? Fields(inner, where + ": ssm_cfg") : model(); }
+  const char* name(const char* of_transformers, const char* of_authors) const {
+    return authors ? of_authors : of_transformers;
+  }
+};
+
+Config read_config(const std::string& path, std::vector<std::string>* notes) {
+  Config c;
+  c.where = path;
+  const Json json = read_json(path);
+  c.version = model_type(json) == "mamba2" ? 2 : 1;
+  c.authors = !json.find("model_type");
+  c.outer = complete_config(json, path, config_class(c.class_name()), notes);
+  if (!c.authors) return c;
+  const char* layers = c.version == 2 ? "mamba_ssm's Mamba2" : "mamba_ssm's Mamba";
+  c.inner = complete_config(*json.find("ssm_cfg"), path + ": ssm_cfg", config_class(layers), notes);
+  return c;
+}
+
+// transformers writes an infinity as {"__float__": "Infinity"}.
+f64 bound(const Json& value, const std::string& where) {
+  const Json* tagged = value.find("__float__");
+  if (tagged && tagged->string() && *tagged->string() == "Infinity") return INFINITY;
+  if (!value.number()) unusable(where, " is not two numbers");
+  return *value.number();
+}
+
+// Of the step size after softplus.
+void read_limits(const Config& config, Mamba* s) {
+  const char* key = config.name("time_step_limit", "dt_limit");
+  const Fields fields = config.layers();
+  const std::string where = text(fields.where(), ": \"", key, "\"");
+  const Json* limits = fields.find(key);
+  if (!limits || !limits->array() || limits->array()->size() != 2) unusable(where, " is not two numbers");
+  s->dt_min = bound(limits->array()->front(), where), s->dt_max = bound(limits->array()->back(), where);
+  if (!(s->dt_min >= 0 && s->dt_min <= s->dt_max)) {
+    unusable(where, " is ", s->dt_min, " to ", s->dt_max, ", expected 0 or more, and no less");
+  }
+}
+
+// The bias of the convolutions is there, or not, as the configuration says; one more than it says is left out.
+void check_conv_bias(const Config& config, Mamba* s, StoredTensors* stored, std::vector<std::string>* notes) {
+  const char* key = config.name("use_conv_bias", "conv_bias");
+  const bool wanted = config.layers().flag(key).value_or(true);
+  if (wanted == s->conv_bias) return;
+  if (wanted) unusable(config.where, ": there is no tensor layers.0.mixer.conv1d.bias, and \"", key, "\" is true");
+  notes->push_back(text("the biases of the convolutions are left out: \"", key, "\" is false"));
+  for (i64 layer = 0; layer < s->layers; layer++)
+    stored->erase(text("layers.", layer, ".mixer.conv1d.bias"));
+  s->conv_bias = false;
+}
+
+void check_sizes(const Config& config, const Mamba& s) {
+  const Fields model = config.model(), layers = config.layers();
+  i64 vocab = config.outer.find("vocab_size") ? model.required("vocab_size") : s.vocab;
+  if (config.authors) {  // the authors round it up
+    const i64 multiple = model.required("pad_vocab_size_multiple");
+    check_size("pad_vocab_size_multiple", multiple, MAX_VOCAB, config.where);
+    vocab = div_up(vocab, multiple) * multiple;
+  }
+  if (vocab != s.vocab) unusable(config.where, ": the vocabulary is ", vocab, ", the tensors have ", s.vocab);
+  check_agrees(model, config.name("num_hidden_layers", "n_layer"), s.layers);
+  check_agrees(model, config.name("hidden_size", "d_model"), s.dim);
+  check_agrees(layers, config.name("state_size", "d_state"), s.states);
+  check_agrees(layers, config.name("conv_kernel", "d_conv"), s.taps);
+  if (s.version == 2) {
+    check_agrees(layers, config.name("head_dim", "headdim"), s.head_dim);
+    if (!config.authors) check_agrees(layers, "num_heads", s.heads);
+    return;
+  }
+  if (!config.authors) check_agrees(layers, "intermediate_size", s.inner);
+  const char* rank = config.name("time_step_rank", "dt_rank");
+  const Json* value = layers.find(rank);
+  if (value && !value->string()) check_agrees(layers, rank, s.rank);  // "auto" is a sixteenth of the model's size
 }
 
 // Most sizes are those of the tensors.
-Mamba measure(const StoredTensors& stored, const Json& config, const std::string& source) {
+Mamba measure(const StoredTensors& stored, const Config& config, const std::string& source) {
   Mamba s;
   auto size = [&](const char* name, size_t index) { return size_of(stored, name, index, source); };
   const std::string mixer = "layers.0.mixer.";
-  s.version = model_type(config) == "mamba2" ? 2 : 1;
+  s.version = config.version;
   while (stored.contains(text("layers.", s.layers, ".norm.weight")))
     s.layers++;
   s.vocab = size("embeddings.weight", 0);
   s.dim = size("embeddings.weight", 1);
   s.taps = size("layers.0.mixer.conv1d.weight", 2);
   s.conv_bias = stored.contains(mixer + "conv1d.bias");
-  s.tied = !stored.contains("lm_head.weight");
-  s.norm_eps = Fields(config, source).number("layer_norm_epsilon").value_or(s.norm_eps);
+  s.norm_eps = config.model().number("layer_norm_epsilon").value_or(s.norm_eps);
   check_epsilon("layer_norm_epsilon", s.norm_eps, source);
   if (s.version == 1) {
     s.inner = size("layers.0.mixer.A_log", 0);
@@ -76,32 +159,19 @@ Mamba measure(const StoredTensors& stored, const Json& config, const std::string
     s.rank = size("layers.0.mixer.dt_proj.weight", 1);
     return s;
   }
-  const Json* ssm = config.find("ssm_cfg");
   s.heads = size("layers.0.mixer.A_log", 0);
   i64 inner = size("layers.0.mixer.norm.weight", 0), convolved = size("layers.0.mixer.conv1d.weight", 0);
   s.head_dim = inner / s.heads;
-  s.groups = ssm ? whole_or(*ssm, "ngroups", 1, source) : whole_or(config, "n_groups", 8, source);
+  const char* groups = config.name("n_groups", "ngroups");
+  s.groups = config.layers().required(groups);
+  check_size(groups, s.groups, MAX_HEADS, source);
   s.states = (convolved - inner) / 2 / s.groups;
   if (s.head_dim * s.heads != inner || inner + 2 * s.groups * s.states != convolved || s.heads % s.groups != 0) {
     unusable(source, ": ", s.heads, " heads, ", s.groups, " groups, ", inner, " inner and ", convolved,
              " convolved channels do not fit each other");
   }
+  read_limits(config, &s);
   return s;
-}
-
-void refuse_what_differs(const Json& config, const std::string& source) {
-  const Fields fields(config, source);
-  for (const char* key : {"use_bias", "mamba_use_bias"}) {
-    if (fields.flag(key).value_or(false)) unusable(source, ": projections with biases are not supported");
-  }
-  const std::string activation = fields.string("hidden_act");
-  if (!activation.empty() && activation != "silu" && activation != "swish") {
-    unusable(source, ": \"hidden_act\" is \"", activation, "\", expected \"silu\"");
-  }
-  const Json* limit = config.find("time_step_limit");
-  bool limited = limit && limit->array() && !limit->array()->empty() && limit->array()->front().number() &&
-                 *limit->array()->front().number() > 0;
-  if (limited) unusable(source, ": \"time_step_limit\" is not supported");
 }
 
 // Both spellings, without "backbone.".
@@ -137,6 +207,9 @@ Family mamba_family(const Mamba& s) {
   size("vocab", s.vocab);
   size("context", s.context);
   family.metadata.emplace_back("norm_eps", static_cast<f32>(s.norm_eps));
+  const f32 dt_min = static_cast<f32>(s.dt_min), dt_max = static_cast<f32>(s.dt_max);
+  if (dt_min > 0) family.metadata.emplace_back("dt_min", dt_min);
+  if (std::isfinite(dt_max)) family.metadata.emplace_back("dt_max", dt_max);
   Parts parts(&family.parts);
   parts.add("embed", "embeddings.weight", Role::embedding, s.vocab, s.dim);
   for (i64 layer = 0; layer < s.layers; layer++) {
@@ -156,17 +229,24 @@ bool is_mamba(const std::string& path, Bytes) {
 }
 
 Model open_mamba(const std::string& path) {
-  const std::string config_path = path + "/config.json";
-  Json config = read_json(config_path);
-  refuse_what_differs(config, config_path);
+  std::vector<std::string> notes;
+  const Config config = read_config(path + "/config.json", &notes);
   StoredTensors stored = read_tensors(path);
-  if (Fields(config, config_path).flag("tie_word_embeddings").value_or(false)) stored.erase("lm_head.weight");
-  const Mamba shape = measure(stored, config, path);
+  const bool tied = config.model().flag(config.name("tie_word_embeddings", "tie_embeddings")).value_or(false);
+  const bool shared = tie_head(&stored, "embeddings.weight", "lm_head.weight", tied, path, &notes);
+  if (config.authors && tied && !shared) {
+    unusable(config.where, ": \"tie_embeddings\" is true, but lm_head.weight differs from the embedding");
+  }
+  Mamba shape = measure(stored, config, path);
+  shape.tied = shared;
+  check_sizes(config, shape);
+  check_conv_bias(config, &shape, &stored, &notes);
   Model model = take_parts(mamba_family(shape), std::move(stored), path);
+  model.notes = std::move(notes);
   for (const char* name : {"/tokenizer.json", "/vocab.json"}) {
     if (file_exists(path + name)) model.tokenizer = path;
   }
-  Fields(config, config_path).add_ids("eos_token_id", &model.stop);
+  config.model().add_ids("eos_token_id", &model.stop);
   std::erase_if(model.stop, [&](u32 id) { return id >= model.vocab; });
   return model;
 }

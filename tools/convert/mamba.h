@@ -1,5 +1,7 @@
 // The families `mamba` and `mamba2` of docs/FILE.md.
 #pragma once
+#include <cmath>
+
 #include "recurrent.h"
 
 namespace edgellm::convert {
@@ -12,6 +14,7 @@ struct Mamba {
   bool conv_bias = true;
   bool tied = true;  // the embedding serves as the head
   f64 norm_eps = 1e-5;
+  f64 dt_min = 0, dt_max = INFINITY;  // 2: bounds of the step size
 };
 
 Family mamba_family(const Mamba& shape);

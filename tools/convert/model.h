@@ -74,6 +74,8 @@ struct Model {
   Tensors tensors;                 // in the order in which a forward pass reads them
   bool bitnet = false;             // trained with ternary matrices and int8 activations, one scale a token: float matrices
                                    // that are not ternary are master weights
+  bool plain_floats = false;       // of such a model, whose reference computes with its floats as they are: so they are kept
+                                   // in a format that is not ternary
   std::set<std::string> floats;    // names of its matrices that are no such thing
   std::shared_ptr<I2sLayout> i2s;  // of its I2_S tensors, which see it change; null: it has none
   std::vector<std::string> notes;  // what the user should know

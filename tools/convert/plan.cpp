@@ -33,6 +33,7 @@ struct Choice {
   std::optional<Format> asked;  // none: t2 if ternary, else the tensor's native format, else `otherwise`
   Format otherwise;
   bool master;                 // float values that are not ternary are master weights of ternary ones
+  bool plain;                  // but not where another format is asked for
   bool token;                  // ternary weights see int8 activations of one scale a token
   Format sparse = Format::I8;  // that may be taken instead
 };
@@ -41,30 +42,32 @@ struct Settled {
   std::unique_ptr<Tensor> tensor;
   Format format;
   bool forced_ternary = false;
+  bool master = false;
 };
 
 // The tensor as ternary if it is to be stored so, or else as it is, with the format to store it in.
 Settled settle(std::unique_ptr<Tensor> tensor, const Choice& choice) {
   bool want_ternary = !choice.asked || *choice.asked == Format::T2 || *choice.asked == Format::T5;
-  bool forced = false;
-  if (choice.asked && !want_ternary && !choice.master) return {std::move(tensor), *choice.asked};
+  bool forced = false, master = false;
+  if (choice.asked && !want_ternary && (!choice.master || choice.plain)) return {std::move(tensor), *choice.asked};
   if (!tensor->ternary()) {
     if (std::optional<Ternary> ternary = recognise(*tensor)) {
       tensor = recognised(std::move(tensor), *ternary);
     } else if (choice.master) {
       tensor = from_master(std::move(tensor));
+      master = true;
     } else if (want_ternary && choice.asked) {
       tensor = nearest_ternary(std::move(tensor));
       forced = true;
     }
   }
-  if (!want_ternary) return {std::move(tensor), *choice.asked};
+  if (!want_ternary) return {std::move(tensor), *choice.asked, false, master};
   if (!tensor->ternary()) {
     Format format = tensor->native().value_or(choice.otherwise);
     return {std::move(tensor), format};
   }
   if (tensor->ternary()->per == Ternary::Per::group) return {std::move(tensor), Format::T2_GROUP, forced};
-  return {std::move(tensor), choice.token && choice.asked == Format::T5 ? Format::T5 : Format::T2};
+  return {std::move(tensor), choice.token && choice.asked == Format::T5 ? Format::T5 : Format::T2, false, master};
 }
 
 // More than half of the first rows are zeros: worth counting the bytes.
@@ -85,7 +88,7 @@ std::optional<std::vector<u32>> smaller_sparse(const Tensor& tensor, Format spar
 }
 
 Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
-  auto [settled, format, forced_ternary] = settle(std::move(tensor), choice);
+  auto [settled, format, forced_ternary, master] = settle(std::move(tensor), choice);
   TensorSpec spec{settled->name, {static_cast<u32>(settled->rows), static_cast<u32>(settled->cols)}, format};
   if (!is_float(format)) spec.activations = Quantization::group32;
   if (format == Format::I8) spec.scale = Scale::row;
@@ -104,7 +107,7 @@ Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
     }
   }
   assert(served(spec.format, spec.scale, spec.activations));
-  return {std::move(settled), std::move(spec), forced_ternary};
+  return {std::move(settled), std::move(spec), forced_ternary, master};
 }
 
 }  // namespace
@@ -113,11 +116,11 @@ std::vector<Target> plan(Model model, const Formats& formats) {
   bool floats = formats.weights && is_float(*formats.weights);
   const Format outer = floats ? *formats.weights : Format::I8;
   auto forced = [&](std::optional<Format> asked) { return asked || !floats ? asked : formats.weights; };
-  const Choice matrix{formats.weights, Format::I4, model.bitnet, model.bitnet, formats.sparse};
-  const Choice float_matrix{formats.weights, Format::I4, false, false, formats.sparse};
-  const Choice narrow{forced(std::nullopt), outer, false, false, formats.sparse};
-  const Choice embedding{forced(formats.embed), outer, false, model.bitnet};
-  const Choice head{forced(formats.head), outer, false, model.bitnet, formats.sparse};
+  const Choice matrix{formats.weights, Format::I4, model.bitnet, model.plain_floats, model.bitnet, formats.sparse};
+  const Choice float_matrix{formats.weights, Format::I4, false, false, false, formats.sparse};
+  const Choice narrow{forced(std::nullopt), outer, false, false, false, formats.sparse};
+  const Choice embedding{forced(formats.embed), outer, false, false, model.bitnet};
+  const Choice head{forced(formats.head), outer, false, false, model.bitnet, formats.sparse};
 
   std::vector<Target> targets;
   targets.reserve(model.tensors.size() + 1);

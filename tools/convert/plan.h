@@ -15,6 +15,7 @@ struct Target {
   std::unique_ptr<Tensor> tensor;
   TensorSpec spec;
   bool forced_ternary = false;  // the nearest ternary weights to ones that never were
+  bool master = false;          // ternary weights made of the master weights that they were trained through
 };
 
 // Defaults: matrices that are ternary by nature as t2 at their own granularity, others as i4; embedding and head as i8

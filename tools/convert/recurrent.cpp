@@ -147,6 +147,11 @@ Model random_model(const Family& family) {
   return model;
 }
 
+void check_agrees(const Fields& config, const char* key, i64 found) {
+  const i64 named = config.integer(key).value_or(found);
+  if (named != found) unusable(config.where(), ": \"", key, "\" is ", named, ", the tensors have ", found);
+}
+
 i64 size_of(const StoredTensors& stored, const std::string& name, size_t index, const std::string& source) {
   auto found = stored.find(name);
   if (found == stored.end()) unusable(source, ": there is no tensor ", name);

@@ -1,6 +1,7 @@
 // The recurrent families of docs/FILE.md as lists of tensors: names of sources, checks of shapes and models of random weights
 // all come from them.
 #pragma once
+#include "fields.h"
 #include "model.h"
 #include "weights.h"
 
@@ -53,6 +54,9 @@ Model take_parts(const Family& family, StoredTensors stored, const std::string& 
                  const std::vector<std::string>& unused = {});
 
 Model random_model(const Family& family);
+
+// Throws where the configuration names another size than the tensors have; one that it does not name is theirs.
+void check_agrees(const Fields& config, const char* key, i64 found);
 
 // The size of dimension `index` of a tensor that must be there.
 i64 size_of(const StoredTensors& stored, const std::string& name, size_t index, const std::string& source);

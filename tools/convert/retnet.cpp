@@ -6,6 +6,7 @@
 
 #include "fields.h"
 #include "file/limits.h"
+#include "hf_fields.h"
 #include "source.h"
 
 namespace edgellm::convert {
@@ -17,22 +18,6 @@ i64 whole(const Fields& config, const char* key, i64 most) {
   return value;
 }
 
-void refuse_what_differs(const Fields& config) {
-  struct Fixed {
-    const char* key;
-    bool value;
-  };
-  for (Fixed fixed : {Fixed{"use_glu", true}, Fixed{"decoder_normalize_before", true}, Fixed{"deepnorm", false}}) {
-    if (config.flag(fixed.key).value_or(fixed.value) != fixed.value) {
-      unusable(config.where(), ": \"", fixed.key, "\" is ", fixed.value ? "false" : "true", ", which is not supported");
-    }
-  }
-  const std::string activation = config.string("activation_fn");
-  if (!activation.empty() && activation != "swish") {
-    unusable(config.where(), ": \"activation_fn\" is \"", activation, "\", expected \"swish\"");
-  }
-}
-
 RetNet read_config(const Fields& config) {
   RetNet s;
   s.layers = whole(config, "decoder_layers", MAX_LAYERS);
@@ -41,7 +26,7 @@ RetNet read_config(const Fields& config) {
   s.ffn_dim = whole(config, "decoder_ffn_embed_dim", MAX_COLUMNS);
   s.heads = whole(config, "decoder_retention_heads", MAX_HEADS);
   s.vocab = whole(config, "vocab_size", MAX_VOCAB);
-  s.embed_norm = config.flag("layernorm_embedding").value_or(true);
+  s.embed_norm = config.flag("layernorm_embedding").value_or(false);
   s.scale_embedding = !config.flag("no_scale_embedding").value_or(true);
   s.lm_decay = config.flag("use_lm_decay").value_or(false);
   s.tied = config.flag("tie_word_embeddings").value_or(false);
@@ -116,13 +101,17 @@ bool is_retnet(const std::string& path, Bytes) {
 
 Model open_retnet(const std::string& path) {
   const std::string config_path = path + "/config.json";
-  const Json json = read_json(config_path);
+  std::vector<std::string> notes;
+  const Json json = complete_config(read_json(config_path), config_path, config_class("RetNetConfig"), &notes);
   const Fields config(json, config_path);
-  refuse_what_differs(config);
   const RetNet shape = read_config(config);
   StoredTensors stored = read_weights(path);
-  if (shape.tied) stored.erase("lm_head.weight");
+  // Its code runs with versions of transformers that drop the head.
+  if (tie_head(&stored, "model.embed_tokens.weight", "lm_head.weight", shape.tied, path, &notes) != shape.tied) {
+    unusable(config_path, ": \"tie_word_embeddings\" is true, but lm_head.weight differs from the embedding");
+  }
   Model model = take_parts(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
+  model.notes = std::move(notes);
   add_computed(shape, &model);
   if (file_exists(path + "/tokenizer.json")) model.tokenizer = path;
   config.add_ids("eos_token_id", &model.stop);

@@ -9,6 +9,7 @@
 
 #include "fields.h"
 #include "file/limits.h"
+#include "hf_fields.h"
 #include "pth.h"
 #include "safetensors.h"
 #include "source.h"
@@ -143,13 +144,19 @@ bool is_rwkv_config(const std::string& path) {
   return type && type->string() && *type->string() == "rwkv";
 }
 
-void read_config(const std::string& path, Rwkv* shape) {
-  Json config = read_json(path);
-  const Fields fields(config, path);
-  shape->norm_eps = fields.number("layer_norm_epsilon").value_or(shape->norm_eps);
-  check_epsilon("layer_norm_epsilon", shape->norm_eps, path);
-  shape->context = fields.integer("context_length").value_or(shape->context);
+// Of a Hugging Face folder, which is version 4.
+void read_config(const std::string& path, StoredTensors* stored, Rwkv* shape, std::vector<std::string>* notes) {
+  const Json complete = complete_config(read_json(path), path, config_class("RwkvConfig"), notes);
+  const Fields fields(complete, path);
+  shape->context = fields.required("context_length");
   check_size("context_length", shape->context, MAX_CONTEXT, path);
+  check_agrees(fields, "vocab_size", shape->vocab);
+  check_agrees(fields, "hidden_size", shape->dim);
+  check_agrees(fields, "num_hidden_layers", shape->layers);
+  check_agrees(fields, "attention_hidden_size", shape->att_dim);
+  check_agrees(fields, "intermediate_size", shape->ffn_dim);
+  const bool tied = fields.flag("tie_word_embeddings").value_or(false);
+  shape->tied = tie_head(stored, "emb.weight", "head.weight", tied, path, notes);
 }
 
 constexpr const char* SAFETENSORS = ".safetensors";
@@ -221,9 +228,11 @@ Model open_rwkv(const std::string& path) {
     stored.emplace(original_name(name), std::move(tensor));
   Rwkv shape = measure(stored, path);
   std::string config = path + "/config.json";
-  if (is_folder(path) && file_exists(config)) read_config(config, &shape);
+  std::vector<std::string> notes;
+  if (is_folder(path) && file_exists(config)) read_config(config, &stored, &shape, &notes);
   Model model =
       take_parts(rwkv_family(shape), std::move(stored), path, {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"});
+  model.notes = std::move(notes);
   model.byte_tokenizer = shape.vocab == 256;
   if (!model.byte_tokenizer) model.tokenizer = find_tokenizer(is_folder(path) ? path : folder_of(path));
   return model;

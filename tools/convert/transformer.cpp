@@ -34,7 +34,7 @@ f64 scaled(const Rope& rope, f64 dims, f64 pair, f64 frequency) {
       f64 low = yarn_dimension(rope, dims, rope.beta_fast), high = yarn_dimension(rope, dims, rope.beta_slow);
       if (rope.truncate) low = std::floor(low), high = std::ceil(high);
       low = std::max(low, 0.0), high = std::min(high, dims - 1);
-      if (high <= low) high = low + 0.001;
+      if (!(high < low) && !(high > low)) high = low + 0.001;
       f64 ramp = std::clamp((pair - low) / (high - low), 0.0, 1.0);
       return ramp * frequency / rope.factor + (1 - ramp) * frequency;
     }
@@ -44,6 +44,13 @@ f64 scaled(const Rope& rope, f64 dims, f64 pair, f64 frequency) {
 
 i64 rotated_dims(const Transformer& t) {
   return t.rope.dims ? t.rope.dims : t.head_dim;
+}
+
+// Nothing where all tokens see all positions, one number for layers that are alike.
+std::optional<MetadataValue> window_value(const std::vector<u32>& windows) {
+  if (std::all_of(windows.begin(), windows.end(), [](u32 window) { return window == 0; })) return std::nullopt;
+  if (std::all_of(windows.begin(), windows.end(), [&](u32 window) { return window == windows[0]; })) return windows[0];
+  return windows;
 }
 
 }  // namespace
@@ -165,7 +172,8 @@ void complete(const Transformer& t, const std::string& source, Model* model) {
   if (t.unit_norms) add("unit_norms", u32{1});
   if (t.phi) add("norm", "layer");
   if (t.phi) add("parallel", u32{1});
-  if (t.window) size("window", t.window);
+  if (std::optional<MetadataValue> window = window_value(t.windows)) add("window", std::move(*window));
+  if (t.context_limit) size("context_limit", t.context_limit);
   add("gate", t.phi ? "gelu" : t.relu2 ? "relu2" : "silu");
   add("rope", t.rope.interleaved ? "interleaved" : "half");
   f64 attention_scale = rope_attention_scale(t.rope);

@@ -27,7 +27,8 @@ struct Transformer {
   bool unit_norms = false;
   bool relu2 = false;  // gate; else silu
   bool phi = false;    // layer norms with biases, a feed-forward of gelu without a gate beside attention, under its norm
-  i64 window = 0;      // positions a token sees, itself among them; 0: all
+  std::vector<u32> windows;  // positions a token sees, itself among them, in each layer; 0: all; empty: all in every layer
+  i64 context_limit = 0;     // positions up to which the frequencies are right; 0: there is no such limit
   Rope rope;
   std::optional<u32> bos;
   std::vector<u32> stop;

@@ -35,7 +35,49 @@ StoredTensors read_parts(const std::string& folder, const std::string& index_pat
   return tensors;
 }
 
+// Of tensors of floats.
+bool equal_values(const StoredTensor& a, const StoredTensor& b) {
+  if (a.shape != b.shape || a.shape.size() != 2) return false;
+  if (a.dtype == b.dtype && a.data.data == b.data.data) return true;
+  const i64 rows = static_cast<i64>(a.shape[0]), cols = static_cast<i64>(a.shape[1]);
+  const std::unique_ptr<Tensor> left = float_tensor(a.name, Role::matrix, rows, cols, a),
+                                right = float_tensor(b.name, Role::matrix, rows, cols, b);
+  std::vector<f32> x(static_cast<size_t>(cols)), y(x);
+  for (i64 row = 0; row < rows; row++) {
+    left->values(row, 1, x.data());
+    right->values(row, 1, y.data());
+    if (x != y) return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+bool tie_head(StoredTensors* stored, const std::string& embedding, const std::string& head, bool tied,
+              const std::string& source, std::vector<std::string>* notes) {
+  const auto own = stored->find(head), shared = stored->find(embedding);
+  if (own == stored->end()) {
+    if (!tied) {
+      unusable(source, ": there is no tensor ", head,
+               ", and tie_word_embeddings is not true; set it in config.json if the "
+               "embedding is the head");
+    }
+    return true;
+  }
+  if (!tied) return false;
+  if (shared == stored->end()) {
+    auto moved = stored->extract(own);
+    moved.key() = embedding;
+    stored->insert(std::move(moved));
+    return true;
+  }
+  if (!equal_values(own->second, shared->second)) {
+    notes->push_back(text("tie_word_embeddings is true, but ", head, " differs from the embedding: it is the head"));
+    return false;
+  }
+  stored->erase(own);
+  return true;
+}
 
 u64 StoredTensor::count() const {
   u64 n = 1;

@@ -2,17 +2,19 @@
 """Small models of random weights with odd shapes, and the logits that `transformers` computes from them in float32, or for RetNet
 its parallel form as written down here, in float64:
 
-  python3 tools/golden/recurrent_golden.py        -> tests/golden/recurrent/
+  python3 tools/golden/recurrent_golden.py [NAME...]        -> tests/golden/recurrent/
 
 NAME/ is the folder that transformers saves (rwkv4/ has the same model as the author saves his: rwkv4.pth), with logits.f32: (64, vocabulary) little endian, after each of the ids
 (31 i^2 + 7 i + 1) mod vocabulary, i = 0 to 63."""
 import json
 import math
 import pathlib
+import sys
 
 import torch
-from safetensors.torch import save_file
-from transformers import (Mamba2Config, Mamba2ForCausalLM, MambaConfig, MambaForCausalLM, RwkvConfig, RwkvForCausalLM)
+from safetensors.torch import load_file, save_file
+from transformers import (AutoModelForCausalLM, Mamba2Config, Mamba2ForCausalLM, MambaConfig, MambaForCausalLM, RwkvConfig,
+                          RwkvForCausalLM)
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/recurrent"
 POSITIONS = 64
@@ -28,6 +30,12 @@ MODELS = {
     "mamba2": lambda: Mamba2ForCausalLM(Mamba2Config(
         vocab_size=61, hidden_size=36, num_heads=6, head_dim=12, state_size=9, num_hidden_layers=3, n_groups=2, expand=2,
         conv_kernel=4, chunk_size=16, tie_word_embeddings=True, eos_token_id=0, bos_token_id=0, pad_token_id=0)),
+    "mamba_own_head": lambda: MambaForCausalLM(MambaConfig(
+        vocab_size=45, hidden_size=20, state_size=6, num_hidden_layers=2, eos_token_id=0, bos_token_id=0, pad_token_id=0)),
+    "mamba2_limits": lambda: Mamba2ForCausalLM(Mamba2Config(
+        vocab_size=45, hidden_size=24, num_heads=4, head_dim=12, state_size=8, num_hidden_layers=2, n_groups=2,
+        chunk_size=16, time_step_limit=(0.02, 0.1), tie_word_embeddings=False, eos_token_id=0, bos_token_id=0,
+        pad_token_id=0)),
     "rwkv4": lambda: RwkvForCausalLM(RwkvConfig(
         vocab_size=61, hidden_size=36, attention_hidden_size=36, intermediate_size=75, num_hidden_layers=3,
         context_length=96, rescale_every=2, eos_token_id=0, bos_token_id=0)),
@@ -134,9 +142,21 @@ def make_retnets():
         print(f"{name}: logits {logits.min():.3f} to {logits.max():.3f}")
 
 
+def give_own_head(folder):
+    """A head that differs from the embedding, though the configuration says that it is tied; transformers 5 uses it."""
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"] = torch.randn_like(weights["backbone.embeddings.weight"]) * 0.3
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
 def main():
-    make_retnets()
+    wanted = sys.argv[1:]
+    if not wanted:
+        make_retnets()
     for name, make in MODELS.items():
+        if wanted and name not in wanted:
+            continue
         torch.manual_seed(len(name))
         model = make().float().eval()
         with torch.no_grad():
@@ -145,6 +165,8 @@ def main():
             folder = OUT / name
             folder.mkdir(parents=True, exist_ok=True)
             model.save_pretrained(folder)  # before the first pass: RWKV-4 rescales its weights in place
+            if name == "mamba_own_head":
+                model = give_own_head(folder)
             if name == "rwkv4":
                 torch.save({author_name(key): value.clone() for key, value in model.state_dict().items()},
                            folder / "rwkv4.pth")

@@ -4,8 +4,8 @@
   python3 tools/golden/transformer_golden.py [NAME...]        -> tests/golden/transformers/
 
 NAME/ has the config.json that transformers saves; weights.txt: what the tensors of model.safetensors are, one a line, so that
-tests write that file themselves; and logits.f32: (64, vocabulary) little endian, after each of the ids
-(31 i^2 + 7 i + 1) mod vocabulary, i = 0 to 63. Models with int8 activations also have input.txt, codes.i8 and outputs.f32:
+tests write that file themselves; and logits.f32: (positions, vocabulary) little endian, after each of the ids
+(31 i^2 + 7 i + 1) mod vocabulary, i = 0 to 63, or as far as LONG says. Models with int8 activations also have input.txt, codes.i8 and outputs.f32:
 layers.0.mlp.down_proj alone, see write_layer.
 
 A line of weights.txt is "name dtype shape kind number...". Element i of line n is made of 64 bits b, src/base/random's
@@ -176,6 +176,37 @@ MODELS = {
         eos_token_id=2, rope_parameters=rope("default")), "F32", "ternary", OLD_NAMES),
 }
 
+# More of what a configuration can say: further positions than a window has, tensors that the class does not have or need not
+# have, with what transformers says of them.
+SPECIAL_MODELS = {
+    "qwen2_some_windows": (Qwen2Config(
+        vocab_size=41, hidden_size=48, intermediate_size=52, num_hidden_layers=4, num_attention_heads=3,
+        num_key_value_heads=1, max_position_embeddings=512, use_sliding_window=True, sliding_window=37,
+        max_window_layers=2), "BF16", "floats"),
+    "qwen3_some_windows": (Qwen3Config(
+        vocab_size=41, hidden_size=44, intermediate_size=50, num_hidden_layers=3, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=28, max_position_embeddings=512, use_sliding_window=True, sliding_window=61,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"]), "F16", "floats"),
+    "mistral_far": (MistralConfig(
+        vocab_size=41, hidden_size=40, intermediate_size=56, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=64, sliding_window=64), "BF16", "floats"),
+    "llama_dynamic": (LlamaConfig(
+        vocab_size=41, hidden_size=40, intermediate_size=56, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=160, rope_parameters=rope("dynamic", factor=4.0)), "F32", "floats"),
+    "llama_own_head": (LlamaConfig(
+        vocab_size=41, hidden_size=40, intermediate_size=56, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=128, tie_word_embeddings=True,
+        rope_parameters=rope("default", partial_rotary_factor=0.5)), "F16", "floats"),
+    "bitnet_floats": (BitNetConfig(
+        vocab_size=41, hidden_size=48, intermediate_size=52, num_hidden_layers=2, num_attention_heads=3,
+        num_key_value_heads=1, max_position_embeddings=128, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2,
+        rope_parameters=rope("default")), "BF16", "floats"),
+}
+LONG = {"qwen2_some_windows": 300, "qwen3_some_windows": 300, "mistral_far": 200, "llama_dynamic": 160}
+ADDED = {"llama_own_head": {"lm_head.weight": (41, 40), "model.layers.0.self_attn.q_proj.bias": (40,),
+                            "model.layers.1.mlp.down_proj.bias": (40,)}}
+SURPLUS = {"llama_own_head": ["model.layers.0.self_attn.q_proj.bias", "model.layers.1.mlp.down_proj.bias"]}
+
 # The same with int8 activations: transformers' BitLinear and AutoBitLinear.
 TERNARY_MODELS = {
     "ternary_bitnet": (BitNetConfig(
@@ -224,6 +255,7 @@ def make_model(name, config, dtype, matrices, renamed={}):
         if plain.tie_word_embeddings and key == "lm_head.weight":
             continue
         lines += f"{key} {describe(key, tuple(tensor.shape), dtype, matrices, quantised)}".split("\n")
+    lines += [f"{key} {describe(key, shape, dtype, matrices, quantised)}" for key, shape in ADDED.get(name, {}).items()]
     tensors = write_weights(folder / "weights.txt", lines)
     config.architectures = [type(AutoModelForCausalLM.from_config(plain)).__name__]
     config.dtype = torch.float32
@@ -233,7 +265,8 @@ def make_model(name, config, dtype, matrices, renamed={}):
         saved = json.loads(pathlib.Path(temporary, "config.json").read_text())
         model, info = AutoModelForCausalLM.from_pretrained(temporary, dtype=torch.float32, attn_implementation="eager",
                                                            output_loading_info=True)
-    assert not any(info.values()), info
+    assert {key: sorted(found) for key, found in info.items() if found} == (
+        {"unexpected_keys": SURPLUS[name]} if name in SURPLUS else {}), info
     in_float32(model)
     if renamed:  # only the names differ from BitNetForCausalLM
         saved["architectures"] = ["BitnetForCausalLM"]
@@ -243,14 +276,15 @@ def make_model(name, config, dtype, matrices, renamed={}):
         (folder / "weights.txt").write_text(text)
     (folder / "config.json").write_text(json.dumps(saved, indent=1) + "\n")
     vocabulary = config.vocab_size
-    ids = torch.tensor([[(i * i * 31 + 7 * i + 1) % vocabulary for i in range(POSITIONS)]])
+    positions = LONG.get(name, POSITIONS)
+    ids = torch.tensor([[(i * i * 31 + 7 * i + 1) % vocabulary for i in range(positions)]])
     with torch.no_grad():
         out = model.eval()(ids, output_attentions=True)
     logits = out.logits[0].float()
     (folder / "logits.f32").write_bytes(logits.contiguous().numpy().astype("<f4").tobytes())
     if quantised:
         write_layer(folder, model.model.layers[0].mlp.down_proj)
-    peak = torch.stack(out.attentions)[..., POSITIONS // 2:, :].max(-1).values.mean().item()
+    peak = torch.stack(out.attentions)[..., positions // 2:, :].max(-1).values.mean().item()
     print(f"{name}: logits {logits.min():.2f} to {logits.max():.2f}, mean largest attention {peak:.2f}")
     assert logits.max() - logits.min() > 4 and 0.05 < peak < 0.95
 
@@ -270,7 +304,7 @@ def main():
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     wanted = sys.argv[1:]
-    for name, model in {**MODELS, **TERNARY_MODELS}.items():
+    for name, model in {**MODELS, **SPECIAL_MODELS, **TERNARY_MODELS}.items():
         if not wanted or name in wanted:
             make_model(name, *model)
 
