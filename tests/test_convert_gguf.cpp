@@ -339,7 +339,15 @@ TEST(what_a_file_must_not_say) {
   check_refused(with([](G g) { g->number("general.alignment", 48); }), "general.alignment is 48");
   check_refused(with([](G g) { g->number("split.count", 3); }), "one of 3 parts");
   check_refused(with([](G g) { g->text("general.type", "adapter"); }), "\"adapter\", expected \"model\"");
-  check_refused(with([](G g) { g->number("llama.expert_count", 8); }), "8 experts");
+  check_refused(with([](G g) { g->number("llama.expert_count", 8); }),
+                "llama: \"expert_count\" is 8, which is not supported (0)");
+  check_refused(with([](G g) { g->real("llama.attention.scale", 0.25f); }), "\"attention.scale\" is 0.25");
+  check_refused(with([](G g) { g->real("llama.logit_scale", 2); }), "\"logit_scale\" is 2");
+  check_refused(with([](G g) { g->real("llama.attn_logit_softcapping", 50); }), "\"attn_logit_softcapping\" is 50");
+  check_refused(with([](G g) { g->flag("llama.attention.causal", false); }), "\"attention.causal\" is false");
+  check_refused(with([](G g) { g->flag("llama.use_parallel_residual", true); }), "\"use_parallel_residual\" is true");
+  check_refused(with([](G g) { g->numbers<uint32_t>("llama.rope.dimension_sections", 4, {2, 1, 1}); }),
+                "\"rope.dimension_sections\" is a list");
   check_refused(with([](G g) { g->text("llama.rope.scaling.type", "longrope"); }), "\"longrope\"");
   check_refused(with([](G g) { g->text("llama.rope.freq_base", "x"); }),
                 "llama.rope.freq_base is of type string, expected a number");
@@ -358,6 +366,20 @@ TEST(what_a_file_must_not_say) {
   Options options;
   options.i2s_layout = convert::I2sLayout::arm;
   check_refused(good, "has no I2_S tensors", options, Code::usage);
+}
+
+// Of all layers, as the models of these architectures have it.
+TEST(sliding_windows) {
+  for (uint32_t window : {0u, 9u, 4096u}) {
+    Folder folder;
+    sources::Gguf gguf = gguf_of(Model(), "llama");
+    gguf.number("llama.attention.sliding_window", window);
+    write_file(folder / "model.gguf", gguf.bytes());
+    ModelFile file = converted(folder, folder / "model.gguf");
+    CHECK_EQ(file.numbers.contains("window"), window > 0);
+    if (window > 0) CHECK_EQ(file.numbers.at("window"), window);
+    CHECK_EQ(file.numbers.at("context"), 16u);
+  }
 }
 
 TEST(other_values_are_passed_over) {

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <set>
 
+#include "file/limits.h"
 #include "gguf.h"
+#include "hf_fields.h"
 #include "source.h"
 #include "transformer.h"
 
@@ -138,11 +140,27 @@ void read_rope(const Gguf& gguf, const Keys& keys, Transformer* t) {
   }
 }
 
-Transformer read_shape(const Gguf& gguf, const Family& family, std::vector<std::string>* notes) {
-  Keys keys(gguf, family.architecture);
-  if (i64 experts = keys.integer("expert_count").value_or(0); experts > 0) {
-    unusable(gguf.file->path, ": has ", experts, " experts, which is not supported");
+// Only the kind of a list is kept: none is accepted where it would count.
+Json as_json(const Gguf& gguf, const std::string& key, const GgufValue& value) {
+  if (value.list) return Json(Json::Array(1));
+  if (value.type == GgufType::string) return Json(*gguf.string(key));
+  if (value.type == GgufType::boolean) return Json(*gguf.flag(key));
+  return Json(*gguf.number(key));
+}
+
+// Refuses what would change the computation, by name.
+void check_keys(const Gguf& gguf, const Family& family, std::vector<std::string>* notes) {
+  const std::string prefix = text(family.architecture, ".");
+  Json::Object own;
+  for (const auto& [key, value] : gguf.metadata) {
+    if (key.starts_with(prefix)) own.emplace_back(key.substr(prefix.size()), as_json(gguf, key, value));
   }
+  complete_config(Json(std::move(own)), text(gguf.file->path, ": ", family.architecture), config_class("GGUF"), notes);
+}
+
+Transformer read_shape(const Gguf& gguf, const Family& family, std::vector<std::string>* notes) {
+  check_keys(gguf, family, notes);
+  Keys keys(gguf, family.architecture);
   Transformer t;
   t.layers = keys.required("block_count");
   t.dim = keys.required("embedding_length");
@@ -164,11 +182,10 @@ Transformer read_shape(const Gguf& gguf, const Family& family, std::vector<std::
   if (family.permuted && t.rope.dims != t.head_dim) {
     unusable(gguf.file->path, ": rope.dimension_count is ", t.rope.dims, ", expected the head size ", t.head_dim);
   }
-  if (i64 window = keys.integer("attention.sliding_window").value_or(0); window > 0 && window < t.context) {
-    notes->push_back(text("sliding-window attention of ", window, ": the context is limited to it, from ", t.context));
-    t.context = window;
-  }
   check_sizes(t, gguf.file->path);
+  const i64 window = keys.integer("attention.sliding_window").value_or(0);
+  if (window < 0) unusable(gguf.file->path, ": attention.sliding_window is ", window, ", expected 0 or more");
+  if (window <= MAX_CONTEXT) t.windows.assign(static_cast<size_t>(t.layers), static_cast<u32>(window));
   return t;
 }
 

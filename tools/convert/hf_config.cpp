@@ -236,7 +236,8 @@ void read_quantization(const Fields& config, const Architecture& arch, HfConfig*
   out->bitnet = arch.bitnet;
   if (!config.object("quantization_config")) return;
   const std::string where = config.where() + ": quantization_config";
-  const Json complete = complete_config(*config.find("quantization_config"), where, config_class("BitNetQuantConfig"), &out->notes);
+  const Json complete =
+      complete_config(*config.find("quantization_config"), where, config_class("BitNetQuantConfig"), &out->notes);
   const Fields quantization(complete, where);
   if (quantization.string("quant_method").empty()) unusable(where, ": \"quant_method\" is missing");
   out->bitnet = out->quantized = true;

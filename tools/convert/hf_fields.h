@@ -1,10 +1,11 @@
-// The fields of the configuration classes that a config.json can be of, as data: what the converter does with each one, and what
-// a missing one stands for. No field goes unnoticed: it is used, or known to change no logit, or has only one value that is
-// accepted; a name that the class does not have is told to the user.
+// The fields of the configuration classes that a config.json can be of, and the keys of GGUF, as data: what the converter does
+// with each one, and what a missing one stands for. No field goes unnoticed: it is used, or known to change no logit, or has only
+// one value that is accepted; a name that the class does not have is told to the user.
 //
 // Sources: the configuration classes of transformers 5.24 (tools/golden/config_fields.py writes down their fields and defaults,
 // and tests/test_hf_fields.cpp compares this table with them) and what their older versions saved; state-spaces/mamba,
-// config_mamba.py and modules/; syncdoth/RetNet, configuration_retnet.py; the configuration of 1bitLLM/bitnet_b1_58-3B.
+// config_mamba.py and modules/; syncdoth/RetNet, configuration_retnet.py; the configuration of 1bitLLM/bitnet_b1_58-3B;
+// ggml-org/llama.cpp, gguf-py/gguf/constants.py.
 #pragma once
 #include <span>
 #include <string>

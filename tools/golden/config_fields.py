@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The fields of transformers' configuration classes, and what a missing one stands for:
+"""The fields of transformers' configuration classes, and what a missing one stands for; and the keys of GGUF that an
+architecture can have, by the package gguf:
 
   python3 tools/golden/config_fields.py        -> tests/golden/config_fields.txt
 
@@ -10,6 +11,7 @@ import inspect
 import json
 import pathlib
 
+import gguf
 import transformers
 from transformers import (BitNetConfig, BitNetQuantConfig, LlamaConfig, Mamba2Config, MambaConfig, MistralConfig, PhiConfig,
                           Qwen2Config, Qwen3Config, RwkvConfig)
@@ -33,12 +35,26 @@ def fields_of(config):
         yield "rope_theta", config.default_theta
 
 
+# Of other families: state spaces, experts, RWKV, several modalities.
+ELSEWHERE = ("ssm.", "wkv.", "kda.", "shortconv.", "convnext.", "posnet.", "altup.", "expert", "moe_", "{dense}", "time_",
+             "attention.group", "attention.decay_", "attention.iclr_", "attention.value_residual_", "attention.gate_",
+             "decoder_block", "features_", "router_", "token_shift", "rescale_every", "swiglu_clamp_shexp")
+
+
+def gguf_keys():
+    for group in vars(gguf.constants.Keys).values():
+        for key in vars(group).values() if isinstance(group, type) else ():
+            if isinstance(key, str) and key.startswith("{arch}.") and not key[7:].startswith(ELSEWHERE):
+                yield key[7:]
+
+
 def main():
     lines = [f"{config.__name__} {name} {json.dumps(value)}" for config in CLASSES for name, value in fields_of(config)]
     lines += [f"RopeParameters {name} null" for name in RopeParameters.__annotations__]
     lines += [f"BitNetQuantConfig {name} {json.dumps(parameter.default)}"
               for name, parameter in inspect.signature(BitNetQuantConfig).parameters.items()
               if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    lines += [f"GGUF {key} null" for key in gguf_keys()]
     OUT.write_text(f"# transformers {transformers.__version__}\n" + "".join(line + "\n" for line in lines))
     print(f"{len(lines)} fields")
 
