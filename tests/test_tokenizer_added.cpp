@@ -162,6 +162,49 @@ TEST(a_chat_with_tokens_that_were_added) {
   CHECK(compared >= 14);
 }
 
+static std::string refusal(const std::map<std::string, std::string>& files, i64 vocab = 700,
+                           const std::string& tokenizer = "llama/tokenizer.json") {
+  Folder folder;
+  std::filesystem::copy_file(GOLDEN + tokenizer, folder / tokenizer.substr(tokenizer.find('/') + 1));
+  for (const auto& [name, content] : files)
+    write_file(folder / name, content);
+  try {
+    convert::TokenizerInfo info;
+    (void)convert::build_tokenizer_section(folder.path, vocab, &info);
+  } catch (const convert::Error& error) {
+    std::string text = error.what();
+    for (size_t at; (at = text.find(folder.path + "/")) != std::string::npos;)
+      text.erase(at, folder.path.size() + 1);
+    return text;
+  }
+  return {};
+}
+
+// The tables of a tokenizer.json, with what it says of the first space beside them.
+TEST(a_space_before_tables) {
+  const std::string json = read_file(GOLDEN + "gpt2/tokenizer.json");
+  const Json tokenizer = convert::parse_json(json, "gpt2");
+  const Json* model = tokenizer.find("model");
+  Folder folder;
+  write_file(folder / "vocab.json", written(*model->find("vocab")));
+  std::string merges = "#version: 0.2\n";
+  for (const Json& merge : *model->find("merges")->array())
+    merges += *(*merge.array())[0].string() + " " + *(*merge.array())[1].string() + "\n";
+  write_file(folder / "merges.txt", merges);
+  write_file(folder / "tokenizer_config.json", R"({"add_prefix_space":true,"bos_token":"<|bos|>","add_bos_token":true})");
+  Built tables(folder.path, 700), whole(GOLDEN + "gpt2", 700);
+  CHECK_EQ(tables.tokenizer.bos(), whole.tokenizer.bos());
+  const Json texts = golden("texts.json");
+  for (const Json& text : *texts.array())
+    CHECK_EQ(encode(tables.tokenizer, *text.string(), {.add_bos = true}),
+             encode(whole.tokenizer, *text.string(), {.add_bos = true}));
+  CHECK_EQ(
+      refusal({{"merges.txt", read_file(GOLDEN + "digits/merges.txt")},
+               {"tokenizer_config.json", R"({"add_prefix_space":true})"}},
+              700, "digits/vocab.json"),
+      std::string("vocab.json: add_prefix_space with a vocabulary whose words are not cut as GPT-2's is not supported"));
+}
+
 // Pieces that only merges know move behind the ids that are added, and everything else stays as it was.
 TEST(added_ids_change_no_other_text) {
   const Json texts = golden("texts.json");
@@ -195,24 +238,6 @@ TEST(ids_without_a_name) {
     CHECK(!built.tokenizer.special(unused));
     CHECK_EQ(decode(built.tokenizer, {unused, unused - 1}, {.specials = true}), std::string());
   }
-}
-
-static std::string refusal(const std::map<std::string, std::string>& files, i64 vocab = 700,
-                           const std::string& tokenizer = "llama/tokenizer.json") {
-  Folder folder;
-  std::filesystem::copy_file(GOLDEN + tokenizer, folder / tokenizer.substr(tokenizer.find('/') + 1));
-  for (const auto& [name, content] : files)
-    write_file(folder / name, content);
-  try {
-    convert::TokenizerInfo info;
-    (void)convert::build_tokenizer_section(folder.path, vocab, &info);
-  } catch (const convert::Error& error) {
-    std::string text = error.what();
-    for (size_t at; (at = text.find(folder.path + "/")) != std::string::npos;)
-      text.erase(at, folder.path.size() + 1);
-    return text;
-  }
-  return {};
 }
 
 TEST(what_a_folder_cannot_mean_is_named) {

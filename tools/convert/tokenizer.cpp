@@ -94,7 +94,18 @@ void set_prefix(Vocabulary* v, const TokenizerFolder& folder) {
   if (!(v->flags & TOKENIZER_PREFIX)) return;
   if (folder.is_llama || !folder.legacy) v->flags |= TOKENIZER_PREFIX_MISSING;
   if (!folder.legacy) v->flags |= TOKENIZER_PREFIX_FIRST;
-  if (!folder.prefix) v->flags &= ~u32{TOKENIZER_PREFIX | TOKENIZER_STRIP_FIRST_SPACE};
+  if (folder.is_llama && !folder.add_prefix_space.value_or(true)) {
+    v->flags &= ~u32{TOKENIZER_PREFIX | TOKENIZER_STRIP_FIRST_SPACE};
+  }
+}
+
+// The class GPT2Tokenizer puts one before every stretch when it is told to.
+void add_prefix(Vocabulary* v, const TokenizerFolder& folder, const std::string& source) {
+  if (!folder.add_prefix_space.value_or(false)) return;
+  if (v->splits != std::vector{WordSplit::gpt2}) {
+    unusable(source, ": add_prefix_space with a vocabulary whose words are not cut as GPT-2's is not supported");
+  }
+  v->flags |= TOKENIZER_PREFIX | TOKENIZER_PREFIX_MISSING;
 }
 
 // tokenizer.json says itself how its texts begin; the other kinds leave it to the files beside them.
@@ -104,6 +115,7 @@ void add_folder(Vocabulary* v, const fs::path& file, i64 vocab, const std::strin
   const bool complete = file.extension() == ".json" && file.filename() != "vocab.json";
   const bool is_sentencepiece = !complete && v->kind == TokenizerKind::characters;
   if (is_sentencepiece) set_prefix(v, folder);
+  if (file.filename() == "vocab.json") add_prefix(v, folder, source);
   add_tokens(v, folder, is_sentencepiece, vocab, source);
 
   const bool fixed = complete && v->adds_bos;

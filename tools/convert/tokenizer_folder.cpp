@@ -159,7 +159,7 @@ class Reader {
     const bool mistral = Fields(model, path("config.json")).string("model_type") == "mistral";  // whose class is another
     out_.is_llama = (name == "LlamaTokenizer" || name == "LlamaTokenizerFast") && !mistral;
     out_.legacy = config.flag("legacy").value_or(!out_.is_llama);
-    out_.prefix = !out_.is_llama || config.flag("add_prefix_space").value_or(true);
+    out_.add_prefix_space = config.flag("add_prefix_space");
   }
 
   // A file of its own goes first. In the configuration it is a text, or a list of named ones.

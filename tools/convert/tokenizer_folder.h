@@ -32,10 +32,10 @@ struct TokenizerFolder {
   std::string source;                 // the file that declares those with ids
   std::string bos_token, eos_token;   // empty: none
   std::optional<bool> add_bos;
-  bool is_llama = false;      // transformers' class LlamaTokenizer, which has rules of its own:
-  bool legacy = true;         // a space is put before every stretch of text, not only before the first
-  bool prefix = true;         // ... if at all
-  std::string chat_template;  // Jinja source; empty: none
+  bool is_llama = false;                 // transformers' class LlamaTokenizer, which has rules of its own:
+  bool legacy = true;                    // a space is put before every stretch of text, not only before the first
+  std::optional<bool> add_prefix_space;  // ... if at all
+  std::string chat_template;             // Jinja source; empty: none
 };
 
 // Reads tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json and chat_template.jinja, as many as are

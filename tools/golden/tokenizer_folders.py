@@ -49,6 +49,8 @@ def cases():
             yield name, n, {"added_tokens.json": both, "tokenizer_config.json": {**config, "chat_template": CHATML}}
             yield name, n, {"added_tokens.json": both, "tokenizer_config.json": {**config, "eos_token": END}}
             yield name, n, {"tokenizer_config.json": {**config, "added_tokens_decoder": decoder, "eos_token": END, "chat_template": CHATML}}
+        if name.startswith("sentencepiece"):
+            yield name, n, {"config.json": {"model_type": "mistral", "vocab_size": n + 3}, "added_tokens.json": both, "tokenizer_config.json": LLAMA}
         if not fast and len(of_class) == 1:
             continue
         yield name, n, {"added_tokens.json": both}
