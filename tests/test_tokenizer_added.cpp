@@ -253,7 +253,7 @@ TEST(what_a_folder_cannot_mean_is_named) {
   CHECK_EQ(refusal({{"tokenizer_config.json", R"({"added_tokens_decoder":{"5":{}}})"}}, 900),
            std::string("tokenizer_config.json: an added token without \"content\""));
   CHECK_EQ(refusal({{"tokenizer_config.json", R"({"pad_token":{"content":"<b>","single_word":true}})"}}, 900),
-           std::string("special_tokens_map.json: added token <b>: single_word is not supported"));
+           std::string("tokenizer_config.json: added token <b>: single_word is not supported"));
   CHECK_EQ(refusal({{"added_tokens.json", R"({"<b>":"1"})"}}, 900),
            std::string("added_tokens.json: the id of <b> is not a token id"));
   CHECK_EQ(refusal({{"special_tokens_map.json", "[]"}}, 900), std::string("special_tokens_map.json: is not an object"));

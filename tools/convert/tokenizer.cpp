@@ -56,7 +56,7 @@ void make_room(Vocabulary* v, const DeclaredToken& token, bool is_sentencepiece,
                const std::string& source) {
   if (token.id < 0 || token.id >= v->ids || v->pieces[static_cast<size_t>(token.id)].empty()) return;
   std::string& piece = v->pieces[static_cast<size_t>(token.id)];
-  auto reserved = [&](const Vocabulary::Added& added) { return added.id == token.id; };
+  auto reserved = [&](const auto& added) { return added.second.id == token.id; };
   if (!is_sentencepiece || std::erase_if(v->added, reserved) == 0) {
     unusable(folder_source, ": the added token ", token.content, " has the id ", token.id, ", which is \"", piece, "\" in ",
              source);
@@ -71,9 +71,10 @@ void add_tokens(Vocabulary* v, const TokenizerFolder& folder, bool is_sentencepi
   for (const DeclaredToken& token : folder.tokens) {
     const bool only_named = token.id < 0;
     u16 flags = token.flags;
-    if (const Vocabulary::Added* known = v->find_added(token.content)) {
-      if (only_named) continue;                                     // it has flags of its own
-      if (is_sentencepiece) flags |= known->flags & ADDED_SPECIAL;  // a control piece is never text
+    if (auto known = v->added.find(token.content); known != v->added.end()) {
+      if (only_named) continue;  // it has flags of its own
+      // A control piece is never text, whatever the folder says.
+      if (is_sentencepiece && (known->second.flags & ADDED_SPECIAL)) flags |= ADDED_SPECIAL;
     }
     i64 id = v->id_of(token.content);
     if (id < 0) {
@@ -131,10 +132,9 @@ void add_folder(Vocabulary* v, const fs::path& file, i64 vocab, const std::strin
   v->resize(static_cast<u32>(v->eos + 1));  // an id that no one gives a text
   info->stop.assign(stop.begin(), stop.end());
   auto text_of = [&](const std::string& named, i64 id) {
-    for (const Vocabulary::Added& added : v->added) {
-      if (named.empty() && added.id == id) return added.content;
-    }
-    return named;
+    auto has_id = [&](const auto& added) { return added.second.id == id; };
+    auto added = std::find_if(v->added.begin(), v->added.end(), has_id);
+    return named.empty() && added != v->added.end() ? added->first : named;
   };
   info->bos_token = text_of(folder.bos_token, bos);
   info->eos_token = text_of(folder.eos_token, v->eos);

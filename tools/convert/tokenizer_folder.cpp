@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "fields.h"
 #include "mapped_file.h"
@@ -83,9 +84,13 @@ class Reader {
     return found ? found : config_.find(key);
   }
 
-  void name(const Json* token) {
+  std::string source_of(const std::string& key) const {
+    return path(map_.find(key) ? "special_tokens_map.json" : "tokenizer_config.json");
+  }
+
+  void name(const Json* token, const std::string& source) {
     if (!token || (!token->string() && !token->find("content"))) return;
-    DeclaredToken named = declared_token(*token, true, path("special_tokens_map.json"));
+    DeclaredToken named = declared_token(*token, true, source);
     if (!named.content.empty() && !is_named(named.content)) named_.push_back(named);
   }
 
@@ -98,21 +103,24 @@ class Reader {
     out_.bos_token = text("bos_token");
     out_.eos_token = text("eos_token");
     for (const char* role : ROLES)
-      name(find(role));
+      name(find(role), source_of(role));
     for (const Json::Object* object : {config_.object(), map_.object()}) {
       for (const auto& [key, value] : *object) {
-        if (key.ends_with("_token")) name(find(key));
+        if (key.ends_with("_token")) name(find(key), source_of(key));
       }
     }
-    const Json* more = find("extra_special_tokens");
-    if (!more) more = find("additional_special_tokens");
-    if (more && more->array()) {
-      for (const Json& token : *more->array())
-        name(&token);
-    } else if (more && more->object()) {
-      for (const auto& [key, token] : *more->object())
-        name(&token);
-    }
+    if (!name_all("extra_special_tokens")) name_all("additional_special_tokens");
+  }
+
+  // A list of tokens, or an object of them; false if there is none in it.
+  bool name_all(const char* key) {
+    const Json* tokens = find(key);
+    if (!tokens) return false;
+    for (const Json& token : tokens->array() ? *tokens->array() : Json::Array())
+      name(&token, source_of(key));
+    for (const auto& [role, token] : tokens->object() ? *tokens->object() : Json::Object())
+      name(&token, source_of(key));
+    return (tokens->array() && !tokens->array()->empty()) || (tokens->object() && !tokens->object()->empty());
   }
 
   bool is_named(const std::string& content) const {

@@ -22,19 +22,19 @@ GenerationIds read_generation_ids(const std::filesystem::path& folder, i64 vocab
 
 struct DeclaredToken {
   std::string content;
-  i64 id = -1;    // -1: the vocabulary's own, or the next one that is free
-  u16 flags = 0;  // AddedFlag
-  bool normalized = false;
+  i64 id = -1;              // -1: that of the vocabulary, or the next one that is free
+  u16 flags = 0;            // AddedFlag
+  bool normalized = false;  // matched after normalisation
 };
 
 struct TokenizerFolder {
-  std::vector<DeclaredToken> tokens;  // by ascending id, then those that are only named as bos_token, pad_token and so on
-  std::string source;                 // the file that declares those with ids
+  std::vector<DeclaredToken> tokens;  // by ascending id, then those that only a role such as pad_token names
+  std::string source;                 // the file that gives the ids
   std::string bos_token, eos_token;   // empty: none
-  std::optional<bool> add_bos;
-  bool is_llama = false;                 // transformers' class LlamaTokenizer, which has rules of its own:
-  bool legacy = true;                    // a space is put before every stretch of text, not only before the first
-  std::optional<bool> add_prefix_space;  // ... if at all
+  std::optional<bool> add_bos;        // a text begins with bos_token
+  bool is_llama = false;              // the tokenizer is of transformers' class LlamaTokenizer
+  bool legacy = true;                 // SentencePiece: every stretch of text gets a space in front, not only the first one
+  std::optional<bool> add_prefix_space;  // the class puts a space in front at all
   std::string chat_template;             // Jinja source; empty: none
 };
 

@@ -205,10 +205,8 @@ class Reader {
       if (std::optional<i64> known = id(name)) stop.insert(static_cast<u32>(*known));
     }
     if (v.eos >= 0) stop.insert(static_cast<u32>(v.eos));
-    for (const Vocabulary::Added& added : v.added) {
-      for (const char* turn_end : TURN_ENDS) {
-        if (added.content == turn_end) stop.insert(added.id);
-      }
+    for (const char* turn_end : TURN_ENDS) {
+      if (auto added = v.added.find(turn_end); added != v.added.end()) stop.insert(added->second.id);
     }
     info_.stop.assign(stop.begin(), stop.end());
   }

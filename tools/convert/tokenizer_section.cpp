@@ -106,7 +106,9 @@ void add_words(const Vocabulary& v, Section* section, TokenizerHeader* h, const 
 }
 
 void add_added(const Vocabulary& v, Section* section, TokenizerHeader* h) {
-  std::vector<Vocabulary::Added> sorted = v.added;
+  std::vector<Vocabulary::Added> sorted;
+  for (const auto& [content, token] : v.added)
+    sorted.push_back(token);
   std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
     return a.normalized != b.normalized ? b.normalized : a.matched < b.matched;
   });
@@ -191,14 +193,9 @@ void Vocabulary::resize(u32 count) {
 }
 
 i64 Vocabulary::id_of(const std::string& content) const {
-  if (const Added* known = find_added(content)) return known->id;
+  if (auto known = added.find(content); known != added.end()) return known->second.id;
   auto known = names.find(content);
   return known == names.end() ? -1 : static_cast<i64>(known->second);
-}
-
-const Vocabulary::Added* Vocabulary::find_added(const std::string& content) const {
-  auto known = std::find_if(added.begin(), added.end(), [&](const Added& token) { return token.content == content; });
-  return known == added.end() ? nullptr : &*known;
 }
 
 // What normalisation leaves of an added token's text.
@@ -228,8 +225,7 @@ void add_token(Vocabulary* v, const std::string& content, i64 id, u16 flags, boo
   }
   v->attributes[at] = flags & ADDED_SPECIAL ? TOKEN_SPECIAL : 0;
   if (normalized && !v->normalizes) v->flags |= TOKENIZER_ADDED_FIRST;
-  std::erase_if(v->added, [&](const Vocabulary::Added& known) { return known.content == content; });
-  v->added.push_back({content, at, flags, normalized, matched});
+  v->added[content] = {at, flags, normalized, matched};
 }
 
 std::string_view take_line(std::string_view* text) {

@@ -22,11 +22,10 @@ struct Vocabulary {
     u32 merged;
   };
   struct Added {
-    std::string content;  // as it is written
     u32 id;
     u16 flags = 0;            // AddedFlag
-    bool normalized = false;  // matched after normalisation, which its content goes through too
-    std::string matched = {};
+    bool normalized = false;  // matched after normalisation, which its text goes through too
+    std::string matched;      // its text then
   };
 
   TokenizerKind kind = TokenizerKind::bytes;
@@ -38,7 +37,7 @@ struct Vocabulary {
   std::map<std::pair<u32, u32>, Merge> pairs;
   std::vector<u32> words;                      // pieces that are looked up by their bytes
   std::unordered_map<std::string, u32> names;  // ids by the texts of tokens, as the source writes them
-  std::vector<Added> added;
+  std::map<std::string, Added> added;          // by their texts
   std::vector<i32> byte_ids = std::vector<i32>(256, -1);
   u32 max_word = 0;  // of a trie: bytes of its longest piece
   i64 unknown = -1;
@@ -53,8 +52,6 @@ struct Vocabulary {
 
   // The id of a token by its text, as an added token or any other; -1 if there is none.
   i64 id_of(const std::string& content) const;
-
-  const Added* find_added(const std::string& content) const;
 };
 
 enum PieceType { PIECE_NORMAL = 1, PIECE_UNKNOWN, PIECE_CONTROL, PIECE_USER_DEFINED, PIECE_UNUSED, PIECE_BYTE };
