@@ -1,5 +1,5 @@
-// Added tokens: where each of their flags lets them match, and the files beside a tokenizer that name them; both against what
-// Hugging Face's libraries make of the same (tools/golden/tokenizer_golden.py, tokenizer_folders.py).
+// Added tokens: where each of their flags lets them match, and the files beside a tokenizer that name them. Both against
+// what Hugging Face's libraries make of them (tools/golden/tokenizer_golden.py, tokenizer_folders.py).
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -91,7 +91,7 @@ TEST(added_tokens_match_where_their_flags_say) {
   }
 }
 
-// A special token that is matched before normalisation and after all others keeps out of what somebody says, and only of that.
+// Where nothing is normalised, special tokens of the second group too stay out of what somebody says, and only out of that.
 TEST(plain_parts) {
   Folder folder;
   write_file(folder / "tokenizer.json",

@@ -89,8 +89,7 @@ void add_tokens(Vocabulary* v, const TokenizerFolder& folder, bool is_sentencepi
   }
 }
 
-// transformers puts the first space of SentencePiece's text elsewhere when it is told that this is no legacy, and in its class
-// LlamaTokenizer.
+// Where transformers puts the space that SentencePiece begins a text with depends on the key "legacy", and on the class.
 void set_prefix(Vocabulary* v, const TokenizerFolder& folder) {
   if (!(v->flags & TOKENIZER_PREFIX)) return;
   if (folder.is_llama || !folder.legacy) v->flags |= TOKENIZER_PREFIX_MISSING;

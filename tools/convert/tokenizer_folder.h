@@ -1,5 +1,5 @@
-// The files that lie beside a tokenizer and say what its own file leaves open: which special tokens there are, what they are for,
-// and which ids end a text. Where two of them disagree, the one counts that counts for transformers 5
+// The files that lie beside a tokenizer and say what its own file leaves open: which special tokens there are, what they are
+// for, and which ids end a text. Where two of them disagree, the one counts that counts for transformers 5
 // (tokenization_utils_base.py, _from_pretrained).
 #pragma once
 #include <filesystem>
@@ -38,8 +38,8 @@ struct TokenizerFolder {
   std::string chat_template;             // Jinja source; empty: none
 };
 
-// Reads tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json and chat_template.jinja, as many as are
-// there.
+// Reads those that are there of tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json and
+// chat_template.jinja.
 TokenizerFolder read_tokenizer_folder(const std::filesystem::path& folder);
 
 }  // namespace edgellm::convert
