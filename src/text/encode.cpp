@@ -140,17 +140,16 @@ Text Encoder::outside_plain(Text rest) const {
 }
 
 void Encoder::encode_raw(Text text, bool at_start) {
-  const auto group = Tokenizer::AddedGroup::normalized;
-  if (has(TOKENIZER_ADDED_FIRST)) {
-    return cut_added(text, group, [&](Text stretch, i64 offset) {
-      const bool first = at_start && offset == 0;
-      encode_stretch(text_, normalize(stretch, first), first);
-    });
+  const bool late = has(TOKENIZER_ADDED_FIRST);  // each stretch between the added tokens is normalised by itself
+  if (!late) {
+    has_plain_ = outside_plain(text).size < text.size;
+    text = {text_, normalize(text, at_start)};
   }
-  has_plain_ = outside_plain(text).size < text.size;
-  i64 size = normalize(text, at_start);
-  cut_added({text_, size}, group,
-            [&](Text stretch, i64 offset) { encode_stretch(text_ + offset, stretch.size, at_start && offset == 0); });
+  cut_added(text, Tokenizer::AddedGroup::normalized, [&](Text stretch, i64 offset) {
+    const bool first = at_start && offset == 0;
+    i64 size = late ? normalize(stretch, first) : stretch.size;
+    encode_stretch(late ? text_ : text_ + offset, size, first);
+  });
 }
 
 // Writes the normalised text to text_ and returns its size.
