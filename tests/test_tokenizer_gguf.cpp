@@ -178,6 +178,25 @@ TEST(sentencepiece) {
   check_same_sentencepiece("tests/golden/tokenizer/sentencepiece/tokenizer.model", 1000);
 }
 
+// A token that someone defined is matched whatever the merges say; one that is not used is met nowhere.
+TEST(sentencepiece_with_added_tokens) {
+  Tokens tokens;
+  tokens.set(0, "<unk>", 2);
+  for (const char* piece : {"\xe2\x96\x81", "a", "b", "ab"})
+    tokens.set(tokens.texts.size(), piece, NORMAL, -1);
+  tokens.set(5, "bab", USER_DEFINED);
+  tokens.set(6, "aa", UNUSED);
+  tokens.set(7, "<end>", CONTROL);
+  convert::TokenizerInfo info;
+  Section section(section_of(gguf_of(tokens, "llama").number("tokenizer.ggml.eos_token_id", 7), 9, &info));
+  Tokenizer tokenizer;
+  CHECK(tokenizer.open(section.span(), 9).ok());
+  CHECK_EQ(encode(tokenizer, "abbab<end>aa", {.parse_special = true}), (Ids{1, 4, 5, 7, 1, 2, 2}));
+  CHECK_EQ(decode(tokenizer, {5, 8}), std::string("bab"));
+  CHECK_EQ(info.eos, i64{7});
+  CHECK((info.stop == std::vector<u32>{7}));
+}
+
 TEST(published_sentencepiece) {
   std::string path = data_path("tokenizers/llama2/tokenizer.model").string();
   if (!std::filesystem::exists(path)) SKIP("EDGELLM_DATA names no folder with the published tokenizers");

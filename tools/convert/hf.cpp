@@ -11,6 +11,7 @@
 #include "hf_names.h"
 #include "source.h"
 #include "ternary.h"
+#include "tokenizer.h"
 #include "transformer.h"
 #include "weights.h"
 
@@ -204,13 +205,6 @@ class Loader {
   Tensors tensors_;
   std::vector<std::string> unexpected_;  // names of biases
 };
-
-bool has_tokenizer(const std::string& folder) {
-  for (const char* name : {"/tokenizer.json", "/tokenizer.model", "/vocab.json", "/tokenizer.bin"}) {
-    if (file_exists(folder + name)) return true;
-  }
-  return false;
-}
 
 }  // namespace
 

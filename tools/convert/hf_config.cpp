@@ -6,6 +6,7 @@
 #include "fields.h"
 #include "file/limits.h"
 #include "hf_fields.h"
+#include "tokenizer_folder.h"
 
 namespace edgellm::convert {
 namespace {
@@ -218,18 +219,10 @@ void read_window(const Fields& config, const Architecture& arch, Transformer* t)
     t->windows.push_back(slides ? static_cast<u32>(*window) : 0);
 }
 
-void read_token_ids(const Fields& config, const std::string& folder, Transformer* t) {
-  std::vector<u32> bos;
-  config.add_ids("bos_token_id", &bos);
-  config.add_ids("eos_token_id", &t->stop);
-  std::string path = folder + "/generation_config.json";
-  if (file_exists(path)) {
-    const Json json = read_json(path);
-    const Fields generation(json, path);
-    generation.add_ids("eos_token_id", &t->stop);
-    if (bos.empty()) generation.add_ids("bos_token_id", &bos);
-  }
-  if (!bos.empty() && bos.front() < t->vocab) t->bos = bos.front();
+void read_token_ids(const std::string& folder, Transformer* t) {
+  const GenerationIds ids = read_generation_ids(folder, t->vocab);
+  t->bos = ids.bos;
+  t->stop = ids.eos;
 }
 
 void read_quantization(const Fields& config, const Architecture& arch, HfConfig* out) {
@@ -293,7 +286,7 @@ HfConfig read_hf_config(const std::string& folder) {
   read_rope(config, arch, &out);
   check_sizes(t, path);
   read_window(config, arch, &t);
-  read_token_ids(config, folder, &t);
+  read_token_ids(folder, &t);
   out.architecture = arch.name;
   out.optional = optional_tensors(config, arch, t);
   out.tied = flag(config, "tie_word_embeddings");

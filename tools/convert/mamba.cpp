@@ -8,6 +8,8 @@
 #include "file/limits.h"
 #include "hf_fields.h"
 #include "source.h"
+#include "tokenizer.h"
+#include "tokenizer_folder.h"
 
 namespace edgellm::convert {
 
@@ -243,11 +245,8 @@ Model open_mamba(const std::string& path) {
   check_conv_bias(config, &shape, &stored, &notes);
   Model model = take_parts(mamba_family(shape), std::move(stored), path);
   model.notes = std::move(notes);
-  for (const char* name : {"/tokenizer.json", "/vocab.json"}) {
-    if (file_exists(path + name)) model.tokenizer = path;
-  }
-  config.model().add_ids("eos_token_id", &model.stop);
-  std::erase_if(model.stop, [&](u32 id) { return id >= model.vocab; });
+  if (has_tokenizer(path)) model.tokenizer = path;
+  model.stop = read_generation_ids(path, model.vocab).eos;
   return model;
 }
 
