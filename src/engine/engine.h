@@ -54,7 +54,7 @@ struct Engine {
   Grammar grammar;
   Tokenizer tokenizer;
   bool has_tokenizer = false;
-  i32 bos = -1;  // id put before a prompt, -1: none
+  i32 bos = -1;  // id that begins every text, -1: none. The tokenizer's word; without a tokenizer the file's "bos"
   Span<const u32> stop_ids;
   Span<u8> image;       // a version 1 file, repacked
   Span<u8> block;       // the arena
