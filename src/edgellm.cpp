@@ -25,7 +25,7 @@ namespace edgellm {
 namespace {
 
 constexpr i32 MAX_SESSIONS = 256;
-constexpr i32 MAX_POSITIONS = 1 << 24;  // as in a model file
+constexpr i32 MAX_POSITIONS = MAX_CONTEXT;
 constexpr i32 MAX_CHUNK = 4096;
 constexpr i32 DEFAULT_CHUNK = 64;
 

@@ -67,14 +67,14 @@ struct Mamba {
 };
 
 Status read_shape(const ModelFile& file, Shape* shape) {
-  EDGELLM_TRY(file.number("layers", 1, 1024, &shape->layers));
+  EDGELLM_TRY(file.number("layers", 1, MAX_LAYERS, &shape->layers));
   EDGELLM_TRY(file.number("dim", 1, MAX_COLUMNS, &shape->dim));
   EDGELLM_TRY(file.number("inner", 1, MAX_COLUMNS, &shape->inner));
-  EDGELLM_TRY(file.number("states", 1, 1024, &shape->states));
-  EDGELLM_TRY(file.number("taps", 1, 64, &shape->taps));
+  EDGELLM_TRY(file.number("states", 1, MAX_STATES, &shape->states));
+  EDGELLM_TRY(file.number("taps", 1, MAX_TAPS, &shape->taps));
   EDGELLM_TRY(file.number("rank", 1, MAX_COLUMNS, &shape->rank));
-  EDGELLM_TRY(file.number("vocab", 1, 1 << 24, &shape->vocab));
-  return file.real("norm_eps", 0, 1, &shape->norm_eps);
+  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
+  return file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps);
 }
 
 Status bind_layer(const ModelFile& file, const Shape& s, i32 index, Layer* layer) {

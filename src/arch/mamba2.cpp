@@ -64,15 +64,15 @@ struct Mamba2 {
 };
 
 Status read_shape(const ModelFile& file, Shape* shape) {
-  EDGELLM_TRY(file.number("layers", 1, 1024, &shape->layers));
+  EDGELLM_TRY(file.number("layers", 1, MAX_LAYERS, &shape->layers));
   EDGELLM_TRY(file.number("dim", 1, MAX_COLUMNS, &shape->dim));
-  EDGELLM_TRY(file.number("heads", 1, 4096, &shape->heads));
-  EDGELLM_TRY(file.number("head_dim", 1, 1024, &shape->head_dim));
-  EDGELLM_TRY(file.number("groups", 1, 4096, &shape->groups));
-  EDGELLM_TRY(file.number("states", 1, 1024, &shape->states));
-  EDGELLM_TRY(file.number("taps", 1, 64, &shape->taps));
-  EDGELLM_TRY(file.number("vocab", 1, 1 << 24, &shape->vocab));
-  EDGELLM_TRY(file.real("norm_eps", 0, 1, &shape->norm_eps));
+  EDGELLM_TRY(file.number("heads", 1, MAX_HEADS, &shape->heads));
+  EDGELLM_TRY(file.number("head_dim", 1, MAX_HEAD_DIM, &shape->head_dim));
+  EDGELLM_TRY(file.number("groups", 1, MAX_HEADS, &shape->groups));
+  EDGELLM_TRY(file.number("states", 1, MAX_STATES, &shape->states));
+  EDGELLM_TRY(file.number("taps", 1, MAX_TAPS, &shape->taps));
+  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
+  EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
   if (shape->heads % shape->groups) {
     return bad_model("metadata: ", shape->heads, " heads are not a multiple of ", shape->groups, " groups");
   }

@@ -22,7 +22,7 @@ Status Stream::load(const ModelFile& file, const Limits& limits, i32 widest, Are
   logit_columns = arena.take<i32>(max_logits);
   stretches = arena.take<Stretch>(max_columns);
 
-  EDGELLM_TRY(file.number("context", 1, 1 << 24, &model->context));
+  EDGELLM_TRY(file.number("context", 1, MAX_CONTEXT, &model->context));
   model->vocab = vocab;
   model->unbounded = true;
   model->weight_bytes = bytes_per_token(file);

@@ -68,13 +68,13 @@ struct RetNet {
 };
 
 Status read_shape(const ModelFile& file, Shape* shape) {
-  EDGELLM_TRY(file.number("layers", 1, 1024, &shape->layers));
+  EDGELLM_TRY(file.number("layers", 1, MAX_LAYERS, &shape->layers));
   EDGELLM_TRY(file.number("dim", 1, MAX_COLUMNS, &shape->dim));
   EDGELLM_TRY(file.number("value_dim", 1, MAX_COLUMNS, &shape->value_dim));
   EDGELLM_TRY(file.number("ffn_dim", 1, MAX_COLUMNS, &shape->ffn_dim));
-  EDGELLM_TRY(file.number("heads", 1, 4096, &shape->heads));
-  EDGELLM_TRY(file.number("vocab", 1, 1 << 24, &shape->vocab));
-  EDGELLM_TRY(file.real("norm_eps", 0, 1, &shape->norm_eps));
+  EDGELLM_TRY(file.number("heads", 1, MAX_HEADS, &shape->heads));
+  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
+  EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
   if (shape->dim % (2 * shape->heads) == 0 && shape->value_dim % shape->heads == 0) return {};
   return bad_model("metadata: ", shape->heads, " heads do not divide \"dim\" ", shape->dim, " into pairs and \"value_dim\" ",
                    shape->value_dim);

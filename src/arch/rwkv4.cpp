@@ -72,12 +72,12 @@ struct Rwkv4 {
 };
 
 Status read_shape(const ModelFile& file, Shape* shape) {
-  EDGELLM_TRY(file.number("layers", 1, 1024, &shape->layers));
+  EDGELLM_TRY(file.number("layers", 1, MAX_LAYERS, &shape->layers));
   EDGELLM_TRY(file.number("dim", 1, MAX_COLUMNS, &shape->dim));
   EDGELLM_TRY(file.number("att_dim", 1, MAX_COLUMNS, &shape->att_dim));
   EDGELLM_TRY(file.number("ffn_dim", 1, MAX_COLUMNS, &shape->ffn_dim));
-  EDGELLM_TRY(file.number("vocab", 1, 1 << 24, &shape->vocab));
-  return file.real("norm_eps", 0, 1, &shape->norm_eps);
+  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
+  return file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps);
 }
 
 Status bind_layer(const ModelFile& file, const Shape& s, i32 index, Layer* layer) {

@@ -86,13 +86,13 @@ struct Rwkv7 {
 };
 
 Status read_shape(const ModelFile& file, Shape* shape) {
-  EDGELLM_TRY(file.number("layers", 1, 1024, &shape->layers));
+  EDGELLM_TRY(file.number("layers", 1, MAX_LAYERS, &shape->layers));
   EDGELLM_TRY(file.number("dim", 1, MAX_COLUMNS, &shape->dim));
   EDGELLM_TRY(file.number("ffn_dim", 1, MAX_COLUMNS, &shape->ffn_dim));
   EDGELLM_TRY(file.number("head_dim", 1, MAX_WKV7, &shape->head_dim));
-  EDGELLM_TRY(file.number("vocab", 1, 1 << 24, &shape->vocab));
-  EDGELLM_TRY(file.real("norm_eps", 0, 1, &shape->norm_eps));
-  EDGELLM_TRY(file.real("head_norm_eps", 0, 1, &shape->head_norm_eps));
+  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
+  EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
+  EDGELLM_TRY(file.real("head_norm_eps", 0, MAX_NORM_EPS, &shape->head_norm_eps));
   shape->heads = shape->dim / shape->head_dim;
   if (shape->heads * shape->head_dim == shape->dim) return {};
   return bad_model("metadata: \"dim\" is ", shape->dim, ", no multiple of \"head_dim\" ", shape->head_dim);

@@ -125,23 +125,23 @@ Status read_flag(const ModelFile& file, Text key, bool* flag) {
 
 Status read_shape(const ModelFile& file, Shape* shape) {
   constexpr u32 WIDEST = MAX_COLUMNS;
-  EDGELLM_TRY(file.number("layers", 1, 1024, &shape->layers));
+  EDGELLM_TRY(file.number("layers", 1, MAX_LAYERS, &shape->layers));
   EDGELLM_TRY(file.number("dim", 1, WIDEST, &shape->dim));
   EDGELLM_TRY(file.number("ffn_dim", 1, WIDEST, &shape->ffn_dim));
-  EDGELLM_TRY(file.number("heads", 1, 4096, &shape->heads));
-  EDGELLM_TRY(file.number("kv_heads", 1, 4096, &shape->kv_heads));
-  EDGELLM_TRY(file.number("head_dim", 1, 1024, &shape->head_dim));
-  EDGELLM_TRY(file.number("vocab", 1, 1 << 24, &shape->vocab));
-  EDGELLM_TRY(file.number("context", 1, 1 << 24, &shape->context));
-  EDGELLM_TRY(file.real("norm_eps", 0, 1, &shape->norm_eps));
-  EDGELLM_TRY(file.real_or("final_norm_eps", shape->norm_eps, 0, 1, &shape->final_norm_eps));
-  EDGELLM_TRY(file.real_or("rope_attention_scale", 1, 1e-3f, 1e3f, &shape->rope_scale));
+  EDGELLM_TRY(file.number("heads", 1, MAX_HEADS, &shape->heads));
+  EDGELLM_TRY(file.number("kv_heads", 1, MAX_HEADS, &shape->kv_heads));
+  EDGELLM_TRY(file.number("head_dim", 1, MAX_HEAD_DIM, &shape->head_dim));
+  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
+  EDGELLM_TRY(file.number("context", 1, MAX_CONTEXT, &shape->context));
+  EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
+  EDGELLM_TRY(file.real_or("final_norm_eps", shape->norm_eps, 0, MAX_NORM_EPS, &shape->final_norm_eps));
+  EDGELLM_TRY(file.real_or("rope_attention_scale", 1, MIN_ROPE_SCALE, MAX_ROPE_SCALE, &shape->rope_scale));
   EDGELLM_TRY(read_choice(file, "norm", {"rms", "layer"}, &shape->layer_norm));
   EDGELLM_TRY(read_choice(file, "gate", {"silu", "relu2", "gelu"}, &shape->unit));
   EDGELLM_TRY(read_choice(file, "rope", {"half", "interleaved"}, &shape->interleaved));
   EDGELLM_TRY(read_flag(file, "unit_norms", &shape->unit_norms));
   EDGELLM_TRY(read_flag(file, "parallel", &shape->parallel));
-  EDGELLM_TRY(file.number_or("window", 0, 0, 1 << 24, &shape->window));
+  EDGELLM_TRY(file.number_or("window", 0, 0, MAX_CONTEXT, &shape->window));
   if (shape->heads % shape->kv_heads) {
     return bad_model("metadata: ", shape->heads, " heads are not a multiple of ", shape->kv_heads, " kv_heads");
   }

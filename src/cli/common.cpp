@@ -82,7 +82,7 @@ Status open_for(Options& options, Engine* engine) {
   wanted.file = map;
   EDGELLM_TRY(open_engine(wanted, engine));
   if (f32* temperature = &options.generate.sampling.temperature; !options.temperature_given) {
-    EDGELLM_TRY(engine->file.real_or("temperature", *temperature, 0, 100, temperature));
+    EDGELLM_TRY(engine->file.real_or("temperature", *temperature, 0, MAX_TEMPERATURE, temperature));
   }
   if (engine->image.count) {
     note("note: a TM2 version 1 file was repacked in memory; edgellm-convert makes one that starts at once\n");

@@ -131,7 +131,7 @@ const Option OPTIONS[] = {
     {"-p", "P", SAMPLES, "top-p (0.9)",
      [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.top_p); }},
     {"-k", "K", SAMPLES, "top-k (0: all)",
-     [](O o, S n, S v) -> Status { return set_number(n, v, 0, 1 << 24, &o.generate.sampling.top_k); }},
+     [](O o, S n, S v) -> Status { return set_number(n, v, 0, MAX_VOCAB, &o.generate.sampling.top_k); }},
     {"-s", "SEED", SAMPLES, "seed of the draws; without it one is drawn and printed",
      [](O o, S n, S v) -> Status {
        o.seed_given = true;
@@ -192,7 +192,7 @@ const Option OPTIONS[] = {
        return {};
      }},
     {"--prompt-tokens", "N", BENCH, "tokens of the prompt (64)",
-     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.bench_prompt); }},
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.bench_prompt); }},
     {"--at", "0,1024", BENCH, "positions at which decoding is timed (0)",
      [](O o, S, S v) -> Status {
        o.bench_at = v;
@@ -218,9 +218,9 @@ const Option OPTIONS[] = {
        return {};
      }},
     {"--ctx", "N", LOADS, "positions to hold (the model's, at most 2048)",
-     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.engine.context); }},
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.engine.context); }},
     {"--window", "W", LOADS, "see the first 4 and the last W positions; the text may go on for ever",
-     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 24, &o.engine.window); }},
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.engine.window); }},
     {"--kv", "i8|f16|f32", LOADS, "format of the attention cache (i8); f32 for checking",
      [](O o, S n, S v) -> Status {
        const char* words[] = {"i8", "f16", "f32"};

@@ -13,7 +13,7 @@ Status open_tokenizer(const Options& options, Tokenizer* tokenizer) {
   EDGELLM_TRY(file.open(map));
   if (file.tokenizer().count == 0) return bad_model(path, ": the file has no tokenizer");
   i32 vocab;
-  EDGELLM_TRY(file.number("vocab", 1, 1u << 24, &vocab));
+  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &vocab));
   return tokenizer->open(file.tokenizer(), vocab);
 }
 

@@ -30,8 +30,8 @@ Status check_id(const char* key, u32 id, i32 vocab) {
 // The special ids and the tokenizer: the text side of the file.
 Status open_text(const EngineOptions& options, Engine* engine) {
   i32 vocab;
-  EDGELLM_TRY(engine->file.number("vocab", 1, 1u << 24, &vocab));
-  EDGELLM_TRY(engine->file.number_or("bos", -1, 0, 1u << 24, &engine->bos));
+  EDGELLM_TRY(engine->file.number("vocab", 1, MAX_VOCAB, &vocab));
+  EDGELLM_TRY(engine->file.number_or("bos", -1, 0, MAX_VOCAB - 1, &engine->bos));
   if (engine->bos >= 0) EDGELLM_TRY(check_id("bos", static_cast<u32>(engine->bos), vocab));
   EDGELLM_TRY(engine->file.numbers_or_none("stop", &engine->stop_ids));
   EDGELLM_TRY(engine->grammar.open(engine->file, vocab));
@@ -117,7 +117,7 @@ Status set_limits(const EngineOptions& options, Engine* engine) {
                     .f32_activations = options.f32_activations};
   if (engine->limits.context == 0) {
     i32 trained;
-    EDGELLM_TRY(engine->file.number("context", 1, 1u << 24, &trained));
+    EDGELLM_TRY(engine->file.number("context", 1, MAX_CONTEXT, &trained));
     engine->limits.context = min(trained, DEFAULT_CONTEXT);
   }
   return {};

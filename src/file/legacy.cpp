@@ -6,6 +6,7 @@
 #include "base/checksum.h"
 #include "base/math.h"
 #include "file/layout.h"
+#include "file/limits.h"
 #include "kernels.h"
 
 namespace edgellm {
@@ -88,9 +89,10 @@ Status check_shape(const Shape& s) {
   struct {
     const char* name;
     u32 value, most;
-  } sizes[] = {{"dim", s.dim, MAX_COLUMNS},     {"hidden_dim", s.ffn_dim, MAX_COLUMNS}, {"n_layers", s.layers, 1024},
-               {"n_heads", s.heads, 4096},      {"n_kv_heads", s.kv_heads, 4096},       {"vocab_size", s.vocab, 1u << 24},
-               {"seq_len", s.context, 1u << 24}};
+  } sizes[] = {{"dim", s.dim, MAX_COLUMNS},           {"hidden_dim", s.ffn_dim, MAX_COLUMNS},
+               {"n_layers", s.layers, MAX_LAYERS},    {"n_heads", s.heads, MAX_HEADS},
+               {"n_kv_heads", s.kv_heads, MAX_HEADS}, {"vocab_size", s.vocab, MAX_VOCAB},
+               {"seq_len", s.context, MAX_CONTEXT}};
   for (auto& size : sizes) {
     if (size.value == 0 || size.value > size.most) {
       return bad_model("TM2 version 1: ", size.name, " is ", size.value, ", expected 1 to ", size.most);

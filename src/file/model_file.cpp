@@ -9,8 +9,6 @@ namespace edgellm {
 
 namespace {
 
-constexpr u32 MAX_TENSORS = 1 << 16;
-
 Text text_of(const u8* bytes, i64 n) {
   return {reinterpret_cast<const char*>(bytes), n};
 }

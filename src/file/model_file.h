@@ -3,6 +3,7 @@
 #pragma once
 #include "base/status.h"
 #include "file/layout.h"
+#include "file/limits.h"
 #include "kernels.h"
 
 namespace edgellm {

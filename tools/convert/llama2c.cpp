@@ -12,6 +12,7 @@
 // Rotary pairs are interleaved; gate = silu(w1 x) * (w3 x); the norms' epsilon is 1e-5.
 #include <cmath>
 
+#include "file/limits.h"
 #include "source.h"
 #include "transformer.h"
 
@@ -141,10 +142,10 @@ bool is_llama2c(const std::string&, Bytes head) {
   Shape s;
   if (head.size < sizeof s) return false;
   std::memcpy(&s, head.data, sizeof s);
-  auto size = [](i32 value) { return value >= 1 && value <= 1 << 24; };
+  auto size = [](i32 value) { return value >= 1 && value <= MAX_CONTEXT; };
   return size(s.dim) && size(s.hidden_dim) && size(s.layers) && size(s.heads) && size(s.kv_heads) && size(s.context) &&
-         s.layers <= 4096 && s.heads <= s.dim && s.dim % s.heads == 0 && s.heads % s.kv_heads == 0 && s.vocab != 0 &&
-         s.vocab >= -(1 << 24) && s.vocab <= 1 << 24;
+         s.layers <= MAX_LAYERS && s.heads <= s.dim && s.dim % s.heads == 0 && s.heads % s.kv_heads == 0 && s.vocab != 0 &&
+         s.vocab >= -MAX_VOCAB && s.vocab <= MAX_VOCAB;
 }
 
 Model open_llama2c(const std::string& path) {

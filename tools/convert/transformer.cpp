@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 
+#include "file/limits.h"
+
 namespace edgellm::convert {
 namespace {
 
@@ -51,10 +53,10 @@ void check_sizes(const Transformer& t, const std::string& source) {
     const char* name;
     i64 value, most;
   };
-  const Size sizes[] = {{"layers", t.layers, 4096},           {"hidden size", t.dim, MAX_COLUMNS},
-                        {"ffn size", t.ffn_dim, MAX_COLUMNS}, {"heads", t.heads, 4096},
-                        {"kv heads", t.kv_heads, 4096},       {"head size", t.head_dim, 8192},
-                        {"vocabulary", t.vocab, 1 << 24},     {"context", t.context, INT32_MAX}};
+  const Size sizes[] = {{"layers", t.layers, MAX_LAYERS},     {"hidden size", t.dim, MAX_COLUMNS},
+                        {"ffn size", t.ffn_dim, MAX_COLUMNS}, {"heads", t.heads, MAX_HEADS},
+                        {"kv heads", t.kv_heads, MAX_HEADS},  {"head size", t.head_dim, MAX_HEAD_DIM},
+                        {"vocabulary", t.vocab, MAX_VOCAB},   {"context", t.context, MAX_CONTEXT}};
   for (const Size& size : sizes) {
     if (size.value < 1 || size.value > size.most) {
       unusable(source, ": ", size.name, " is ", size.value, ", expected 1 to ", size.most);
