@@ -31,6 +31,7 @@ static const std::map<std::string, std::string> SOURCES = {
     {"unknown/some_bytes", "tokenizer.json"},
     {"unknown/left_out", "tokenizer.json"},
     {"unknown/sentencepiece", "tokenizer.model"},
+    {"unknown/no_space", "tokenizer.model"},
 };
 
 static std::vector<u8> build(const std::string& name, convert::TokenizerInfo* info = nullptr) {

@@ -15,6 +15,7 @@ import struct
 import tempfile
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from tokenizer_cases import LLAMA3, QWEN2, WORDS, HuggingFace, Llama2c, SentencePiece, World, cases
@@ -174,6 +175,13 @@ def write_unknown(where):
     lines = ["".join(rng.choice(["a", "b", "ab", "1", "2", " ", " "]) for _ in range(12)) for _ in range(200)]
     sentencepiece_model(lines, model, 24, byte_fallback=False, remove_extra_whitespaces=False, user_defined_symbols=["[x]", "\u2603a"])
     write_expected(where / "sentencepiece", SentencePiece(model), texts)
+    # The same without a piece for the space alone: a run of unknowns goes on across spaces, and across where text is cut at them.
+    (where / "no_space").mkdir(exist_ok=True)
+    lacks = sentencepiece_model_pb2.ModelProto.FromString(model.read_bytes())
+    next(piece for piece in lacks.pieces if piece.piece == "\u2581").piece = "\u2042"
+    model = where / "no_space/tokenizer.model"
+    model.write_bytes(lacks.SerializeToString(deterministic=True))
+    write_expected(where / "no_space", SentencePiece(model), texts)
 
 
 def write_expected(folder, reference, texts):
