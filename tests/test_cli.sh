@@ -106,6 +106,29 @@ text=$(printf 'Some text, 123 - with UTF-8: \303\244\303\266 \346\227\245\346\23
 ids=$($EDGELLM tokenize "$model" -i "$text")
 [ "$($EDGELLM detokenize "$model" --ids "$ids")" = "$text" ] || fail "tokenize and detokenize differ: $ids"
 
+# What begins a text is the tokenizer's word, the file's own or another's, for prompts, tokenize, eval and chat alike; only a
+# model without a tokenizer begins with the "bos" of its metadata.
+first_ids() {
+  checks=$((checks + 3))
+  ids=$($EDGELLM tokenize "$@" -i "play some music" | tr ',' '\n' | wc -l)
+  $EDGELLM "$@" -i "play some music" -n 1 -t 0 2>&1 >/dev/null | grep -q "^$ids tokens in" ||
+    fail "a prompt has not the $ids ids of tokenize: $*"
+  printf "play some music" >"$folder/text"
+  $EDGELLM eval "$@" --text "$folder/text" --json 2>"$folder/err" | grep -q "\"tokens\":$((ids - 1))," ||
+    fail "eval does not score $((ids - 1)) ids: $*"
+  turn=$($EDGELLM tokenize "$@" -i "$(printf 'User: play\nAssistant:')" | tr ',' '\n' | wc -l)
+  echo play | $EDGELLM chat "$@" --template plain --verbose -n 1 -t 0 2>&1 >/dev/null | grep -q "^$turn tokens in" ||
+    fail "a turn has not $turn ids: $*"
+}
+first_ids models/stories.tm2
+first_ids models/stories.tm2 --tokenizer models/home.tm2
+checks=$((checks + 2))
+$EDGELLM models/stories.tm2 -n 1 -t 0 2>&1 >/dev/null | grep -q '^1 tokens in' || fail "an empty prompt is not the first id"
+expect 1 'the tokenizer names no first id' models/stories.tm2 --tokenizer models/home.tm2 -n 1
+bare=$folder/bare.tm2
+$EDGELLM_CONVERT tests/golden/gguf/llama.gguf "$bare" --tokenizer none >/dev/null 2>"$folder/err" || fail "llama.gguf"
+$EDGELLM "$bare" -n 1 -t 0 2>&1 >/dev/null | grep -q '^1 tokens in' || fail "no first id without a tokenizer"
+
 # Memory of a whole run: no fault and no allocation a token once it is steady, and no more resident than file and plan.
 checks=$((checks + 3))
 $EDGELLM bench "$model" --json -n 200 --repeat 5 --prompt-tokens 8 --threads 1 >"$folder/bench" 2>"$folder/err" || fail "bench"

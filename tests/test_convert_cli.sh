@@ -49,6 +49,20 @@ grep -q -e '--tokenizer' "$folder/out" || fail "--help lacks --tokenizer"
 expect 0 '' --version
 grep -q '^edgellm-convert [0-9]' "$folder/out" || fail "--version prints $(cat "$folder/out")"
 
+# The usual name of a sparse model is .srnn, of a dense one .tm2.
+for name in tiny.tm2 tiny.srnn; do
+  for sparse in compact dense; do
+    expect 0 '' synthetic:tiny "$folder/$name" --weights i8 --sparsity 0.9 --sparse $sparse
+    case $name:$sparse in
+      tiny.tm2:compact) usual='has sparse matrices: the usual name is .srnn' ;;
+      tiny.srnn:dense) usual='has no sparse matrices: the usual name is .tm2' ;;
+      *) usual= ;;
+    esac
+    [ "$(grep -o 'has [no ]*sparse matrices: .*' "$folder/err")" = "$usual" ] || fail "the note of $name with --sparse $sparse"
+  done
+  rm "$folder/$name"
+done
+
 # Every format makes a file that the engine runs.
 for weights in t2 i8 i4 f16 f32; do
   expect 0 'matrices' synthetic:tiny "$model" --weights $weights --name "tiny $weights"

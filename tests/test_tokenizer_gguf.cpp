@@ -299,6 +299,11 @@ TEST(what_cannot_be_used) {
   check_refused(gguf_of(tokens, "llama"), "2 tokens, but 1 types");
   tokens.types.push_back(7);
   check_refused(gguf_of(tokens, "llama"), "token 1 has the type 7");
+  Tokens same;  // no hash table could hold them apart
+  for (size_t id = 0; id < 129; id++)
+    same.set(id, "a", NORMAL);
+  check_refused(byte_level_gguf(same, {"a a"}, "llama-bpe", {}), "merge 0 is not two tokens");
+  check_refused(byte_level_gguf(same, {}, "llama-bpe", {}), "more than 64 of its 129 entries have one hash");
   sources::Gguf none;
   check_refused(none, "tokenizer.ggml.tokens is missing");
 }

@@ -126,7 +126,7 @@ Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids) {
   if (engine.has_tokenizer) {
     EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = start, .parse_special = false}, engine.text_workspace,
                                         engine.text_ids, &count));
-    if (count == 0) return failed("the prompt is empty, and the model names no first token; give one with -i");
+    if (count == 0) return failed("the prompt is empty, and the tokenizer names no first id; give a prompt with -i");
     *ids = engine.text_ids.slice(0, count);
     return {};
   }

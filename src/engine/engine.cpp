@@ -35,7 +35,10 @@ Status open_text(const EngineOptions& options, Engine* engine) {
   EDGELLM_TRY(engine->grammar.open(engine->file, vocab));
   Span<const u8> section = options.tokenizer.count ? options.tokenizer : engine->file.tokenizer();
   engine->has_tokenizer = section.count > 0;
-  return engine->has_tokenizer ? engine->tokenizer.open(section, vocab) : Status();
+  if (!engine->has_tokenizer) return {};
+  EDGELLM_TRY(engine->tokenizer.open(section, vocab));
+  engine->bos = engine->tokenizer.bos();
+  return {};
 }
 
 // Everything the engine takes, in the counting pass as in the real one.

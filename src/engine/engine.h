@@ -55,7 +55,7 @@ struct Engine {
   Grammar grammar;
   Tokenizer tokenizer;
   bool has_tokenizer = false;
-  i32 bos = -1;           // id put before a prompt, -1: none
+  i32 bos = -1;           // id that begins every text, -1: none. The tokenizer's word; without a tokenizer the file's "bos"
   i32 context_limit = 0;  // positions past which the file's numbers are not the model's, 0: none
   Span<const u32> stop_ids;
   Span<u8> image;       // a version 1 file, repacked

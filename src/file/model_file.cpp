@@ -268,12 +268,6 @@ Status ModelFile::check_data() const {
   return {};
 }
 
-bool ModelFile::sparse() const {
-  u32 magic;
-  memcpy(&magic, bytes_.data, sizeof magic);
-  return magic == MAGIC_SRN;
-}
-
 Status ModelFile::number_or(Text key, i32 fallback, u32 low, u32 high, i32* value) const {
   Metadata entry;
   *value = fallback;

@@ -39,7 +39,6 @@ class ModelFile {
   Span<const u8> metadata() const { return metadata_; }
   Span<const u8> tokenizer() const { return tokenizer_; }
   Span<const u8> bytes() const { return bytes_; }
-  bool sparse() const;
 
  private:
   Span<const u8> bytes_;

@@ -10,6 +10,7 @@ namespace edgellm {
 
 static constexpr Text REPLACEMENT = "\xef\xbf\xbd";  // U+FFFD
 static constexpr Text SPACE_MARK = "\xe2\x96\x81";   // U+2581
+static constexpr i64 MAX_CHARACTER = 4;              // bytes
 
 // Bytes that a text of n bytes can have after normalisation: a prefix space more, or what normalisation form C makes of it.
 // A word of it has at most as many symbols.
@@ -48,11 +49,14 @@ class Encoder {
   i64 normalize(Text text, bool at_start);
   void encode_word(Text word);
   void encode_greedily(Text word);
-  u32 byte_symbols(Text word);
-  u32 character_symbols(Text word);
-  void emit_unknown(Text text, i64 characters);
-  void emit(i64 id);
   Text character(Text text, i32* bytes) const;
+  Text spelling(Text c) const;
+  void emit_merged(u32 n);
+  void emit_missing(Text c);
+  void emit_known(i64 id);
+  void end_unknown();
+  void emit(i64 id);
+  bool is(TokenizerKind kind) const { return h_.kind == static_cast<u32>(kind); }
   bool has(TokenizerFlag flag) const { return h_.flags & flag; }
   bool prefixed(bool at_start) const {
     return has(TOKENIZER_PREFIX) && (at_start ? !options_.continues : !has(TOKENIZER_PREFIX_FIRST));
@@ -65,10 +69,10 @@ class Encoder {
   MergeSpace space_;
   PairTable pairs_;
   Span<i32> ids_;
-  i64 count_ = 0;      // ids so far, also those that had no room
-  i64 wrong_id_ = -1;  // an id that the tables name but the vocabulary has not
-  bool after_unknown_ = false;
-  bool has_plain_ = false;  // the stretch at hand holds some of options_.plain
+  i64 count_ = 0;               // ids so far, also those that had no room
+  i64 wrong_id_ = -1;           // an id that the tables name but the vocabulary has not
+  bool unknown_waits_ = false;  // an unknown id is still to be given out
+  bool has_plain_ = false;      // the stretch at hand holds some of options_.plain
 };
 
 Encoder::Encoder(const Tokenizer& tokenizer, EncodeOptions options, i64 text_bytes, Span<u8> workspace, Span<i32> ids)
@@ -187,36 +191,33 @@ void Encoder::encode_stretch(char* text, i64 size, bool at_start) {
     *--text = ' ';
     size++;
   }
-  after_unknown_ = false;
   WordCutter words(h_.splits, {text, size});
-  for (Text word; words.next(&word);)
+  for (Text word; words.next(&word);) {
+    if (!words.continues()) end_unknown();
     encode_word(word);
+  }
+  end_unknown();
 }
 
+// Symbols merge with their neighbours, but not across a character that has none.
 void Encoder::encode_word(Text word) {
   if (has(TOKENIZER_WHOLE_WORDS)) {
-    if (u32 id = t_.find_word(word); id != NO_TOKEN) return emit(id);
+    if (u32 id = t_.find_word(word); id != NO_TOKEN) return emit_known(id);
   }
-  if (h_.kind == static_cast<u32>(TokenizerKind::trie)) return encode_greedily(word);
-  bool bytes = h_.kind == static_cast<u32>(TokenizerKind::bytes);
-  u32 n = bytes ? byte_symbols(word) : character_symbols(word);
-  if (n == 0) return;
-  merge(pairs_, space_, n);
-  for (u32 i = 0; i < n; i = space_.symbols[i].next) {
-    Symbol symbol = space_.symbols[i];
-    i64 characters = symbol.next - i;
-    if (bytes || symbol.id < h_.vocab) {
-      emit(symbol.id);
-      after_unknown_ = false;
-    } else {
-      emit_unknown(word, characters);
-    }
-    for (i64 k = 0; k < characters && !bytes; k++) {
-      i32 length;
-      character(word, &length);
-      word = word.from(length);
-    }
+  if (is(TokenizerKind::trie)) return encode_greedily(word);
+  u32 n = 0;
+  for (i32 bytes; word.size > 0; word = word.from(bytes)) {
+    Text c = character(word, &bytes);
+    u32 id = is(TokenizerKind::bytes) ? static_cast<u32>(h_.byte_ids[static_cast<u8>(c[0])]) : t_.find_word(c);
+    if (id != NO_TOKEN) {
+      space_.symbols[n++].id = id;
+    } else if (h_.unknown >= 0 || spelling(c).size > 0) {
+      emit_merged(n);
+      emit_missing(c);
+      n = 0;
+    }  // else it is left out, and its neighbours may merge
   }
+  emit_merged(n);
 }
 
 // The longest piece each time. A byte that starts none becomes the unknown id, or nothing at all.
@@ -237,51 +238,59 @@ void Encoder::encode_greedily(Text word) {
   }
 }
 
-// A byte without an id becomes the unknown id, or nothing at all.
-u32 Encoder::byte_symbols(Text word) {
-  u32 n = 0;
-  bool after_unknown = false;
-  for (i64 i = 0; i < word.size; i++) {
-    i32 id = h_.byte_ids[static_cast<u8>(word[i])];
-    bool unknown = id < 0;
-    if (unknown && (h_.unknown < 0 || (after_unknown && has(TOKENIZER_FUSE_UNKNOWN)))) continue;
-    space_.symbols[n++].id = static_cast<u32>(unknown ? h_.unknown : id);
-    after_unknown = unknown;
-  }
-  return n;
-}
-
-// A character without a piece is NO_TOKEN: it merges with nothing and is resolved when it is given out.
-u32 Encoder::character_symbols(Text word) {
-  u32 n = 0;
-  for (i32 bytes; word.size > 0; word = word.from(bytes))
-    space_.symbols[n++].id = t_.find_word(character(word, &bytes));
-  return n;
-}
-
 // The first character of `text`, which may be read as another than its bytes say, and how many bytes it takes there.
 Text Encoder::character(Text text, i32* bytes) const {
+  if (is(TokenizerKind::bytes)) return text.slice(0, *bytes = 1);
   i32 length = utf8_length(text.data, text.size);
   *bytes = max(length, 1);
   return length <= 0 && has(TOKENIZER_REPLACE_INVALID) ? REPLACEMENT : text.slice(0, *bytes);
 }
 
-void Encoder::emit_unknown(Text text, i64 characters) {
-  for (; characters > 0; characters--) {
-    i32 length;
-    Text c = character(text, &length);
-    text = text.from(length);
-    bool known = has(TOKENIZER_BYTE_FALLBACK);
-    for (i64 i = 0; i < c.size && known; i++)
-      known = h_.byte_ids[static_cast<u8>(c[i])] >= 0;
-    if (known) {
-      for (i64 i = 0; i < c.size; i++)
-        emit(h_.byte_ids[static_cast<u8>(c[i])]);
-    } else if (h_.unknown >= 0 && !(after_unknown_ && has(TOKENIZER_FUSE_UNKNOWN))) {
-      emit(h_.unknown);
-    }
-    after_unknown_ = !known;
+// The bytes whose pieces stand for a character that has none itself; empty when one of them lacks a piece.
+Text Encoder::spelling(Text c) const {
+  if (!has(TOKENIZER_BYTE_FALLBACK)) return {};
+  for (i64 i = 0; i < c.size; i++) {
+    if (h_.byte_ids[static_cast<u8>(c[i])] < 0) return {};
   }
+  return c;
+}
+
+// Gives out what merging leaves of the first n symbols.
+void Encoder::emit_merged(u32 n) {
+  if (n == 0) return;
+  merge(pairs_, space_, n);
+  for (u32 i = 0; i < n; i = space_.symbols[i].next) {
+    u32 id = space_.symbols[i].id;
+    // Beyond the vocabulary there are characters that only merges know.
+    Text c = id < h_.vocab || is(TokenizerKind::bytes) ? Text() : t_.stored_piece(id);
+    if (c.size > 0 && c.size <= MAX_CHARACTER) {
+      emit_missing(c);
+    } else {
+      emit_known(id);
+    }
+  }
+}
+
+// A character without an id: the pieces of its bytes, or the unknown id, which waits for its neighbours to be like it.
+void Encoder::emit_missing(Text c) {
+  if (Text bytes = spelling(c); bytes.size > 0) {
+    for (i64 i = 0; i < bytes.size; i++)
+      emit(h_.byte_ids[static_cast<u8>(bytes[i])]);
+    return;
+  }
+  if (!has(TOKENIZER_FUSE_UNKNOWN)) end_unknown();
+  unknown_waits_ = true;
+}
+
+void Encoder::emit_known(i64 id) {
+  end_unknown();
+  emit(id);
+}
+
+// Gives out the unknown id if characters wait for it.
+void Encoder::end_unknown() {
+  if (unknown_waits_ && h_.unknown >= 0) emit(h_.unknown);
+  unknown_waits_ = false;
 }
 
 void Encoder::emit(i64 id) {

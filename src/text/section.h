@@ -28,7 +28,7 @@ enum class WordSplit : u8 {
   qwen2 = 3,   // as llama3, numbers one by one
   digits = 4,  // every character of Unicode category N alone
   spaces = 5,  // every space starts a word (the pieces' space, U+0020)
-  words = 6,   // a space after something else starts a word: no merge crosses that, so it only saves time
+  words = 6,   // a space after something else starts a word: no merge crosses that, so it only saves time and ends no run
 };
 
 enum TokenizerFlag : u32 {
@@ -41,7 +41,7 @@ enum TokenizerFlag : u32 {
   TOKENIZER_PREFIX_MISSING = 1u << 6,       // ... only where there is no space already
   TOKENIZER_WHOLE_WORDS = 1u << 7,          // a word that is a piece is taken at once, whatever the merges say
   TOKENIZER_BYTE_FALLBACK = 1u << 8,        // characters: an unknown one becomes the pieces of its bytes
-  TOKENIZER_FUSE_UNKNOWN = 1u << 9,         // neighbouring unknowns give one unknown id
+  TOKENIZER_FUSE_UNKNOWN = 1u << 9,         // a run of unknowns in a word gives one unknown id
   TOKENIZER_STRIP_FIRST_SPACE = 1u << 10,   // decoding: the space that starts the text is dropped
   TOKENIZER_STRIP_FIRST_SPACES = 1u << 11,  // decoding: all spaces that start the first piece are dropped
   TOKENIZER_ADDED_FIRST = 1u << 12,         // normalisation comes after both groups of added tokens, not between them

@@ -139,6 +139,7 @@ bool WordCutter::next(Text* word) {
   while (step > 0 && rest_[step].size == 0)
     step--;
   if (rest_[step].size == 0) return false;
+  cut_by_ = step;
   for (; step < steps_; step++) {
     i64 n = first_word(static_cast<WordSplit>(splits_[step]), rest_[step]);
     rest_[step + 1] = rest_[step].slice(0, n);

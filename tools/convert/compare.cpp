@@ -42,9 +42,9 @@ class Running {
       return ids;
     }
     i32 count = 0;
-    Status status = engine_.tokenizer.encode({prompt.data(), static_cast<i64>(prompt.size())},
-                                             {.add_bos = engine_.bos >= 0, .parse_special = false}, engine_.text_workspace,
-                                             engine_.text_ids, &count);
+    Status status =
+        engine_.tokenizer.encode({prompt.data(), static_cast<i64>(prompt.size())}, {.add_bos = true, .parse_special = false},
+                                 engine_.text_workspace, engine_.text_ids, &count);
     if (!status.ok()) io_error("--verify-text: ", status.text());
     ids.assign(engine_.text_ids.data, engine_.text_ids.data + min(count, engine_.limits.context));
     return ids;

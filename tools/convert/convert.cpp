@@ -81,6 +81,13 @@ constexpr char SPARSE_NOTE[] =
     "note: of the sparse forms, compact suits AVX-512 and fast AVX2; an ARM core computes more with either than with dense "
     "ones\n";
 
+// The usual names tell sparse models from dense ones. Readers do not go by them.
+void note_usual_name(const std::string& destination, bool is_sparse, std::ostream& report) {
+  if (!destination.ends_with(is_sparse ? ".tm2" : ".srnn")) return;
+  report << "note: " << destination << " has " << (is_sparse ? "" : "no ") << "sparse matrices: the usual name is "
+         << (is_sparse ? ".srnn" : ".tm2") << "\n";
+}
+
 // Writes the model up to the name; `report` hears what the file has become.
 void write(const Options& options, Model model, FileWriter& out, std::ostream& report, bool progress) {
   TokenizerInfo tokenizer_info;
@@ -114,8 +121,9 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
     total += data_bytes(target.spec);
   }
 
-  if (std::any_of(specs.begin(), specs.end(), [](const TensorSpec& spec) { return sparse(spec.format); }))
-    report << SPARSE_NOTE;
+  const bool is_sparse = std::any_of(specs.begin(), specs.end(), [](const TensorSpec& spec) { return sparse(spec.format); });
+  if (is_sparse) report << SPARSE_NOTE;
+  note_usual_name(options.destination, is_sparse, report);
 
   out.begin(metadata, specs, tokenizer);
   Report table;

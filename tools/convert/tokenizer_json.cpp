@@ -82,7 +82,7 @@ class Reader {
         prepends_ = true;
       } else if (type == "Replace" && !byte_level_ && pattern && text_of(*pattern, "String", "") == " " &&
                  text_of(*step, "content", "") == MARK) {
-        marked_ = true;
+        marked_ = normalizer_marks_ = true;
       } else {
         unusable(source_, ": the normaliser ", type, " is not supported here");
       }
@@ -123,12 +123,13 @@ class Reader {
       bool inverted = flag_of(step, "invert", false);
       if (regex == expression && ((behavior == "Isolated" && !inverted) || (behavior == "Removed" && inverted))) {
         v_.splits.push_back(split);
+        splits_by_regex_ = true;
         return;
       }
     }
-    // After spaces were replaced there is nothing left to split at.
+    // After spaces were replaced, by an earlier step or the normaliser, there is nothing left to split at.
     if (pattern && text_of(*pattern, "String", "") == " ") {
-      needs_mark_ = true;
+      needs_mark_ |= !marked_;
       return;
     }
     unusable(source_, ": the pre-tokenizer splits (", behavior, ") by a regular expression that is not known: ", regex);
@@ -136,8 +137,11 @@ class Reader {
 
   void read_metaspace(const Json& step) {
     if (text_of(step, "replacement", MARK) != MARK) unusable(source_, ": Metaspace with a mark of its own");
+    if (marked_) unusable(source_, ": the pre-tokenizer Metaspace is there twice");
     marked_ = true;
     std::string scheme = text_of(step, "prepend_scheme", flag_of(step, "add_prefix_space", true) ? "always" : "never");
+    if (scheme != "never" && !v_.splits.empty())
+      unusable(source_, ": Metaspace with prepend_scheme ", scheme, " after another pre-tokenizer");
     v_.flags |= TOKENIZER_SPACE_MARK;
     if (scheme != "never") v_.flags |= TOKENIZER_PREFIX | TOKENIZER_PREFIX_MISSING;
     if (scheme == "first") v_.flags |= TOKENIZER_PREFIX_FIRST;
@@ -161,9 +165,9 @@ class Reader {
       if (found == ids_.end()) unusable(source_, ": the unknown token ", unknown, " is not in the vocabulary");
       v_.unknown = found->second;
     }
-    bool fallback = flag_of(model, "byte_fallback", false);
-    if (fallback && !byte_level_) v_.flags |= TOKENIZER_BYTE_FALLBACK;
-    if (!byte_level_ && !fallback && v_.unknown < 0) unusable(source_, ": neither byte_fallback nor an unknown token");
+    byte_fallback_ = flag_of(model, "byte_fallback", false);
+    if (byte_fallback_ && !byte_level_) v_.flags |= TOKENIZER_BYTE_FALLBACK;
+    if (!byte_level_ && !byte_fallback_ && v_.unknown < 0) unusable(source_, ": neither byte_fallback nor an unknown token");
     bool whole_words = flag_of(model, "ignore_merges", false);
     if (whole_words) v_.flags |= TOKENIZER_WHOLE_WORDS;
     for (const auto& [token, id] : ids_)
@@ -172,6 +176,9 @@ class Reader {
     v_.words.erase(std::unique(v_.words.begin(), v_.words.end()), v_.words.end());
     read_merges(model);
   }
+
+  // What a token that is not byte-level prints.
+  std::string shown(const std::string& token) const { return marked_ ? unmark_spaces(token) : token; }
 
   void add_byte_token(const std::string& token, u32 id, bool whole_words) {
     std::optional<std::string> bytes = bytes_of_printable(token);
@@ -182,7 +189,7 @@ class Reader {
   }
 
   void add_character_token(const std::string& token, u32 id, bool whole_words) {
-    v_.pieces[id] = unmark_spaces(token);
+    v_.pieces[id] = shown(token);
     i32 byte = byte_of_name(token);
     if (byte >= 0 && (v_.flags & TOKENIZER_BYTE_FALLBACK)) {
       v_.byte_ids[static_cast<size_t>(byte)] = static_cast<i32>(id);
@@ -248,13 +255,20 @@ class Reader {
       if (type == "Strip" && text_of(*step, "content", "") == " ") {
         const Json* start = step->find("start");
         if (start && start->number() && *start->number() == 1) v_.flags |= TOKENIZER_STRIP_FIRST_SPACE;
-      } else if (type == "Metaspace") {
+      } else if (type == "Metaspace" && marked_) {
         std::string scheme = text_of(*step, "prepend_scheme", flag_of(*step, "add_prefix_space", true) ? "always" : "never");
         if (scheme != "never") v_.flags |= TOKENIZER_STRIP_FIRST_SPACES;
-      } else if (type != "ByteLevel" && type != "ByteFallback" && type != "Fuse" && type != "Replace") {
+      } else if (type != "ByteLevel" && type != "ByteFallback" && type != "Fuse" && !shows_marks(*step)) {
         unusable(source_, ": the decoder ", type, " is not supported");
       }
     }
+  }
+
+  // The decoder's step that undoes the marks of spaces, as every piece of ours does.
+  bool shows_marks(const Json& step) const {
+    const Json* pattern = step.find("pattern");
+    return marked_ && text_of(step, "type", "?") == "Replace" && pattern && text_of(*pattern, "String", "") == MARK &&
+           text_of(step, "content", "") == " ";
   }
 
   // A template that starts with a special token.
@@ -280,8 +294,29 @@ class Reader {
       unusable(source_, ": NFC together with marked spaces is not supported");
     if (!byte_level_ && v_.splits.empty() && !marked_ && json_.find("pre_tokenizer"))
       unusable(source_, ": an unknown pre-tokenizer");
-    if (needs_mark_ && !marked_) unusable(source_, ": the pre-tokenizer splits at spaces, which is not supported");
+    if (needs_mark_ && !normalizer_marks_) unusable(source_, ": the pre-tokenizer splits at spaces, which is not supported");
+    if (splits_by_regex_ && marked_)
+      unusable(source_, ": a pre-tokenizer that splits by a regular expression, with spaces that become U+2581");
     if (prepends_ && !marked_) unusable(source_, ": the normaliser prepends U+2581 and does not replace spaces");
+    check_missing();
+  }
+
+  // The runtime puts what stands for a missing character in its place after the merges, the reference before them.
+  void check_missing() const {
+    const auto& ids = v_.byte_ids;
+    const bool whole = byte_level_ && std::find(ids.begin(), ids.end(), -1) == ids.end();
+    if (whole) return;
+    for (const auto& [pair, merge] : v_.pairs) {
+      for (u32 id : {pair.first, pair.second}) {
+        const i32 part = static_cast<i32>(id);
+        if (part == v_.unknown || (!byte_level_ && std::find(ids.begin(), ids.end(), part) != ids.end()))
+          unusable(source_, ": merge ", merge.rank, " joins ", v_.pieces[id], ", which stands for missing characters");
+      }
+    }
+    for (const auto& [token, id] : ids_) {
+      if (byte_level_ && byte_fallback_ && byte_of_name(token) >= 0)
+        unusable(source_, ": byte_fallback with ByteLevel, and bytes are missing");
+    }
   }
 
   const Json& json_;
@@ -289,9 +324,12 @@ class Reader {
   Vocabulary v_;
   std::unordered_map<std::string, u32>& ids_ = v_.names;
   bool byte_level_ = false;
-  bool marked_ = false;      // spaces are U+2581
-  bool prepends_ = false;    // by the normaliser, so also to the text of added tokens
-  bool needs_mark_ = false;  // a pre-tokenizer relies on it
+  bool byte_fallback_ = false;
+  bool marked_ = false;            // spaces are U+2581
+  bool normalizer_marks_ = false;  // before any pre-tokenizer
+  bool prepends_ = false;          // by the normaliser, so also to the text of added tokens
+  bool needs_mark_ = false;        // a pre-tokenizer relies on the normaliser's marks
+  bool splits_by_regex_ = false;
 };
 
 }  // namespace

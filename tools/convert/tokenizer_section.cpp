@@ -125,9 +125,19 @@ void add_added(const Vocabulary& v, Section* section, TokenizerHeader* h) {
   h->added_bytes = section->add(bytes);
 }
 
+// A space that has no piece would be spelled as U+2581 by the references, and by the runtime as a space.
+void require_space(const Vocabulary& v, const std::string& source) {
+  constexpr u32 SPELLED = TOKENIZER_SPACE_MARK | TOKENIZER_BYTE_FALLBACK;
+  const bool piece = std::any_of(v.words.begin(), v.words.end(), [&](u32 id) { return id < v.ids && v.pieces[id] == " "; });
+  const bool added = std::any_of(v.added.begin(), v.added.end(), [](const auto& token) { return token.text == " "; });
+  if ((v.flags & SPELLED) == SPELLED && !piece && !added)
+    unusable(source, ": marks spaces by U+2581 and has no piece for it");
+}
+
 }  // namespace
 
 std::vector<u8> write_section(const Vocabulary& v, const std::string& source) {
+  require_space(v, source);
   TokenizerHeader h = {};
   h.magic = TOKENIZER_MAGIC;
   h.header_bytes = sizeof h;

@@ -6,7 +6,8 @@ the ids that those libraries give for a set of strings:
 
 texts.json is a list of strings; NAME/ holds the tokenizer and expected.json: "ids", for each text, "special", the ids with special
 tokens parsed where they differ, and "decoded", the text of the ids where it is not the string itself, both by number of the text.
-added.json holds added tokens with all kinds of flags for these tokenizers, and the ids of texts with them."""
+added.json holds added tokens with all kinds of flags for these tokenizers, and the ids of texts with them. unknown/ holds the same
+as the folders for vocabularies that lack characters, with texts of its own."""
 import io
 import json
 import pathlib
@@ -15,6 +16,7 @@ import struct
 import tempfile
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from tokenizer_cases import (LLAMA3, QWEN2, WORDS, HuggingFace, Llama2c, SentencePiece, World, added_bases, added_ids, added_text,
@@ -105,9 +107,9 @@ def llama(lines):
     return t
 
 
-def sentencepiece_model(lines, path, **options):
+def sentencepiece_model(lines, path, vocab=VOCAB, **options):
     model = io.BytesIO()  # a file's name would become part of the model
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, model_type="bpe", vocab_size=VOCAB, minloglevel=2,
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_writer=model, model_type="bpe", vocab_size=vocab, minloglevel=2,
                                              normalization_rule_name="identity", character_coverage=0.98, num_threads=1, **options)
     path.write_bytes(model.getvalue())
 
@@ -133,6 +135,55 @@ def write_world(lines, path):
             except UnicodeDecodeError:
                 literal = repr(piece)
             out.write(f"{i} {literal} {len(piece)}\n")
+
+
+def lacking(cutter=None, fallback=(), **model):
+    """A vocabulary of a few characters, a few merges, and the pieces of the bytes in `fallback`."""
+    tokens = ["<unk>", "\u2581", "a", "b", "ab", "1", "2", "\u25811", "\u2603\u2603", "\u2581ab"] + [f"<0x{b:02X}>" for b in fallback]
+    merges = [("a", "b"), ("\u2581", "1"), ("\u2581", "ab")]
+    t = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges, byte_fallback=bool(fallback), **model))
+    if cutter:
+        t.pre_tokenizer = cutter
+    else:
+        t.normalizer = normalizers.Replace(" ", "\u2581")
+    t.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    t.add_tokens([AddedToken("[x]", normalized=False)])
+    return t
+
+
+def write_unknown(where):
+    """Where a run of unknown characters ends: at the end of a word, at a known word or character, not where bytes spell one."""
+    parts = ["a", "b", "ab", "1", "2", " ", " ", "  ", "\u2603", "\u2603", "\u2603\u2603", "\u00bd", "\u4e16", "\u00e9", "[x]", "\u2581", "\n"]
+    rng = random.Random(3)
+    texts = ["\u26031\u2603", "1\u26032\u2603", "\u00bd\u00bd", "a\u00bd\u00bd1", "\u2603 \u2603", "\u2603\u00e9\u2603", "a\u2603b", "\u2603[x]\u2603"]
+    texts += ["".join(rng.choice(parts) for _ in range(rng.randrange(2, 14))) for _ in range(100)]
+    where.mkdir(exist_ok=True)
+    (where / "texts.json").write_text(json.dumps(texts, separators=(",\n", ":")) + "\n")
+    metaspace = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="never", split=True)
+    digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), metaspace])
+    some_bytes = "\u00e9\n".encode() + "\u4e16".encode()[:2]
+    kinds = {"cut": lacking(digits, unk_token="<unk>", fuse_unk=True),
+             "uncut": lacking(unk_token="<unk>", fuse_unk=True),
+             "each": lacking(digits, unk_token="<unk>", fuse_unk=False),
+             "whole": lacking(metaspace, unk_token="<unk>", fuse_unk=True, ignore_merges=True),
+             "some_bytes": lacking(metaspace, some_bytes, unk_token="<unk>", fuse_unk=True),
+             "left_out": lacking(metaspace, some_bytes)}
+    for name, t in kinds.items():
+        (where / name).mkdir(exist_ok=True)
+        (where / name / "tokenizer.json").write_text(json.dumps(json.loads(t.to_str()), separators=(",", ":")) + "\n")
+        write_expected(where / name, HuggingFace(t), texts)
+    (where / "sentencepiece").mkdir(exist_ok=True)
+    model = where / "sentencepiece/tokenizer.model"
+    lines = ["".join(rng.choice(["a", "b", "ab", "1", "2", " ", " "]) for _ in range(12)) for _ in range(200)]
+    sentencepiece_model(lines, model, 24, byte_fallback=False, remove_extra_whitespaces=False, user_defined_symbols=["[x]", "\u2603a"])
+    write_expected(where / "sentencepiece", SentencePiece(model), texts)
+    # The same without a piece for the space alone: a run of unknowns goes on across spaces, and across where text is cut at them.
+    (where / "no_space").mkdir(exist_ok=True)
+    lacks = sentencepiece_model_pb2.ModelProto.FromString(model.read_bytes())
+    next(piece for piece in lacks.pieces if piece.piece == "\u2581").piece = "\u2042"
+    model = where / "no_space/tokenizer.model"
+    model.write_bytes(lacks.SerializeToString(deterministic=True))
+    write_expected(where / "no_space", SentencePiece(model), texts)
 
 
 def write_expected(folder, reference, texts):
@@ -199,6 +250,8 @@ def main():
     where = folder("world")
     write_world(lines, where / "rwkv_vocab.txt")
     write_expected(where, World(where / "rwkv_vocab.txt"), texts)
+
+    write_unknown(OUT / "unknown")
 
     where = folder("llama2c")
     with tempfile.TemporaryDirectory() as scratch:

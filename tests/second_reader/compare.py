@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""A second reader of model files, written from docs/FILE.md alone and sharing no code with the program: the document's test.
+It opens files, checks them, unpacks their weights, turns text into ids and back, and compares with what the program does.
+
+  compare.py EDGELLM EDGELLM_CONVERT        (commands, an emulator included; run in the source folder)"""
+import json
+import math
+import pathlib
+import random
+import re
+import shlex
+import struct
+import subprocess
+import sys
+import tempfile
+
+from model_file import ModelFile, Refused, xxh64
+from tokenizer import Tokenizer
+
+EDGELLM, CONVERT = (shlex.split(command) for command in sys.argv[1:3])
+GOLDEN = pathlib.Path("tests/golden/tokenizer")
+checks = failures = 0
+
+
+def check(condition, what):
+    global checks, failures
+    checks += 1
+    if not condition:
+        failures += 1
+        print("FAIL", what)
+
+
+def run(command, *arguments):
+    return subprocess.run([*command, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True)
+
+
+def convert(destination, source, *options):
+    made = run(CONVERT, source, destination, *options)
+    check(made.returncode == 0, f"{source} {options}: {made.stderr.decode()}")
+    return destination
+
+
+def open_model(path):
+    """The file, compared with what `info` says of it."""
+    model = ModelFile(path.read_bytes())
+    check(xxh64(model.data[model.table_end:]) == model.data_checksum, f"{path}: data_checksum")
+    info = json.loads(run(EDGELLM, "info", path, "--json").stdout)
+    for key, value in info["metadata"].items():
+        ours = model.metadata[key]
+        check(math.isclose(ours, value, abs_tol=1e-9) if isinstance(value, float) else value in (ours, isinstance(ours, bytes) and ours.decode()),
+              f"{path}: {key} is {ours}, {value}")
+    shown = {key for key, value in model.metadata.items() if not isinstance(value, list)}
+    check(shown == set(info["metadata"]) and len(model.section) == info["tokenizer_bytes"], f"{path}: metadata")
+    check(sum(math.prod(t[2]) for t in model.tensors.values()) == info["weights"], f"{path}: weights")
+    integers = {name for name, t in model.tensors.items() if len(t[2]) == 2 and t[0] not in ("f32", "f16")}
+    check(integers == set(info["sparsity"]), f"{path}: matrices")
+    for name, share in info["sparsity"].items():
+        rows = model.matrix(name)
+        zeros = sum(row.count(0) for row in rows) / (len(rows) * len(rows[0]))
+        check(abs(zeros - share) < 0.00006, f"{path}: {name} has {zeros} zeros, {share}")
+    return model
+
+
+def compare_texts(path, model, texts, scratch):
+    tokenizer = Tokenizer(model.section, model.metadata["vocab"])
+    for text in texts:
+        scratch.write_bytes(text)
+        ids = tokenizer.encode(text)
+        theirs = run(EDGELLM, "tokenize", path, "-f", scratch).stdout.decode().strip()
+        check(",".join(map(str, ids)) == theirs, f"{path}: ids of {text}: {ids}, {theirs}")
+        if ids:
+            decoded = run(EDGELLM, "detokenize", path, "--ids", theirs).stdout.decode()
+            check(tokenizer.decode(ids) + "\n" == decoded, f"{path}: text of {ids}: {tokenizer.decode(ids)!r}, {decoded!r}")
+
+
+def random_texts(rng, count):
+    parts = ["a", "the ", " of", "I'm", "'LL", "12", "3", " ", "  ", "\t", "\n", "\r\n", "\u00e9", "e\u0301", "\u4e16\u754c", "\u00bd", "\u2581", "\u2603",
+             "\u3000", "\U0001f44d", "<|a|>", "<sep>", "[x]", "::", "<pad>", "caf\u00e9", "!?", b"\xff", b"\xe4\xb8", b"\xf0\x9f", b"\0"]
+    for _ in range(count):
+        yield b"".join(p if isinstance(p, bytes) else p.encode() for p in (rng.choice(parts) for _ in range(rng.randrange(12))))
+
+
+def compare_formats(folder):
+    """One model in every format: its ternary matrices are the same weights, the others near them."""
+    plain = open_model(convert(folder / "f32.tm2", "synthetic:tiny", "--weights", "f32"))
+    for weights in ("f16", "i8", "i4", "t2", "t5"):
+        model = open_model(convert(folder / "dense.tm2", "synthetic:tiny", "--weights", weights))
+        for name, tensor in plain.tensors.items():
+            if len(tensor[2]) == 1:
+                continue
+            pairs = [(a, b) for ours, exact in zip(model.matrix(name), plain.matrix(name)) for a, b in zip(ours, exact)]
+            most = max(abs(b) for _, b in pairs)
+            error = max(abs(a - b) for a, b in pairs)
+            exact = weights in ("t2", "t5") and name != "embed"
+            check(len(pairs) == math.prod(tensor[2]) and (error == 0 if exact else error <= most / 100), f"{weights}: {name} is {error} of {most} away")
+    dense = open_model(convert(folder / "dense.tm2", "synthetic:tiny", "--weights", "i8", "--sparsity", "0.7", "--sparse", "dense"))
+    for form in ("compact", "fast"):
+        model = open_model(convert(folder / "sparse.srnn", "synthetic:tiny", "--weights", "i8", "--sparsity", "0.7", "--sparse", form))
+        for name in (n for n, t in dense.tensors.items() if len(t[2]) == 2):
+            check(model.matrix(name) == dense.matrix(name), f"{form}: {name} is not what i8 has")
+
+
+def write_carrier(folder):
+    """A model of zeros with 1000 ids, to carry tokenizers."""
+    shapes = {"model.embed_tokens.weight": (1000, 16), "model.norm.weight": (16,)}
+    layer = {"self_attn.q_proj": (16, 16), "self_attn.k_proj": (16, 16), "self_attn.v_proj": (16, 16), "self_attn.o_proj": (16, 16),
+             "mlp.gate_proj": (16, 16), "mlp.up_proj": (16, 16), "mlp.down_proj": (16, 16), "input_layernorm": (16,), "post_attention_layernorm": (16,)}
+    shapes |= {f"model.layers.0.{name}.weight": shape for name, shape in layer.items()}
+    header, at = {}, 0
+    for name, shape in shapes.items():
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at := at + 4 * math.prod(shape)]}
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(at))
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+              "num_attention_heads": 1, "num_key_value_heads": 1, "vocab_size": 1000, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+              "rope_theta": 10000.0, "tie_word_embeddings": True, "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": 2}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def compare_tokenizers(folder, rng):
+    write_carrier(folder)
+    names = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin", "rwkv_vocab.txt")
+    sources = sorted(path for path in GOLDEN.rglob("*") if path.name in names)
+    check(len(sources) >= 18, "golden tokenizers")
+    for source in sources:
+        texts = json.loads((source.parent.parent / "texts.json").read_text())
+        some = [text.encode() for text in rng.sample(texts, 12)] + list(random_texts(rng, 12)) + [b""]
+        path = convert(folder / "carrier.tm2", folder, "--tokenizer", source, "--chat", "none")
+        compare_texts(path, open_model(path), [text for text in some if len(text) < 1000], folder / "text")
+
+
+def write_damaged(path, model, data):
+    """`data`, which are those of `model` with something changed, and a checksum that is right."""
+    struct.pack_into("<Q", data, 48, xxh64(model.covered(data)))
+    path.write_bytes(data)
+
+
+def compare_damage(folder, rng):
+    """Of a file with one wrong byte and a right checksum, both readers say that it can be used, or both that it cannot."""
+    whole = ModelFile(convert(folder / "whole.srnn", "synthetic:tiny", "--weights", "i8", "--sparsity", "0.7").read_bytes())
+    path, section, verdicts = folder / "damaged.srnn", whole.table_end, []
+    for i in range(300):
+        places = range(48), range(whole.metadata_at, whole.table_at), range(whole.table_at, whole.table_end), range(section, section + 176)
+        at, tokenizes, damaged = rng.choice(places[i % 4]), i % 4 == 3, bytearray(whole.data)
+        damaged[at] = rng.choice((damaged[at] ^ 1 << rng.randrange(8), rng.randrange(256), 0, 255))
+        write_damaged(path, whole, damaged)
+        try:
+            model = ModelFile(bytes(damaged))
+            ours = 0
+            if tokenizes:
+                ids = Tokenizer(model.section, model.metadata["vocab"]).encode(b"some text")
+        except Refused as refused:
+            ours, why = 3, refused
+        theirs = run(EDGELLM, "tokenize", path, "-i", "some text") if tokenizes else run(EDGELLM, "info", path)
+        check(ours == theirs.returncode, f"byte {at} of a damaged file: {ours and why}, {theirs.returncode} {theirs.stderr}")
+        if tokenizes and ours == theirs.returncode == 0:
+            check(",".join(map(str, ids)) == theirs.stdout.decode().strip(), f"byte {at} of a damaged section: {ids}, {theirs.stdout}")
+        verdicts.append(ours)
+    check(0 < sum(map(bool, verdicts)) < len(verdicts), "damage of both kinds")
+
+
+def required_keys(family):
+    text = pathlib.Path("docs/FILE.md").read_text()
+    block = text[text.index(f"Keys of `{family}`"):].split("Tensors of" if family == "transformer" else "\n\n")[0]
+    if family != "transformer":
+        return {"arch", "context", *re.findall(r"`(\w+)`", block.split(":", 1)[1])}
+    return {"arch", "context", *(key for row in re.findall(r"^\|(.*?)\|.*\| \|$", block, re.M) for key in re.findall(r"`(\w+)`", row))}
+
+
+def compare_required(folder):
+    """A model without one of its keys runs if the document has a default for it."""
+    for name in ("models/stories.tm2", "models/home.srnn"):
+        model = ModelFile(pathlib.Path(name).read_bytes())
+        required = required_keys(model.metadata["arch"].decode())
+        check(required <= set(model.metadata), f"{name} lacks {required - set(model.metadata)}")
+        for key in model.metadata:
+            damaged = bytearray(model.data)
+            damaged[model.key_at[key]] = ord("?")
+            write_damaged(folder / "lacking.tm2", model, damaged)
+            code = run(EDGELLM, folder / "lacking.tm2", "-i", "play", "-n", 1, "-t", 0).returncode
+            check(code == (3 if key in required else 0), f"{name} without {key} ends with {code}")
+
+
+def compare_limits():
+    """The table of limits and the constants of the sources."""
+    headers = ("src/file/limits.h", "src/file/layout.h", "kernels/kernels.h", "src/text/chat.h", "src/text/section.h")
+    source = "\n".join(pathlib.Path(header).read_text() for header in headers)
+    rows = re.findall(r"^\|[^|]*\|[^|]*\| ([\d,.]+) \| `(\w+)` \|$", pathlib.Path("docs/FILE.md").read_text(), re.M)
+    check(len(rows) >= 18, "rows of the table of limits")
+    for value, name in rows:
+        found = re.search(rf"\b{name} = ([^;,]+)[;,]", source)
+        actual = eval(found[1].replace("f", "")) if found else None  # a literal, or a shift of two
+        check(actual == float(value.replace(",", "")), f"the limit {name} is {value}, in the source {actual}")
+
+
+def main():
+    rng = random.Random(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for path in sorted(pathlib.Path("models").glob("*.[ts][mr]*")):
+            compare_texts(path, open_model(path), list(random_texts(rng, 20)), folder / "text")
+        compare_formats(folder)
+        compare_tokenizers(folder, rng)
+        compare_damage(folder, rng)
+        compare_required(folder)
+        compare_limits()
+    print(f"{checks} checks, {failures} failed")
+    return failures > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
