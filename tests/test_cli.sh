@@ -98,7 +98,7 @@ resumed=$($EDGELLM "$model" -n 8 -t 1 -p 1 -s 7 --state-load "$folder/state" --h
 $EDGELLM "$model" -n 0 --state-load "$folder/state" --state-save "$folder/same" >/dev/null 2>"$folder/err" || fail "-n 0"
 resumed=$($EDGELLM "$model" -n 8 -t 1 -p 1 -s 7 --state-load "$folder/same" --hash 2>&1 >/dev/null | grep hash)
 [ "$straight" = "$resumed" ] || fail "no ids made, and the state is another: $straight, $resumed"
-expect 1 'from another model' "$model" -n 1 --ctx 32 --state-load "$folder/state"
+expect 1 'it was saved with --ctx 256, and this is --ctx 32' "$model" -n 1 --ctx 32 --state-load "$folder/state"
 
 # Ids there and back.
 checks=$((checks + 1))
