@@ -162,7 +162,7 @@ Status eval_command(Options& options) {
   EDGELLM_TRY(check_outputs(options));
   Text text;
   if (options.text_file) EDGELLM_TRY(read_text(options, &text));
-  options.engine.text_bytes = text.size;
+  options.engine.text_bytes = max<i64>(text.size, 1);
   i64 listed = options.ids ? static_cast<i64>(strlen(options.ids)) / 2 + 1 : 0;
   Engine engine;
   EDGELLM_TRY(open_for(options, &engine));
