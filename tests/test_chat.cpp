@@ -442,15 +442,15 @@ TEST(turn_by_turn_is_as_at_once) {
 TEST(a_message_that_is_stopped_is_taken_back) {
   ChatModel model("qwen2", "{}");
   Generated made, straight;
-  Talk undisturbed(model.path, "chatml", 60000);
+  Talk undisturbed(model.path, "chatml", 24000);
   CHECK(undisturbed.say("Hello", &straight).ok());
   CHECK(undisturbed.say("Who?", &straight).ok());
 
-  Talk talk(model.path, "chatml", 60000);
+  Talk talk(model.path, "chatml", 24000);
   CHECK(talk.say("Hello", &made).ok());
   const Session before = talk.session();
   std::string message;
-  for (i32 i = 0; message.size() < 60000; i++)
+  for (i32 i = 0; message.size() < 20000; i++)
     message += "word " + std::to_string(i) + ", ";
   struct sigaction action = {};
   action.sa_handler = [](int) { set_interrupted(true); };
@@ -463,6 +463,9 @@ TEST(a_message_that_is_stopped_is_taken_back) {
     CHECK(status.interrupted() || (status.ok() && made.ending == Ending::interrupted && made.count == 0));
     CHECK(talk.session().position == before.position && talk.session().pending == before.pending);
   }
+  set_interrupted(true);  // while it becomes ids
+  CHECK(talk.say("x", &made).code() == Code::interrupted);
+  set_interrupted(false);
   CHECK(talk.say("Who?", &made).ok());
   CHECK_EQ(made.last_hash, straight.last_hash);
   CHECK_EQ(talk.session().position, undisturbed.session().position);

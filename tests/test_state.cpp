@@ -298,6 +298,14 @@ TEST(an_interrupted_prompt_is_a_shorter_prompt) {
   CHECK(a.memory == b.memory);
 }
 
+TEST(reading_a_whole_file_ends_with_a_signal) {
+  OpenEngine open(small(), model_file("check.tm2"));
+  set_interrupted(true);
+  CHECK(open.engine.file.check_data().code() == Code::interrupted);
+  set_interrupted(false);
+  CHECK(open.engine.file.check_data().ok());
+}
+
 TEST(a_signal_before_the_first_id_is_an_ending) {
   OpenEngine open(small(), model_file("generate.tm2"));
   Session& session = open.engine.sessions[0];

@@ -121,7 +121,7 @@ i64 weights_of(const TensorEntry& entry) {
   return n;
 }
 
-// The zeros of a matrix of integers, -1 of anything else. Reads all its weights.
+// The zeros of a matrix of integers, -1 of anything else, or when a signal came meanwhile. Reads all its weights.
 i64 zeros_of(const ModelFile& file, const Kernels& kernels, const TensorEntry& entry, Span<f32> row) {
   Matrix w;
   i32 rows = static_cast<i32>(entry.shape[0]), cols = static_cast<i32>(entry.shape[1]);
@@ -133,7 +133,7 @@ i64 zeros_of(const ModelFile& file, const Kernels& kernels, const TensorEntry& e
     for (i32 c = 0; c < cols; c++)
       zeros += row[c] == 0;
   }
-  return zeros;
+  return interrupted() ? -1 : zeros;
 }
 
 // What the matrices of a sparse format would take as i8.

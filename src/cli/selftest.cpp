@@ -44,6 +44,7 @@ Status check_kernels() {
       }
     }
     print("kernels ", isa_name(isa), ": ", count, " digests hold\n");
+    EDGELLM_TRY(check_output());
   }
   return {};
 }
