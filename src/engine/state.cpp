@@ -58,8 +58,7 @@ Status check_identity(const Engine& engine, const StateHeader& header) {
   }
   if (header.kv != ours.kv) return differs("--kv", kv_name(header.kv), kv_name(ours.kv));
   if (header.window != ours.window) {
-    return failed("it was saved with a --window of ", header.window, ", and this has one of ", ours.window,
-                  " (0: none)");
+    return failed("it was saved with a --window of ", header.window, ", and this has one of ", ours.window, " (0: none)");
   }
   if (header.state_bytes == ours.state_bytes) return {};
   if (ours.window == 0 && header.context != ours.context) return differs("--ctx", header.context, ours.context);
@@ -121,11 +120,11 @@ void save_state(const Engine& engine, const Session& session, u64 sequence, u8* 
 
 // Whether it may be restored, looking at every byte.
 static Status check_image(const Engine& engine, Span<const u8> image, StateHeader* header) {
-  if (image.count < static_cast<i64>(sizeof *header)) return failed("", image.count, " bytes are less than a header");
+  if (image.count < static_cast<i64>(sizeof *header)) return failed(image.count, " bytes are less than a header");
   memcpy(header, image.data, sizeof *header);
   EDGELLM_TRY(check_identity(engine, *header));
   if (image.count < state_image_bytes(engine)) {
-    return failed("", image.count, " bytes, expected ", state_image_bytes(engine));
+    return failed(image.count, " bytes, expected ", state_image_bytes(engine));
   }
   if (u64 actual = image_checksum(*header, image.data + sizeof *header); actual != header->checksum) {
     return failed("damaged, its checksum is ", Hex{actual, 16}, ", it says ", Hex{header->checksum, 16});
@@ -191,7 +190,7 @@ Status load_state_file(const Engine& engine, const char* path, u8* buffer, Sessi
   Status status = read_slots(engine, fd, buffer, &slots);
   close(fd);
   if (status.ok()) return restore_state(engine, slots.image, session);
-  bool unused = slots.ours[0] && slots.headers[0].sequence == 0 && !slots.ours[1];
+  bool unused = slots.ours[0] && slots.headers[0].checksum == 0 && !slots.ours[1];
   return failed("state file ", path, ": ", unused ? "no state was saved in it yet" : status.text());
 }
 
