@@ -169,9 +169,9 @@ edgellm_code edgellm_reset(edgellm_engine* engine, int32_t session, edgellm_erro
 edgellm_code edgellm_save(const edgellm_engine* engine, int32_t session, void* image, size_t image_bytes,
                           edgellm_error* error);
 
-// Takes a saved state over into a session, of this engine or of any other with the same model, context, window, kv and, with a
-// window, chunk, on any machine. Going on gives the bits of a run that never stopped. Foreign or damaged bytes are refused, and
-// the session is as before.
+// Takes a saved state over into a session, of this engine or of any other with the same model, context, window, kv,
+// f32_activations and, with a window, chunk, on any machine. Going on gives the bits of a run that never stopped. Foreign or
+// damaged bytes are refused with words that name what differs, and the session is as before.
 edgellm_code edgellm_restore(edgellm_engine* engine, int32_t session, const void* image, size_t image_bytes,
                              edgellm_error* error);
 

@@ -43,6 +43,8 @@ int main(int count, char** arguments) {
   edgellm::install_signals();
   edgellm::enter_default_float();
   edgellm::Status status = edgellm::run(count, arguments);
-  if (!status.ok()) edgellm::note("edgellm: ", status.text(), "\n");
+  if (status.ok()) status = edgellm::check_interrupted();
+  if (status.ok()) status = edgellm::check_output();
+  if (status.text()[0]) edgellm::note("edgellm: ", status.text(), "\n");
   return static_cast<int>(status.code());
 }

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <thread>
 
+#include "base/bandwidth.h"
 #include "base/clock.h"
 #include "base/console.h"
 #include "base/floating_point.h"
@@ -83,6 +84,45 @@ TEST(nobody_reads) {
   CHECK(!write_all(-1, "x"));
   char byte;
   CHECK_EQ(read_all(-1, &byte, 1), -1);
+}
+
+// Standard output remembers its first failure, and nothing is written behind it.
+TEST(the_first_failed_write_to_stdout_is_remembered) {
+  check::Child child = check::in_child([] {
+    std::signal(SIGPIPE, SIG_IGN);
+    if (!check_output().ok()) return 2;
+    int ends[2];
+    if (pipe(ends) != 0) return 3;
+    int before = dup(STDOUT);
+    dup2(ends[1], STDOUT);
+    close(ends[0]);
+    if (print("lost")) return 4;
+    dup2(before, STDOUT);
+    if (print("after it")) return 5;
+    note("kept");
+    return static_cast<int>(check_output().code());
+  });
+  CHECK_EQ(child.exit_code, 141);
+  CHECK_EQ(child.output, std::string("kept"));
+
+  child = check::in_child([] {
+    close(STDOUT);
+    print("lost");
+    Status status = check_output();
+    note(status.text());
+    return static_cast<int>(status.code());
+  });
+  CHECK_EQ(child.exit_code, 1);
+  CHECK_EQ(child.output, std::string("standard output: Bad file descriptor"));
+}
+
+TEST(a_measurement_ends_with_a_signal) {
+  Threads threads;
+  std::string buffer(1 << 20, 'x');
+  set_interrupted(true);
+  CHECK_EQ(read_bandwidth(threads, {reinterpret_cast<const u8*>(buffer.data()), 1 << 20}, 1000000000), 0.0);
+  set_interrupted(false);
+  CHECK(read_bandwidth(threads, {reinterpret_cast<const u8*>(buffer.data()), 1 << 20}, 1) > 0);
 }
 
 TEST(clocks) {

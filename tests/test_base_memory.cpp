@@ -145,16 +145,16 @@ TEST(control_c) {
   check::Child child = check::in_child([] {
     install_signals();
     raise(SIGPIPE);
-    if (interrupted()) return 2;
+    if (interrupted() || !check_interrupted().ok()) return 2;
     raise(SIGINT);
-    if (!interrupted()) return 3;
+    if (!interrupted() || check_interrupted().code() != Code::interrupted) return 3;
     set_interrupted(false);
     if (interrupted()) return 4;
     raise(SIGINT);
     if (!interrupted() || terminated()) return 5;
     set_interrupted(false);
     raise(SIGTERM);
-    if (!interrupted() || !terminated()) return 6;
+    if (!interrupted() || !terminated() || check_interrupted().code() != Code::terminated) return 6;
     raise(SIGINT);
     return 7;
   });

@@ -3,7 +3,11 @@
 #include "convert/chat.h"
 #include "convert/jinja.h"
 
+#include <signal.h>
+#include <sys/time.h>
+
 #include "base/memory.h"
+#include "base/signals.h"
 #include "convert/json.h"
 #include "convert_checks.h"
 #include "data_path.h"
@@ -460,6 +464,39 @@ TEST(turn_by_turn_is_as_at_once) {
     CHECK(Ids(ids.begin(), ids.begin() + static_cast<long>(first.size())) == first);
     CHECK(std::equal(first.begin(), first.end(), session.recent));
   }
+}
+
+// Stopped while it is read (or while its ids are made), a message was never said.
+TEST(a_message_that_is_stopped_is_taken_back) {
+  ChatModel model("qwen2", "{}");
+  Generated made, straight;
+  Talk undisturbed(model.path, "chatml", 24000);
+  CHECK(undisturbed.say("Hello", &straight).ok());
+  CHECK(undisturbed.say("Who?", &straight).ok());
+
+  Talk talk(model.path, "chatml", 24000);
+  CHECK(talk.say("Hello", &made).ok());
+  const Session before = talk.session();
+  std::string message;
+  for (i32 i = 0; message.size() < 20000; i++)
+    message += "word " + std::to_string(i) + ", ";
+  struct sigaction action = {};
+  action.sa_handler = [](int) { set_interrupted(true); };
+  sigaction(SIGALRM, &action, nullptr);
+  for (i32 milliseconds : {1, 150}) {
+    itimerval timer = {{0, 0}, {0, milliseconds * 1000}};
+    setitimer(ITIMER_REAL, &timer, nullptr);
+    Status status = talk.say(message, &made);
+    set_interrupted(false);
+    CHECK(status.interrupted() || (status.ok() && made.ending == Ending::interrupted && made.count == 0));
+    CHECK(talk.session().position == before.position && talk.session().pending == before.pending);
+  }
+  set_interrupted(true);  // while it becomes ids
+  CHECK(talk.say("x", &made).code() == Code::interrupted);
+  set_interrupted(false);
+  CHECK(talk.say("Who?", &made).ok());
+  CHECK_EQ(made.last_hash, straight.last_hash);
+  CHECK_EQ(talk.session().position, undisturbed.session().position);
 }
 
 // An answer cut short, one that its end token ends and one that a stop text ends lead to the same next turn.

@@ -54,6 +54,16 @@ check [ "$(grep hash "$folder/err" | tail -n 1)" = "$(cat "$folder/system")" ]
 chat 0 '' 'one\\\\\ntwo\n' -n 12 --hash
 check [ "$(grep -c 'logits hash' "$folder/err")" = 1 ]
 
+# Lines may end as they do on Windows; what is said is the same.
+chat 0 '' 'Hello\r\nWho?\r\n/quit\r\nnever\r\n' -n 12 --hash
+same "$folder/out" "$folder/first" "CR LF is another text"
+chat 0 '' 'other\r\n/reset\r\nHello\r' -n 12 --hash
+check [ "$(grep hash "$folder/err" | tail -n 1)" = "$(cat "$folder/one")" ]
+chat 0 '' 'one\\\ntwo\n' -n 12 --hash
+grep hash "$folder/err" >"$folder/joined"
+chat 0 '' '\r\n \r\none\\\r\ntwo\r\n' -n 12 --hash
+check [ "$(cat "$folder/joined")" = "$(grep hash "$folder/err")" ]
+
 # Interrupted by the end of the process and taken up again from a file: the hashes of the straight conversation.
 chat 0 '' 'Hello\n' -n 12 --hash --state-save "$folder/state"
 chat 0 '' 'Who?\n' -n 12 --hash --state-load "$folder/state"

@@ -97,6 +97,22 @@ TEST(control_c_stops_the_answer_and_then_ends) {
   CHECK_EQ(terminal.exit_code(), 0);
 }
 
+TEST(sigterm_ends_an_answer_and_a_pause) {
+  std::string path = tiny_model();
+  for (bool answering : {true, false}) {
+    Terminal terminal(path + " -s 1 -t 1 --window 64 -n 1000000000 --pace 200");
+    if (terminal.pid < 0) SKIP("no terminals here");
+    CHECK(terminal.wait_for("> "));
+    if (answering) {
+      terminal.type("Hello\n");
+      CHECK(terminal.wait_for("Hello\r\n"));
+      CHECK(terminal.wait_for_some());
+    }
+    kill(terminal.pid, SIGTERM);
+    CHECK_EQ(terminal.exit_code(), 143);
+  }
+}
+
 TEST(control_d_ends) {
   Terminal terminal(tiny_model() + " -s 1 -n 5");
   if (terminal.pid < 0) SKIP("no terminals here");

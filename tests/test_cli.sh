@@ -52,6 +52,7 @@ expect 2 'takes no value' "$model" --mlock=1
 expect 2 'at most 16 texts' "$model" --stop ''
 expect 2 'only with --pace' "$model" --realtime
 expect 0 '' --help
+for code in 0 1 2 3 130 143 141; do grep -q "[ :]$code " "$folder/out" || fail "--help does not tell of exit code $code"; done
 expect 0 '' --version
 
 # Of the bundled models it is known what every kernel set must compute.
@@ -98,7 +99,86 @@ resumed=$($EDGELLM "$model" -n 8 -t 1 -p 1 -s 7 --state-load "$folder/state" --h
 $EDGELLM "$model" -n 0 --state-load "$folder/state" --state-save "$folder/same" >/dev/null 2>"$folder/err" || fail "-n 0"
 resumed=$($EDGELLM "$model" -n 8 -t 1 -p 1 -s 7 --state-load "$folder/same" --hash 2>&1 >/dev/null | grep hash)
 [ "$straight" = "$resumed" ] || fail "no ids made, and the state is another: $straight, $resumed"
-expect 1 'from another model' "$model" -n 1 --ctx 32 --state-load "$folder/state"
+expect 1 'it was saved with --ctx 256, and this is --ctx 32' "$model" -n 1 --ctx 32 --state-load "$folder/state"
+
+# The options that change a state's bits are part of it, others are not.
+expect 1 'saved with --activations int8, and this is --activations f32' "$model" -n 1 --activations f32 --state-load "$folder/state"
+$EDGELLM "$model" -i hi -n 2 -s 1 --activations f32 --state-save "$folder/exact" >/dev/null 2>"$folder/err" || fail "--activations f32"
+expect 1 'saved with --activations f32, and this is --activations int8' "$model" -n 1 --state-load "$folder/exact"
+expect 1 'saved with --kv i8, and this is --kv f16' "$model" -n 1 --kv f16 --state-load "$folder/state"
+expect 0 '' "$model" -n 1 -s 1 --isa ref --threads 2 --state-load "$folder/state" --state-save "$folder/state"
+checks=$((checks + 1))
+drawn() { $EDGELLM "$model" -n 9 -t 1 -p 1 -s "$1" --state-load "$folder/same" 2>/dev/null | od -An -tx1; }
+[ "$(drawn 7)" = "$(drawn 7)" ] && [ "$(drawn 7)" != "$(drawn 8)" ] || fail "the seed is not the whole of what is drawn by"
+
+# --- Destinations: refused before anything is computed, even whether there is a model; and what is there stays.
+kept() { cmp -s "$1" "$2" || fail "not as it was: $1"; }
+cp "$model" "$folder/model.copy"
+ln -s tiny.tm2 "$folder/soft.tm2"
+ln "$model" "$folder/hard.tm2"
+mkfifo "$folder/fifo"
+printf 'my notes\n' >"$folder/notes" && cp "$folder/notes" "$folder/notes.copy"
+for name in "$model" "$folder/soft.tm2" "$folder/hard.tm2" "$folder/./tiny.tm2"; do
+  expect 2 'is the same file as .*, which is read' "$model" -n 1 -i a --state-save "$name"
+  expect 2 'is the same file as .*, which is read' chat "$model" --state-save "$name"
+  expect 2 'is the same file as .*, which is read' eval "$model" --ids 1,2 --logits "$name"
+  expect 2 'is the same file as .*, which is read' "$folder/absent.tm2" --tokenizer "$model" -i a --state-save "$name"
+done
+expect 2 'is the same file as .*notes, which is read' "$model" -n 1 -f "$folder/notes" --state-save "$folder/notes"
+expect 2 'is a named pipe' "$folder/absent.tm2" -i a --state-save "$folder/fifo"
+expect 2 'is a named pipe' eval "$folder/absent.tm2" --ids 1,2 --logits "$folder/fifo"
+expect 2 'is a folder' "$folder/absent.tm2" -i a --state-save "$folder"
+expect 2 'is a folder' eval "$folder/absent.tm2" --ids 1,2 --logits "$folder"
+if mknod "$folder/device" c 1 3 2>/dev/null; then
+  expect 2 'is a device' "$folder/absent.tm2" -i a --state-save "$folder/device"
+  expect 2 'is a device' eval "$folder/absent.tm2" --ids 1,2 --logits "$folder/device"
+  [ -c "$folder/device" ] || fail "the device is gone"
+else
+  echo "device nodes cannot be made here: a device is not checked"
+fi
+expect 1 '9 bytes are less than a header; it is left as it is' "$model" -n 1 -i a --state-save "$folder/notes"
+expect 1 'saved with --ctx 256, and this is --ctx 32; it is left' "$model" -n 1 -i a --ctx 32 --state-save "$folder/same"
+expect 1 'No such file' "$model" -n 1 -i a --state-save "$folder/absent/state"
+kept "$model" "$folder/model.copy"
+kept "$folder/notes" "$folder/notes.copy"
+[ -p "$folder/fifo" ] || fail "the pipe is gone"
+
+# --logits writes at the end or not at all, through a link as well, and leaves no end of what was there.
+head -c 100000 /dev/urandom >"$folder/old" && cp "$folder/old" "$folder/old.copy"
+ln -s old "$folder/link"
+expect 1 'not in the vocabulary' eval "$model" --ids 1,100000 --logits "$folder/old"
+kept "$folder/old" "$folder/old.copy"
+expect 0 '' eval "$model" --ids 1,2,3 --logits "$folder/link"
+expect 0 '' eval "$model" --ids 1,2,3 --logits "$folder/new"
+[ -L "$folder/link" ] && cmp -s "$folder/old" "$folder/new" || fail "--logits through a link"
+vocab=$($EDGELLM info "$model" | awk '$1 == "vocab" { print $2 }')
+[ "$(wc -c <"$folder/new")" -eq $((4 * vocab)) ] || fail "--logits: $(wc -c <"$folder/new") bytes for $vocab ids"
+
+case $EDGELLM in
+  *qemu*) ;;  # an emulator has files of its own
+  *)
+    checks=$((checks + 1))
+    (ulimit -f 0 && exec $EDGELLM eval "$model" --ids 1,2,3 --logits "$folder/large" 2>&1 >/dev/null) | cat >"$folder/err"
+    grep -q -- "--logits $folder/large: File too large" "$folder/err" || fail "--logits beyond the limit of files"
+    ;;
+esac
+
+# --- eval: of nothing nothing is predicted.
+scored() { sed -n 's/.*"tokens":\([0-9]*\).*/\1/p' "$folder/out"; }
+: >"$folder/empty.txt"
+expect 1 'nothing is predicted' eval "$model" --text "$folder/empty.txt"
+expect 1 'nothing is predicted' eval "$model" --text "$folder/empty.txt" --json
+[ ! -s "$folder/out" ] || fail "a score of nothing"
+expect 2 '1 ids predict nothing' eval "$model" --ids 5
+expect 2 '0 ids predict nothing' eval "$model" --ids ''
+expect 2 'in one position nothing is predicted' eval "$model" --text "$folder/notes" --ctx 1
+for most in 1 5 11; do
+  for context in 2 3 64; do
+    printf 'Once upon a time there was a dog, and it was brown.' >"$folder/text"
+    expect 0 '' eval "$model" --text "$folder/text" --json --max-tokens $most --ctx $context
+    [ "$(scored)" = $most ] || fail "--max-tokens $most with --ctx $context scored $(scored)"
+  done
+done
 
 # Ids there and back.
 checks=$((checks + 1))

@@ -380,35 +380,3 @@ TEST(a_damaged_or_foreign_state_is_refused) {
   }
   CHECK_EQ(session.position, 3);  // refused states touched nothing
 }
-
-// Two slots: a save that was cut short leaves the one before it.
-TEST(a_state_file_survives_a_cut_save) {
-  ModelRecipe recipe;
-  std::string path = temporary_path("slots.tm2"), state_path = temporary_path("slots.state");
-  write_model(recipe, path);
-  OpenEngine open(options_for({"", recipe, 0, KvFormat::I8, false, 0}), path);
-  Session& session = open.engine.sessions[0];
-  std::vector<u64> memory(static_cast<size_t>(state_image_bytes(open.engine) / 8));
-  u8* buffer = reinterpret_cast<u8*>(memory.data());
-  StateFile file;
-  CHECK(open_state_file(state_path.c_str(), true, &file).ok());
-  for (i32 saves = 0; saves < 3; saves++) {
-    i32 id = saves;
-    Step step = {&session, {&id, 1}, Wanted::last};
-    CHECK(forward(open.engine, {&step, 1}).ok());
-    CHECK(save_state_file(open.engine, session, buffer, file).ok());
-  }
-  StateFile again;
-  CHECK(open_state_file(state_path.c_str(), true, &again).ok());
-  CHECK(load_state_file(open.engine, again, buffer, &session).ok());
-  CHECK_EQ(session.position, 3);
-  // The third save went to the first slot; damage it.
-  std::vector<u8> bytes = read_bytes(state_path);
-  CHECK_EQ(static_cast<i64>(bytes.size()), 2 * state_image_bytes(open.engine));
-  std::FILE* damaged = std::fopen(state_path.c_str(), "r+b");
-  std::fseek(damaged, 600, SEEK_SET);
-  std::fputc(bytes[600] ^ 1, damaged);
-  std::fclose(damaged);
-  CHECK(load_state_file(open.engine, again, buffer, &session).ok());
-  CHECK_EQ(session.position, 2);
-}

@@ -428,9 +428,20 @@ static void test_save_and_restore(void) {
   CHECK(edgellm_pending(first.engine, 1) == -1);
   close_host(&first);
 
+  // Whatever changes the bits of a state is named.
   other.context = 128;
   second = open_host(other);
-  CHECK_REFUSED(edgellm_restore(second.engine, 0, image, bytes, &error), EDGELLM_FAILED, "another model");
+  CHECK_REFUSED(edgellm_restore(second.engine, 0, image, bytes, &error), EDGELLM_FAILED, "saved with --ctx 256");
+  close_host(&second);
+  other = plain();
+  other.f32_activations = 1;
+  second = open_host(other);
+  CHECK_REFUSED(edgellm_restore(second.engine, 0, image, bytes, &error), EDGELLM_FAILED, "saved with --activations int8");
+  close_host(&second);
+  other = plain();
+  other.kv = EDGELLM_KV_F16;
+  second = open_host(other);
+  CHECK_REFUSED(edgellm_restore(second.engine, 0, image, bytes, &error), EDGELLM_FAILED, "saved with --kv i8");
   close_host(&second);
   free(area);
 }

@@ -136,7 +136,8 @@ TEST(extras_are_let_through_on_request) {
       rusage usage;
       char byte = 'x';
       bool figures = getrusage(RUSAGE_SELF, &usage) == 0;
-      bool files = pwrite(fileno(file), &byte, 1, 0) == 1 && pread(fileno(file), &byte, 1, 0) == 1;
+      bool files =
+          pwrite(fileno(file), &byte, 1, 0) == 1 && pread(fileno(file), &byte, 1, 0) == 1 && ftruncate(fileno(file), 0) == 0;
       bool sockets = send(pair[0], &byte, 1, 0) == 1 && recv(pair[1], &byte, 1, 0) == 1;
       if (figures != wanted || files != wanted || sockets != wanted) {
         note("figures ", i32{figures}, " files ", i32{files}, " sockets ", i32{sockets}, "\n");

@@ -1,6 +1,7 @@
 #include "base/bandwidth.h"
 
 #include "base/clock.h"
+#include "base/signals.h"
 
 namespace edgellm {
 
@@ -30,7 +31,7 @@ static u64 sum(const u8* data, i64 bytes) {
 
 f64 read_bandwidth(Threads& threads, Span<const u8> buffer, i32 passes) {
   i64 best = INT64_MAX;
-  for (i32 pass = 0; pass <= passes; pass++) {
+  for (i32 pass = 0; pass <= passes && !interrupted(); pass++) {
     i64 begin = now_ns();
     threads.run(static_cast<i32>(div_up(buffer.count, CHUNK)), [&](i32 chunk, i32) {
       i64 first = chunk * CHUNK;
@@ -38,7 +39,7 @@ f64 read_bandwidth(Threads& threads, Span<const u8> buffer, i32 passes) {
     });
     if (pass > 0) best = min(best, now_ns() - begin);
   }
-  return passes > 0 && best > 0 ? static_cast<f64>(buffer.count) * 1e9 / static_cast<f64>(best) : 0;
+  return best > 0 && best < INT64_MAX ? static_cast<f64>(buffer.count) * 1e9 / static_cast<f64>(best) : 0;
 }
 
 i64 bandwidth_buffer_bytes(i64 cache_bytes, i64 usable_memory) {

@@ -5,7 +5,7 @@
 namespace edgellm {
 
 // Bytes per second at which all threads of the pool together read `buffer`, summing it with plain vector loads: the best of
-// `passes` passes (at least 1) after one that warms up. The buffer should be at least four times the last-level cache and
+// `passes` passes (at least 1) after one that warms up; fewer when a signal came (base/signals.h). The buffer should be at least four times the last-level cache and
 // must have been written before, or all its pages are one page of zeros.
 f64 read_bandwidth(Threads& threads, Span<const u8> buffer, i32 passes);
 

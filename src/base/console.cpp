@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 namespace edgellm {
@@ -48,6 +49,26 @@ i64 read_all(i32 fd, char* buffer, i64 capacity) {
   return total;
 }
 
+static i32 stdout_error;  // errno of the first write that failed
+
+const char* io_error(i32 error) {
+  return error == ENOSPC ? "no space left on device" : strerror(error);
+}
+
+Status check_output() {
+  if (stdout_error == 0) return {};
+  if (stdout_error == EPIPE) return Status::error(Code::closed, "");
+  return failed("standard output: ", io_error(stdout_error));
+}
+
+Output::Output(i32 fd) : fd_(fd), ok_(fd != STDOUT || stdout_error == 0), writer_(buffer_) {}
+
+void Output::send(Text text) {
+  if (!ok_) return;
+  ok_ = write_all(fd_, text);
+  if (!ok_ && fd_ == STDOUT) stdout_error = errno;
+}
+
 void Output::reserve(i64 bytes) {
   if (writer_.text().size + bytes < static_cast<i64>(sizeof buffer_)) return;
   flush();
@@ -57,13 +78,13 @@ void Output::add(Text text) {
   reserve(text.size);
   if (text.size < static_cast<i64>(sizeof buffer_)) {
     writer_.add(text);
-  } else if (ok_) {
-    ok_ = write_all(fd_, text);
+  } else {
+    send(text);
   }
 }
 
 bool Output::flush() {
-  if (ok_) ok_ = write_all(fd_, writer_.text());
+  send(writer_.text());
   writer_.clear();
   return ok_;
 }

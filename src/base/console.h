@@ -2,7 +2,7 @@
 // Text goes to stdout through print, figures and notes go to stderr through note. Nothing is kept back in a buffer, and
 // nothing is allocated.
 #pragma once
-#include "base/format.h"
+#include "base/status.h"
 
 namespace edgellm {
 
@@ -23,7 +23,7 @@ i64 read_all(i32 fd, char* buffer, i64 capacity);
 // Collects small pieces and writes them in as few calls as they fit in: one line, one write. Long texts pass through.
 class Output {
  public:
-  explicit Output(i32 fd) : fd_(fd), writer_(buffer_) {}
+  explicit Output(i32 fd);
 
   template <class T>
   void add(const T& value) {
@@ -43,9 +43,10 @@ class Output {
  private:
   static constexpr i64 SMALL = 64;  // the longest number
   void reserve(i64 bytes);
+  void send(Text text);
 
   i32 fd_;
-  bool ok_ = true;
+  bool ok_;
   char buffer_[1024] = {};
   Writer writer_;
 };
@@ -56,6 +57,13 @@ template <class... Args>
 [[gnu::always_inline]] inline bool output(i32 fd, const Args&... args) {
   return output_parts(fd, part_types<decltype(part(args))...>(), part(args)...);
 }
+
+// Standard output, which nothing follows once a write failed: Code::closed, without words, when its reader went away, or
+// an error that says why. `main` asks at the end, so that no call has to look at what print answers.
+Status check_output();
+
+// What errno says of a read or a write, in words.
+const char* io_error(i32 error);
 
 // To stdout. False when nobody reads it any more: a reason to stop.
 template <class... Args>

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/signals.h"
+
 namespace edgellm {
 
 constexpr i64 HUGE_PAGE = 2 << 20;
@@ -61,15 +63,21 @@ void release_memory(Span<const u8> memory) {
   if (memory.count > 0) munmap(const_cast<u8*>(memory.data), static_cast<size_t>(memory.count));
 }
 
-// Reads every page of a map, in order, so that the disk reads ahead.
-static void prefault(const u8* data, i64 bytes) {
-  madvise(const_cast<u8*>(data), static_cast<size_t>(bytes), MADV_WILLNEED);
+static void prefault_piece(const u8* data, i64 bytes) {
 #if defined(__linux__)
   if (madvise(const_cast<u8*>(data), static_cast<size_t>(bytes), MADV_POPULATE_READ) == 0) return;
 #endif
   i64 page = page_bytes();
   for (i64 i = 0; i < bytes; i += page)
     (void)*const_cast<const volatile u8*>(data + i);
+}
+
+// Reads every page of a map, in order, so that the disk reads ahead; no further once a signal came.
+static void prefault(const u8* data, i64 bytes) {
+  constexpr i64 PIECE = 16 << 20;
+  madvise(const_cast<u8*>(data), static_cast<size_t>(bytes), MADV_WILLNEED);
+  for (i64 at = 0; at < bytes && !interrupted(); at += PIECE)
+    prefault_piece(data + at, min(PIECE, bytes - at));
 }
 
 // The part of map_file that has a descriptor to close.

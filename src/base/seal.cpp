@@ -77,6 +77,7 @@ constexpr Call ALLOWED[] = {
     {SEAL_FILES, SYS_pread64},
     {SEAL_FILES, SYS_pwrite64},
     {SEAL_FILES, SYS_lseek},
+    {SEAL_FILES, SYS_ftruncate},
     {SEAL_FILES, SYS_fsync},
     {SEAL_FILES, SYS_fdatasync},
     {SEAL_FIGURES, SYS_getrusage},

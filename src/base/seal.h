@@ -10,7 +10,7 @@ namespace edgellm {
 // and exiting. The core can neither open, map, allocate, connect, start a thread nor run a program.
 enum : u32 {
   SEAL_SOCKETS = 1u << 0,  // accept and use connections on sockets that are already listening
-  SEAL_FILES = 1u << 1,    // pread, pwrite, lseek, fsync, fdatasync on files that are already open
+  SEAL_FILES = 1u << 1,    // pread, pwrite, lseek, ftruncate, fsync, fdatasync on files that are already open
   SEAL_FIGURES = 1u << 2,  // getrusage: page faults and memory for `bench`
 };
 

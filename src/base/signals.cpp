@@ -14,8 +14,7 @@ constexpr i32 MAX_MAPS = 8;
 // Written before the count that admits them, read by the handler.
 static Span<const u8> maps[MAX_MAPS];
 static std::atomic<i32> map_count;
-static std::atomic<bool> stop_wanted;
-static std::atomic<bool> end_wanted;
+static std::atomic<i32> stop_signal;  // the first that asked to stop, 0: none
 
 static void on_fault(int signal, siginfo_t* info, void*) {
   const u8* at = static_cast<const u8*>(info->si_addr);
@@ -32,8 +31,8 @@ static void on_fault(int signal, siginfo_t* info, void*) {
 }
 
 static void on_stop(int signal) {
-  if (signal == SIGTERM) end_wanted.store(true);
-  if (stop_wanted.exchange(true)) _exit(128 + signal);
+  i32 none = 0;
+  if (!stop_signal.compare_exchange_strong(none, signal)) _exit(128 + signal);
 }
 
 void install_signals() {
@@ -51,6 +50,7 @@ void install_signals() {
   struct sigaction ignore{};
   ignore.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &ignore, nullptr);
+  sigaction(SIGXFSZ, &ignore, nullptr);
 }
 
 void watch_map(Span<const u8> map) {
@@ -61,7 +61,14 @@ void watch_map(Span<const u8> map) {
 }
 
 bool interrupted() {
-  return stop_wanted.load(std::memory_order_relaxed);
+  return stop_signal.load(std::memory_order_relaxed) != 0;
+}
+
+static_assert(static_cast<i32>(Code::interrupted) == 128 + SIGINT && static_cast<i32>(Code::closed) == 128 + SIGPIPE &&
+              static_cast<i32>(Code::terminated) == 128 + SIGTERM);
+
+Status check_interrupted() {
+  return interrupted() ? Status::error(terminated() ? Code::terminated : Code::interrupted, "") : Status();
 }
 
 bool wait_to_read(i32 fd) {
@@ -83,11 +90,11 @@ bool wait_to_read(i32 fd) {
 }
 
 bool terminated() {
-  return end_wanted.load(std::memory_order_relaxed);
+  return stop_signal.load(std::memory_order_relaxed) == SIGTERM;
 }
 
 void set_interrupted(bool value) {
-  stop_wanted.store(value);
+  stop_signal.store(value ? SIGINT : 0);
 }
 
 }  // namespace edgellm

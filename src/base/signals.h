@@ -1,15 +1,15 @@
 // Signals: a model file that vanishes under the map ends with a sentence instead of a crash, Ctrl-C ends politely the first
 // time and at once the second, a closed pipe is an error of write and not a signal.
 #pragma once
-#include "base/types.h"
+#include "base/status.h"
 
 namespace edgellm {
 
 // Installs the handlers, for the whole process; the program calls it once, the embedding API never does.
 // SIGBUS and SIGSEGV inside a watched map: one line on stderr, exit code 1; elsewhere they do what they always did (exit
 // code 128 + the signal in a sealed process).
-// SIGINT and SIGTERM: interrupted() turns true; one more while it is ends the process (exit code 128 + the signal). SIGPIPE is
-// ignored.
+// SIGINT and SIGTERM: interrupted() turns true; one more while it is ends the process (exit code 128 + the signal). SIGPIPE and
+// SIGXFSZ (a file larger than `ulimit -f`) are ignored: the write fails and says why.
 void install_signals();
 
 // The map of a file on a medium that can fail or be pulled out. At most 8; further ones are not watched.
@@ -17,14 +17,18 @@ void watch_map(Span<const u8> map);
 
 bool interrupted();
 
+// An error without words once SIGINT or SIGTERM came, whose code tells which was first. Whatever can take long asks this
+// between two pieces of its work. Never an error where no handlers are installed, as in a host program.
+Status check_interrupted();
+
 // Waits until `fd` can be read. False when SIGINT or SIGTERM came, before or meanwhile: none is missed between a look at
 // interrupted() and the wait.
 bool wait_to_read(i32 fd);
 
-// The last one was SIGTERM, which asks to end and not just to stop.
+// It was SIGTERM, which asks to end and not just to stop.
 bool terminated();
 
-// As if Ctrl-C was pressed, or forgets that it was.
+// As if Ctrl-C was pressed, or forgets that a signal came.
 void set_interrupted(bool value);
 
 }  // namespace edgellm

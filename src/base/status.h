@@ -4,11 +4,15 @@
 
 namespace edgellm {
 
+// These are the exit codes of the program. The last three carry no text: they end it in silence.
 enum class Code : i32 {
   ok = 0,
-  failed = 1,     // a run-time error: exit code 1
-  usage = 2,      // a wrong flag or argument: exit code 2
-  bad_model = 3,  // an unusable model file: exit code 3
+  failed = 1,         // a run-time error
+  usage = 2,          // a wrong flag or argument
+  bad_model = 3,      // an unusable model file
+  interrupted = 130,  // SIGINT asked to end (128 + 2)
+  closed = 141,       // the reader of standard output went away (128 + 13, SIGPIPE)
+  terminated = 143,   // SIGTERM asked to end (128 + 15)
 };
 
 class [[nodiscard]] Status {
@@ -21,6 +25,7 @@ class [[nodiscard]] Status {
   }
 
   bool ok() const { return code_ == Code::ok; }
+  bool interrupted() const { return code_ == Code::interrupted || code_ == Code::terminated; }
   Code code() const { return code_; }
   const char* text() const { return text_; }
 

@@ -55,6 +55,8 @@ struct Measured {
   f64 read_bytes_per_second;
   Place places[MAX_PLACES];
   i32 place_count;
+  i32 places_done;             // fewer than place_count: a signal came meanwhile
+  bool complete;               // nor came one later
   Percentiles alternating_ms;  // tokens at the first place, each followed by
   Percentiles empty_ms;        // a loop of as long that touches no memory: what the machine itself does to such a time
   f64 faults_per_token;
@@ -192,6 +194,7 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
       before = page_faults();
     }
     EDGELLM_TRY(measure_decode(bench, result->places[i].position, &result->places[i]));
+    result->places_done++;
     if (i == 0) {
       PageFaults after = page_faults();
       i64 faults = after.minor - before.minor + after.major - before.major;
@@ -201,6 +204,7 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
   EDGELLM_TRY(measure_stalls(bench, result->places[0], result));
   result->resident_bytes = peak_resident_bytes() - buffer.count;
   result->hash = logits_hash(bench.engine, 0);
+  result->complete = true;
   return count_zeros(bench, result->places[0]);
 }
 
@@ -277,9 +281,11 @@ void print_text(const Bench& bench, const Measured& m, const char* path) {
   print("model     ", path, ", kernels ", engine.kernels.isa, ", threads ", engine.threads.count(), ", context ",
         engine.limits.context, "\n");
   print("load      ", Fixed{m.load_ms, 2}, " ms\n");
-  print("prefill   ", Fixed{m.prefill_tok_s, 1}, " tok/s (", bench.prompt_tokens, " tokens, first id after ",
-        Fixed{m.ttft_ms, 2}, " ms)\n");
-  for (i32 i = 0; i < m.place_count; i++) {
+  if (m.ttft_ms > 0) {
+    print("prefill   ", Fixed{m.prefill_tok_s, 1}, " tok/s (", bench.prompt_tokens, " tokens, first id after ",
+          Fixed{m.ttft_ms, 2}, " ms)\n");
+  }
+  for (i32 i = 0; i < m.places_done; i++) {
     const Place& place = m.places[i];
     f64 rate = bytes_per_second(bench, place);
     print("decode    ", Fixed{place.decode_tok_s, 2}, " tok/s at position ", place.position,
@@ -288,6 +294,7 @@ void print_text(const Bench& bench, const Measured& m, const char* path) {
           Fixed{place.token_ms.max, 3}, "; ", Fixed{rate / 1e9, 1}, " GB/s, ",
           Fixed{100 * rate / m.read_bytes_per_second, 0}, " % of ", Fixed{m.read_bytes_per_second / 1e9, 1}, "\n");
   }
+  if (!m.complete) return;
   print("memory    ", Fixed{static_cast<f64>(m.resident_bytes) / 1e6, 1}, " MB resident at most, ",
         Fixed{static_cast<f64>(engine.arena_bytes) / 1e6, 1}, " MB planned, file ",
         Fixed{static_cast<f64>(engine.file.bytes().count) / 1e6, 1}, " MB\n");
@@ -350,13 +357,15 @@ Status bench_command(Options& options) {
     bench.ids[i] = static_cast<i32>((i * 7919 + 1) % bench.engine.model.vocab);
   EDGELLM_TRY(seal_for(options, SEAL_FIGURES));
 
-  EDGELLM_TRY(measure(bench, buffer, &result));
-  if (options.json) {
-    print_json(bench, result, options.model);
-  } else {
+  Status status = measure(bench, buffer, &result);
+  if (!status.ok() && !status.interrupted()) return status;
+  if (!options.json) {
     print_text(bench, result, options.model);
+  } else if (result.complete) {
+    print_json(bench, result, options.model);
   }
-  return {};
+  if (!result.complete) note("bench: interrupted before everything was measured\n");
+  return status;
 }
 
 }  // namespace edgellm

@@ -49,6 +49,11 @@ Messages::Next Messages::read_more() {
   }
 }
 
+// A line may end as it does on Windows.
+Text without_return(Text line) {
+  return line.size && line[line.size - 1] == '\r' ? line.slice(0, line.size - 1) : line;
+}
+
 Messages::Next Messages::next(Text* message) {
   char* line = buffer_.data;
   end_ -= start_;
@@ -59,20 +64,22 @@ Messages::Next Messages::next(Text* message) {
       Next more = read_more();
       if (more == Next::end && end_ > 0) {
         start_ = end_;
-        *message = {line, end_};
+        *message = without_return({line, end_});
         return Next::message;
       }
       if (more != Next::message) return more;
     }
     if (line[at] != '\n') continue;
-    if (at == 0 || line[at - 1] != '\\') {
+    Text said = without_return({line, at});
+    if (said.size == 0 || said[said.size - 1] != '\\') {
       start_ = at + 1;
-      *message = {line, at};
+      *message = said;
       return Next::message;
     }
-    memmove(line + at - 1, line + at, static_cast<size_t>(end_ - at));
-    end_--;
-    at--;
+    i64 joined = said.size - 1;
+    memmove(line + joined, line + at, static_cast<size_t>(end_ - at));
+    end_ -= at - joined;
+    at = joined;
   }
 }
 
@@ -138,8 +145,12 @@ Status Conversation::turn(Text message) {
   Answer answer;
   Generated made;
   EDGELLM_TRY(chat_turn(chat, system, message, options.generate, Answer::sink, &answer, &made));
-  if (made.ending == Ending::sink_closed) return failed("standard output was closed");
+  if (made.ending == Ending::sink_closed) return check_output();
   if (answer.last != '\n') print("\n");
+  if (terminal && made.ending == Ending::interrupted && made.count == 0) {
+    note("note: the message was not read to its end and ",
+         chat.session->position == before ? "does not count\n" : "what was read of it stays; /reset forgets it\n");
+  }
   if (made.ending == Ending::length) {
     if (made.count < options.generate.count) {
       char words[128];
@@ -167,18 +178,20 @@ Status Conversation::run() {
         return failed("standard input cannot be read: ", strerror(errno));
       default:
         if (terminal) note("\n");
+        if (terminal && !terminated()) set_interrupted(false);  // Ctrl-C between answers is a way to say /quit
         return {};
     }
     if (blank(message) || command(message)) continue;
     if (!terminal && answers++ > 0) print("\n");
     Status status = turn(message);
-    if (!status.ok()) {
+    if (!check_output().ok()) return {};
+    if (!status.ok() && !status.interrupted()) {
       if (!terminal) return status;
       note("edgellm: ", status.text(), "\n");
     }
     if (!interrupted()) continue;
     over = !terminal || terminated();
-    set_interrupted(over);
+    if (!over) set_interrupted(false);
   }
   return {};
 }
@@ -206,6 +219,7 @@ Status choose_template(const Options& options, const ModelFile& file, ChatTempla
 }  // namespace
 
 Status chat_command(Options& options) {
+  EDGELLM_TRY(check_outputs(options));
   if (!options.count_given) options.generate.count = ANSWER_TOKENS;
   options.engine.text_bytes = Chat::TEXT_BYTES;
   options.generate.hash = options.hash;

@@ -17,6 +17,9 @@ Status detokenize_command(Options& options);
 
 // What the commands share.
 
+// Refuses what --state-save and --logits name, before anything is computed, if something would be lost by writing there.
+Status check_outputs(const Options& options);
+
 // The text that -i, -f or - give; empty when none does. Standard input is read to its end, at most STDIN_BYTES.
 constexpr i64 STDIN_BYTES = 16 << 20;
 Status read_text(const Options& options, Text* text);
@@ -28,13 +31,13 @@ Status map_model(const char* path, const MapOptions& how, Span<const u8>* map);
 // names one. The process is not sealed yet.
 Status open_for(Options& options, Engine* engine);
 
-// The session's state from one file and to another (or the same), both opened before the seal.
+// Where the session's state goes, opened before the seal.
 struct Saved {
-  StateFile from, to;
+  StateFile to;
   Span<u8> buffer;
 };
 
-// Opens the files that --state-load and --state-save name, and restores the first session from the one.
+// Restores the first session as --state-load asks, and opens the file, perhaps the same, that --state-save names.
 Status open_saved(const Options& options, Engine& engine, Saved* saved);
 
 // Keeps the state as --state-save asks.

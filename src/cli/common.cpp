@@ -1,7 +1,9 @@
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/bandwidth.h"
+#include "base/destination.h"
 #include "base/heap.h"
 #include "base/machine.h"
 #include "base/seal.h"
@@ -9,6 +11,29 @@
 #include "cli/command.h"
 
 namespace edgellm {
+
+Status check_outputs(const Options& options) {
+  const char* const inputs[] = {options.model, options.text_file, options.tokenizer_file};
+  const Span<const char* const> read = {inputs, sizeof inputs / sizeof inputs[0]};
+  if (options.state_save) EDGELLM_TRY(check_destination("--state-save", options.state_save, read));
+  return options.logits_file ? check_destination("--logits", options.logits_file, read) : Status();
+}
+
+// Standard input to its end, or to a signal.
+static Status read_input(Span<char> buffer, Text* text) {
+  i64 size = 0;
+  for (i64 n = 1; n != 0;) {
+    if (size == buffer.count)
+      return failed("standard input has more than ", buffer.count - 1, " bytes; give a file with -f");
+    if (!wait_to_read(STDIN)) return check_interrupted();
+    n = read_some(STDIN, buffer.data + size, buffer.count - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failed("standard input cannot be read: ", strerror(errno));
+    size += n;
+  }
+  *text = {buffer.data, size};
+  return {};
+}
 
 Status read_text(const Options& options, Text* text) {
   *text = options.prompt ? Text(options.prompt) : Text();
@@ -22,12 +47,8 @@ Status read_text(const Options& options, Text* text) {
   }
   if (options.from_stdin) {
     Span<u8> block;
-    EDGELLM_TRY(take_memory(STDIN_BYTES, {.huge_pages = false, .lock = false}, &block));
-    char* buffer = reinterpret_cast<char*>(block.data);
-    i64 size = read_all(STDIN, buffer, STDIN_BYTES);
-    if (size < 0) return failed("standard input cannot be read");
-    if (size == STDIN_BYTES) return failed("standard input has more than ", STDIN_BYTES, " bytes; give a file with -f");
-    *text = {buffer, size};
+    EDGELLM_TRY(take_memory(STDIN_BYTES + 1, {.huge_pages = false, .lock = false}, &block));
+    EDGELLM_TRY(read_input({reinterpret_cast<char*>(block.data), STDIN_BYTES + 1}, text));
   }
   return {};
 }
@@ -63,6 +84,7 @@ static Status rewarding_threads(i32* best) {
     EDGELLM_TRY(threads.start(n));
     rates[n] = read_bandwidth(threads, buffer, 5);
     threads.stop();
+    EDGELLM_TRY(check_interrupted());
     if (rates[n] > top) top = rates[n];
   }
   release_memory(buffer);
@@ -98,11 +120,9 @@ Status open_for(Options& options, Engine* engine) {
 Status open_saved(const Options& options, Engine& engine, Saved* saved) {
   if (!options.state_load && !options.state_save) return {};
   EDGELLM_TRY(take_memory(state_image_bytes(engine), {}, &saved->buffer));
-  if (options.state_load) {
-    EDGELLM_TRY(open_state_file(options.state_load, false, &saved->from));
-    EDGELLM_TRY(load_state_file(engine, saved->from, saved->buffer.data, &engine.sessions[0]));
-  }
-  return options.state_save ? open_state_file(options.state_save, true, &saved->to) : Status();
+  u8* buffer = saved->buffer.data;
+  if (options.state_load) EDGELLM_TRY(load_state_file(engine, options.state_load, buffer, &engine.sessions[0]));
+  return options.state_save ? open_state_file(engine, options.state_save, buffer, &saved->to) : Status();
 }
 
 Status save(const Options& options, const Engine& engine, Saved& saved) {
@@ -169,7 +189,9 @@ const char* bundled_model() {
 
 void note_figures(const Generated& made, i64 prompt, const Options& options) {
   f64 decode_s = static_cast<f64>(made.decode_ns) / 1e9, prompt_s = static_cast<f64>(made.prompt_ns) / 1e9;
-  note("\n", prompt, " tokens in, first out after ", Fixed{prompt_s * 1e3, 1}, " ms; ", made.count, " out");
+  note("\n", prompt, " tokens in, ");
+  if (made.count) note("first out after ", Fixed{prompt_s * 1e3, 1}, " ms; ");
+  note(made.count, " out");
   if (made.count > 1 && decode_s > 0) note(", ", Fixed{(made.count - 1) / decode_s, 1}, " tok/s");
   if (options.generate.sampling.temperature > 0) note("; seed ", options.generate.sampling.seed);
   note("\n");

@@ -5,12 +5,14 @@
 // A text is cut into windows of --ctx positions, each begun with the model's first id (or, without one, with the window's own
 // first id, which is then not scored); every window starts from nothing.
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/destination.h"
 #include "base/math.h"
+#include "base/seal.h"
 #include "cli/command.h"
 
 namespace edgellm {
@@ -31,6 +33,7 @@ struct Score {
   f64 nll = 0;
   i64 tokens = 0;
   i64 bytes = 0;  // of the text that the scored ids print
+  i64 run = 0;    // ids that were run
 };
 
 // Runs ids through a fresh session and adds up the nll of ids[1...]; `top` (ids.count), if given, gets the best id after each.
@@ -50,7 +53,7 @@ Status score(Engine& engine, Span<const i32> ids, i32* top, Score* result) {
       result->tokens++;
       if (engine.has_tokenizer) result->bytes += engine.tokenizer.piece(next).size;
     }
-    at += n;
+    result->run = at += n;
   }
   return {};
 }
@@ -75,14 +78,15 @@ Status score_text(Engine& engine, Text text, i32 most, Span<i32> window, Score* 
   return {};
 }
 
-void print_score(const Options& options, const Score& s, const i32* top, i64 top_count, f64 seconds) {
+// `partial`: a signal ended it. `top` (s.run), if given, are the best ids.
+void print_score(const Options& options, const Score& s, const i32* top, bool partial, f64 seconds) {
   f64 mean = s.tokens ? s.nll / static_cast<f64>(s.tokens) : 0;
   f64 perplexity = exp(mean), per_byte = s.bytes ? s.nll / static_cast<f64>(s.bytes) : 0;
   f64 speed = static_cast<f64>(s.tokens) / seconds;
   Output out(STDOUT);
   if (!options.json) {
     print("mean nll ", Fixed{mean, 6}, " nats, perplexity ", Fixed{perplexity, 4}, ", ", s.tokens, " tokens, ",
-          Fixed{per_byte, 6}, " nats a byte, ", Fixed{speed, 1}, " tok/s\n");
+          Fixed{per_byte, 6}, " nats a byte, ", Fixed{speed, 1}, " tok/s", partial ? " (partial: interrupted)\n" : "\n");
     return;
   }
   out.add("{\"mean_nll\":");
@@ -99,12 +103,13 @@ void print_score(const Options& options, const Score& s, const i32* top, i64 top
   }
   if (top) {
     out.add(",\"argmax\":[");
-    for (i64 i = 0; i < top_count; i++) {
+    for (i64 i = 0; i < s.run; i++) {
       if (i) out.add(",");
       out.add(top[i]);
     }
     out.add("]");
   }
+  if (partial) out.add(",\"partial\":true");
   out.add("}\n");
   out.flush();
 }
@@ -113,21 +118,30 @@ void print_score(const Options& options, const Score& s, const i32* top, i64 top
 Status eval_ids(Options& options, Engine& engine, Span<i32> ids, Span<i32> top, i32 file) {
   Score result;
   i64 start = now_ns();
-  EDGELLM_TRY(score(engine, ids, top.data, &result));
-  print_score(options, result, top.data, ids.count, static_cast<f64>(now_ns() - start) / 1e9);
+  Status status = score(engine, ids, top.data, &result);
+  if (result.tokens == 0 || (!status.ok() && !status.interrupted())) return status;
+  print_score(options, result, top.data, !status.ok(), static_cast<f64>(now_ns() - start) / 1e9);
+  EDGELLM_TRY(status);
   i32 row = static_cast<i32>((ids.count - 1) % engine.limits.logits);
   if (options.hash) note_hash(logits_hash(engine, row));
   Text bytes(reinterpret_cast<const char*>(logits_row(engine, row)),
              i64{engine.model.vocab} * static_cast<i64>(sizeof(f32)));
-  return file < 0 || write_all(file, bytes) ? Status() : failed("--logits ", options.logits_file, ": cannot be written");
+  // What was there before is written over from its beginning and cut last: it is at no time empty.
+  if (file < 0 || (write_all(file, bytes) && ftruncate(file, static_cast<off_t>(bytes.size)) == 0)) return {};
+  return failed("--logits ", options.logits_file, ": ", io_error(errno));
 }
 
 Status eval_text(Options& options, Engine& engine, Text text, Span<i32> window) {
   Score result;
   i64 start = now_ns();
-  EDGELLM_TRY(score_text(engine, text, options.max_tokens, window, &result));
-  print_score(options, result, nullptr, 0, static_cast<f64>(now_ns() - start) / 1e9);
-  return {};
+  Status status = score_text(engine, text, options.max_tokens, window, &result);
+  if (!status.ok() && !status.interrupted()) return status;
+  if (result.tokens > 0) {
+    print_score(options, result, nullptr, !status.ok(), static_cast<f64>(now_ns() - start) / 1e9);
+  } else if (status.ok()) {
+    return failed("--text ", options.text_file, ": nothing is predicted in it, as it has not more than one id");
+  }
+  return status;
 }
 
 struct IdList {
@@ -145,15 +159,11 @@ struct IdList {
 Status eval_command(Options& options) {
   constexpr i32 ROWS = 32;  // logits kept at a time
   options.engine.logits = ROWS;
+  EDGELLM_TRY(check_outputs(options));
   Text text;
   if (options.text_file) EDGELLM_TRY(read_text(options, &text));
-  options.engine.text_bytes = text.size;
+  options.engine.text_bytes = max<i64>(text.size, 1);
   i64 listed = options.ids ? static_cast<i64>(strlen(options.ids)) / 2 + 1 : 0;
-  i32 file = -1;
-  if (options.logits_file) {
-    file = open(options.logits_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file < 0) return failed("--logits ", options.logits_file, ": ", strerror(errno));
-  }
   Engine engine;
   EDGELLM_TRY(open_for(options, &engine));
   i64 room = max<i64>(listed, engine.limits.context);
@@ -162,9 +172,12 @@ Status eval_command(Options& options) {
   i32* numbers = reinterpret_cast<i32*>(block.data);
   IdList list = {numbers, 0};
   if (options.ids) EDGELLM_TRY(parse_list("--ids", options.ids, IdList::add, &list));
-  EDGELLM_TRY(seal_for(options, 0));
+  if (options.ids && list.count < 2) return usage_error("--ids: ", list.count, " ids predict nothing; give 2 or more");
+  if (engine.limits.context < 2) return usage_error("--ctx: in one position nothing is predicted; eval needs 2 or more");
+  i32 file = -1;
+  if (options.logits_file) EDGELLM_TRY(open_destination("--logits", options.logits_file, 0666, &file));
+  EDGELLM_TRY(seal_for(options, options.logits_file ? u32{SEAL_FILES} : 0));
   if (!options.ids) return eval_text(options, engine, text, {numbers, engine.limits.context});
-  if (list.count == 0) return usage_error("--ids: the list is empty");
   return eval_ids(options, engine, {numbers, list.count}, {numbers + room, list.count}, file);
 }
 

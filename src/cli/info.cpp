@@ -2,6 +2,7 @@
 #include "base/bandwidth.h"
 #include "base/cpu.h"
 #include "base/machine.h"
+#include "base/signals.h"
 #include "base/version.h"
 #include "cli/command.h"
 #include "cli/json.h"
@@ -38,7 +39,7 @@ Status measure_machine(Options& options, MachineFacts* facts) {
   facts->read_bytes_per_second = read_bandwidth(threads, buffer, 5);
   release_memory(buffer);
   threads.stop();
-  return {};
+  return check_interrupted();
 }
 
 void print_machine(const MachineFacts& facts) {
@@ -120,19 +121,19 @@ i64 weights_of(const TensorEntry& entry) {
   return n;
 }
 
-// The zeros of a matrix of integers, -1 of anything else. Reads all its weights.
+// The zeros of a matrix of integers, -1 of anything else, or when a signal came meanwhile. Reads all its weights.
 i64 zeros_of(const ModelFile& file, const Kernels& kernels, const TensorEntry& entry, Span<f32> row) {
   Matrix w;
   i32 rows = static_cast<i32>(entry.shape[0]), cols = static_cast<i32>(entry.shape[1]);
   if (entry.rank != 2 || cols > row.count || !file.matrix(Text(entry.name), rows, cols, &w).ok()) return -1;
   if (w.format == Format::F32 || w.format == Format::F16) return -1;
   i64 zeros = 0;
-  for (i32 r = 0; r < rows; r++) {
+  for (i32 r = 0; r < rows && !interrupted(); r++) {
     kernels.row(w, r, row.data);
     for (i32 c = 0; c < cols; c++)
       zeros += row[c] == 0;
   }
-  return zeros;
+  return interrupted() ? -1 : zeros;
 }
 
 // What the matrices of a sparse format would take as i8.
@@ -204,6 +205,7 @@ void print_file(const ModelFile& file, const Kernels& kernels, Span<f32> row) {
       zeros += none;
     }
     out.add("\n");
+    if (!out.flush() || interrupted()) return;
   }
   Totals totals = totals_of(file);
   out.add("\n");

@@ -154,7 +154,7 @@ const Option OPTIONS[] = {
        o.realtime = true;
        return {};
      }},
-    {"--state-save", "FILE", SAMPLES, "keep the state of the session in a file at the end",
+    {"--state-save", "FILE", SAMPLES, "keep the state in a file at the end, Ctrl-C and SIGTERM included",
      [](O o, S, S v) -> Status {
        o.state_save = v;
        return {};
@@ -186,7 +186,7 @@ const Option OPTIONS[] = {
      }},
     {"--max-tokens", "N", EVAL, "score at most N tokens",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 30, &o.max_tokens); }},
-    {"--logits", "FILE", EVAL, "write the last logits, f32 little endian (with --ids)",
+    {"--logits", "FILE", EVAL, "write the last logits, f32 little endian, at the end (with --ids)",
      [](O o, S, S v) -> Status {
        o.logits_file = v;
        return {};
@@ -419,7 +419,9 @@ void print_help() {
     if (commands.text().size) commands.add(']');
     print(writer.text(), option.help, commands.text(), "\n");
   }
-  print("\nExit codes: 0 done, 1 run-time error, 2 usage, 3 unusable model file.\n");
+  print(
+      "\nExit codes: 0 done, 1 run-time error, 2 usage, 3 unusable model file; 130 and 143 ended by SIGINT and SIGTERM (a\n"
+      "second one ends at once), with what there was by then; 141 nobody reads standard output any more.\n");
 }
 
 }  // namespace edgellm

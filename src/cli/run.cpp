@@ -21,6 +21,7 @@ struct Printed {
 }  // namespace
 
 Status run_command(Options& options) {
+  EDGELLM_TRY(check_outputs(options));
   Text text;
   EDGELLM_TRY(read_text(options, &text));
   options.engine.text_bytes = text.size + 16;
@@ -47,14 +48,16 @@ Status run_command(Options& options) {
   Printed printed;
   Generated made;
   options.generate.hash = options.hash;
+  i32 before = session.position;
   Status status = generate(engine, session, prompt, options.generate, Printed::sink, &printed, &made);
   if (printed.last != '\n') print("\n");
   if (!status.ok()) return status;
-  note_figures(made, prompt.count, options);
-  if (zeros) note("zeros: ", Fixed{zeros->percent(), 1}, " % of the squared ReLUs' codes\n");
-  if (options.hash) note_hash(made.last_hash);
-  EDGELLM_TRY(save(options, engine, saved));
-  return made.ending == Ending::sink_closed ? failed("standard output was closed") : Status();
+  if (check_output().ok()) {
+    note_figures(made, made.count ? prompt.count : session.position - before, options);
+    if (zeros) note("zeros: ", Fixed{zeros->percent(), 1}, " % of the squared ReLUs' codes\n");
+    if (options.hash && made.count) note_hash(made.last_hash);
+  }
+  return save(options, engine, saved);
 }
 
 }  // namespace edgellm

@@ -2,6 +2,7 @@
 // model gives the same logits with each set, each thread count, and the prompt in one call or token by token. The hash of a
 // bundled model is known (cli/models.def) and must come out.
 #include "base/cpu.h"
+#include "base/signals.h"
 #include "cli/command.h"
 #include "golden.h"
 
@@ -35,6 +36,7 @@ Status check_kernels() {
       return failed("kernel set ", isa_name(isa), " cannot be selected");
     i32 count = 0;
     for (; golden_name(count); count++) {
+      EDGELLM_TRY(check_interrupted());
       u64 actual = golden_digest(kernels, count, Arena(block.data, block.count));
       if (actual != golden_expected(count)) {
         return failed("kernel ", golden_name(count), " of ", isa_name(isa), ": digest ", Hex{actual, 16}, ", expected ",
@@ -42,6 +44,7 @@ Status check_kernels() {
       }
     }
     print("kernels ", isa_name(isa), ": ", count, " digests hold\n");
+    EDGELLM_TRY(check_output());
   }
   return {};
 }

@@ -106,8 +106,18 @@ Status chat_turn(Chat& chat, Text system, Text user, const GenerateOptions& opti
     }
     turn.count = static_cast<i32>(min<i64>(turn.count, room));
   }
+  const Session before = session;
+  i32 recent[2 * REPEAT_SPAN];
+  memcpy(recent, session.recent, sizeof recent);
   if (ended) session.pending = -1;
-  return generate(engine, session, ids, turn, sink, context, result);
+  EDGELLM_TRY(generate(engine, session, ids, turn, sink, context, result));
+  bool unread = result->ending == Ending::interrupted && result->count == 0;
+  // Where the cache has a place for every position, later ones have written over none of those before.
+  if (unread && engine.limits.window == 0 && !engine.model.unbounded) {
+    session = before;
+    memcpy(session.recent, recent, sizeof recent);
+  }
+  return {};
 }
 
 void reset_chat(Chat& chat) {

@@ -27,7 +27,8 @@ Status open_chat(Engine& engine, Session& session, const ChatTemplate& form, Spa
                  Chat* chat);
 
 // Says `user` and generates the answer. `system` counts at the start of a conversation alone. The error `failed` leaves the
-// session as it was, if the message is too long or the context has no place for it.
+// session as it was, if the message is too long or the context has no place for it. A message that a signal stopped before it was
+// read to its end is taken back, if the session's state lets it: as the position tells.
 Status chat_turn(Chat& chat, Text system, Text user, const GenerateOptions& options, TextSink sink, void* context,
                  Generated* result);
 

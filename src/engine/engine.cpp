@@ -3,6 +3,7 @@
 #include "base/checksum.h"
 #include "base/cpu.h"
 #include "base/machine.h"
+#include "base/signals.h"
 #include "file/legacy.h"
 
 namespace edgellm {
@@ -235,7 +236,8 @@ Status forward(Engine& engine, Span<const Step> steps) {
     engine.done[s] = 0;
     left += steps[s].ids.count;
   }
-  while (left > 0) {
+  Status status;
+  while (left > 0 && (status = check_interrupted()).ok()) {
     bool last = left <= engine.limits.columns;
     i32 columns = 0;
     i64 items = 0;
@@ -247,13 +249,15 @@ Status forward(Engine& engine, Span<const Step> steps) {
     EDGELLM_TRY(engine.model.arch->forward(engine.model, engine.kernels, engine.threads, {engine.items, items}));
     left -= columns;
   }
-  for (const Step& step : steps) {
+  for (i64 s = 0; s < steps.count; s++) {
+    const Step& step = steps[s];
+    i64 run = engine.done[s];
     bool answering = step.ids.count == 1 && step.ids[0] == step.session->pending;
-    if (!answering) step.session->grammar_state = Grammar::START;
-    for (i64 i = max<i64>(0, step.ids.count - REPEAT_SPAN); i < step.ids.count; i++)
+    if (run > 0 && !answering) step.session->grammar_state = Grammar::START;
+    for (i64 i = max<i64>(0, run - REPEAT_SPAN); i < run; i++)
       step.session->remember(step.ids[i]);
   }
-  return {};
+  return status;
 }
 
 i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options) {

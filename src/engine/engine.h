@@ -85,7 +85,8 @@ void close_engine(Engine& engine);
 
 // Runs the steps, in as few passes as `columns` allows. The last pass holds the last id of every step, so that the rows of
 // engine.model.logits are in the order of the steps that want them. `Wanted::all` rows must fit one pass: a step alone, of at
-// most min(columns, logits) ids. Too long for the context is an error, and nothing is run.
+// most min(columns, logits) ids. Too long for the context is an error, and nothing is run. A signal (base/signals.h) ends it
+// between two passes: the sessions then stand after the ids that were run, as if no more had been asked for.
 Status forward(Engine& engine, Span<const Step> steps);
 
 inline f32* logits_row(const Engine& engine, i32 row) {

@@ -62,6 +62,16 @@ Status keep_pace(const GenerateOptions& options, i64 busy, i64 deadline, i64 per
                 Fixed{options.most_duty * 100, 0}, " % may be used; take a lower --pace");
 }
 
+// Runs ids, after which none is pending. A signal is an ending and no error.
+Status run(Engine& engine, Session& session, Span<const i32> ids, Wanted wanted, Generated* result) {
+  Step step = {&session, ids, wanted};
+  Status status = forward(engine, {&step, 1});
+  if (status.ok()) session.pending = -1;
+  if (!status.interrupted()) return status;
+  result->ending = Ending::interrupted;
+  return {};
+}
+
 }  // namespace
 
 Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink,
@@ -76,15 +86,10 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
   i32 id = session.pending;
   Span<const i32> next = prompt;
   if (id >= 0 && prompt.count == 0) next = {&id, 1};
-  if (id >= 0 && prompt.count > 0) {
-    Step step = {&session, {&id, 1}, Wanted::nothing};
-    EDGELLM_TRY(forward(engine, {&step, 1}));
-    session.pending = -1;
-  }
-  while (result->count < options.count) {
-    Step step = {&session, next, Wanted::last};
-    EDGELLM_TRY(forward(engine, {&step, 1}));
-    session.pending = -1;
+  if (id >= 0 && prompt.count > 0) EDGELLM_TRY(run(engine, session, {&id, 1}, Wanted::nothing, result));
+  while (result->count < options.count && result->ending == Ending::length) {
+    EDGELLM_TRY(run(engine, session, next, Wanted::last, result));
+    if (result->ending != Ending::length) break;
     if (options.hash) result->last_hash = logits_hash(engine, 0);
     id = draw_id(engine, session, 0, options.sampling);
     if (id < 0) return failed("every logit at position ", session.position - 1, " is not a number");
@@ -106,7 +111,6 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
     if (printer.stopped) result->ending = Ending::stop_string;
     if (!printer.open) result->ending = Ending::sink_closed;
     if (interrupted()) result->ending = Ending::interrupted;
-    if (result->ending != Ending::length) break;
     next = {&id, 1};
   }
   printer.finish();

@@ -17,7 +17,7 @@ struct GenerateOptions {
   f64 most_duty = 0;  // with a pace: computing for a larger share of the time is an error (REALTIME_DUTY); 0: is not
 };
 
-enum class Ending : u8 { length, stop_id, stop_string, interrupted, sink_closed };
+enum class Ending : u8 { length, stop_id, stop_string, interrupted, sink_closed };  // interrupted: base/signals.h
 
 struct Generated {
   i32 count = 0;
@@ -34,7 +34,8 @@ using TextSink = bool (*)(void* context, Text text);
 
 // Runs `prompt` through the session, then makes up to `count` ids, each given to the sink as text (as " 12 34" where the model
 // has no tokenizer). Afterwards the session holds the prompt and all ids made but the last, which is pending: the next call runs
-// it first, so that stopping and going on is as if it had never stopped. `prompt` may be empty when an id is pending.
+// it first, so that stopping and going on is as if it had never stopped. `prompt` may be empty when an id is pending. When a signal
+// came before the first id was made, the session holds as much of the prompt as was run.
 Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink,
                 void* context, Generated* result);
 

@@ -6,17 +6,63 @@
 #include <unistd.h>
 
 #include "base/checksum.h"
+#include "base/console.h"
+#include "base/destination.h"
 
 namespace edgellm {
 
 namespace {
 
-u64 identity(const Engine& engine) {
-  FileHeader header;
-  memcpy(&header, engine.file.bytes().data, sizeof header);
-  const u64 parts[] = {header.table_checksum, header.data_checksum, static_cast<u64>(engine.limits.kv),
-                       static_cast<u64>(engine.limits.window), static_cast<u64>(engine.model.state_bytes)};
-  return checksum(parts, sizeof parts);
+// The members of a header that say whose state it is.
+StateHeader identify(const Engine& engine) {
+  FileHeader file;
+  memcpy(&file, engine.file.bytes().data, sizeof file);
+  const u64 checksums[] = {file.table_checksum, file.data_checksum};
+  bool cache = !engine.model.unbounded;
+  StateHeader header = {};
+  header.magic = STATE_MAGIC;
+  header.model = checksum(checksums, sizeof checksums);
+  header.state_bytes = static_cast<u64>(engine.model.state_bytes);
+  header.kv = cache ? static_cast<i32>(engine.limits.kv) : 0;
+  header.window = cache ? engine.limits.window : 0;
+  header.context = engine.limits.context;
+  header.f32_activations = engine.limits.f32_activations;
+  return header;
+}
+
+template <class Value>
+Status differs(const char* option, const Value& saved, const Value& here) {
+  return failed("it was saved with ", option, " ", saved, ", and this is ", option, " ", here);
+}
+
+const char* kv_name(i32 format) {
+  constexpr const char* NAMES[] = {"i8", "f16", "f32"};
+  return format >= 0 && format < 3 ? NAMES[format] : "unknown";
+}
+
+const char* activations_name(i32 f32_activations) {
+  return f32_activations ? "f32" : "int8";
+}
+
+// Whether the state is one of this engine's.
+Status check_identity(const Engine& engine, const StateHeader& header) {
+  constexpr u32 FIRST_MAGIC = 0x31535345;
+  const StateHeader ours = identify(engine);
+  if (header.magic == FIRST_MAGIC) {
+    return failed("it was saved by an older version, which did not note every option; make it anew");
+  }
+  if (header.magic != ours.magic) return failed("not a saved state (it begins with ", Hex{header.magic, 8}, ")");
+  if (header.model != ours.model) return failed("it was saved from another model");
+  if (header.f32_activations != ours.f32_activations) {
+    return differs("--activations", activations_name(header.f32_activations), activations_name(ours.f32_activations));
+  }
+  if (header.kv != ours.kv) return differs("--kv", kv_name(header.kv), kv_name(ours.kv));
+  if (header.window != ours.window) {
+    return failed("it was saved with a --window of ", header.window, ", and this has one of ", ours.window, " (0: none)");
+  }
+  if (header.state_bytes == ours.state_bytes) return {};
+  if (ours.window == 0 && header.context != ours.context) return differs("--ctx", header.context, ours.context);
+  return failed("it has ", header.state_bytes, " bytes, expected ", ours.state_bytes);
 }
 
 u64 image_checksum(StateHeader header, const u8* state) {
@@ -59,15 +105,12 @@ i64 state_image_bytes(const Engine& engine) {
 }
 
 void save_state(const Engine& engine, const Session& session, u64 sequence, u8* image) {
-  StateHeader header = {};
-  header.magic = STATE_MAGIC;
+  StateHeader header = identify(engine);
   header.position = session.position;
   header.pending = session.pending;
   header.recent_count = min(session.recent_count, REPEAT_SPAN);
   header.grammar_state = session.grammar_state;
   header.sequence = sequence;
-  header.model = identity(engine);
-  header.state_bytes = static_cast<u64>(engine.model.state_bytes);
   memcpy(header.recent, session.recent + session.recent_count - header.recent_count,
          static_cast<size_t>(header.recent_count) * sizeof(i32));
   header.checksum = image_checksum(header, session.state);
@@ -75,27 +118,29 @@ void save_state(const Engine& engine, const Session& session, u64 sequence, u8* 
   memcpy(image + sizeof header, session.state, static_cast<size_t>(engine.model.state_bytes));
 }
 
-Status restore_state(const Engine& engine, Span<const u8> image, Session* session) {
-  StateHeader header;
-  if (image.count < static_cast<i64>(sizeof header)) return failed("state: ", image.count, " bytes are less than a header");
-  memcpy(&header, image.data, sizeof header);
-  if (header.magic != STATE_MAGIC) return failed("state: not a saved state (it begins with ", Hex{header.magic, 8}, ")");
-  if (header.model != identity(engine)) {
-    return failed("state: it was saved from another model, or with another context, window or cache format");
+// Whether it may be restored, looking at every byte.
+static Status check_image(const Engine& engine, Span<const u8> image, StateHeader* header) {
+  if (image.count < static_cast<i64>(sizeof *header)) return failed(image.count, " bytes are less than a header");
+  memcpy(header, image.data, sizeof *header);
+  EDGELLM_TRY(check_identity(engine, *header));
+  if (image.count < state_image_bytes(engine)) {
+    return failed(image.count, " bytes, expected ", state_image_bytes(engine));
   }
-  if (image.count < state_image_bytes(engine) || header.state_bytes != static_cast<u64>(engine.model.state_bytes)) {
-    return failed("state: ", image.count, " bytes, expected ", state_image_bytes(engine));
-  }
-  if (u64 actual = image_checksum(header, image.data + sizeof header); actual != header.checksum) {
-    return failed("state: damaged, its checksum is ", Hex{actual, 16}, ", it says ", Hex{header.checksum, 16});
+  if (u64 actual = image_checksum(*header, image.data + sizeof *header); actual != header->checksum) {
+    return failed("damaged, its checksum is ", Hex{actual, 16}, ", it says ", Hex{header->checksum, 16});
   }
   i32 vocab = engine.model.vocab;
-  bool sane = header.position >= 0 && header.pending >= -1 && header.pending < vocab && header.recent_count >= 0 &&
-              header.recent_count <= REPEAT_SPAN && header.grammar_state >= 0 &&
-              header.grammar_state < max(engine.grammar.states(), 1);
-  for (i32 i = 0; sane && i < header.recent_count; i++)
-    sane = header.recent[i] >= 0 && header.recent[i] < vocab;
-  if (!sane) return failed("state: its header makes no sense");
+  bool sane = header->position >= 0 && header->pending >= -1 && header->pending < vocab && header->recent_count >= 0 &&
+              header->recent_count <= REPEAT_SPAN && header->grammar_state >= 0 &&
+              header->grammar_state < max(engine.grammar.states(), 1);
+  for (i32 i = 0; sane && i < header->recent_count; i++)
+    sane = header->recent[i] >= 0 && header->recent[i] < vocab;
+  return sane ? Status() : failed("its header makes no sense");
+}
+
+Status restore_state(const Engine& engine, Span<const u8> image, Session* session) {
+  StateHeader header;
+  if (Status status = check_image(engine, image, &header); !status.ok()) return failed("state: ", status.text());
   memcpy(session->state, image.data + sizeof header, static_cast<size_t>(engine.model.state_bytes));
   session->position = header.position;
   session->pending = header.pending;
@@ -105,48 +150,92 @@ Status restore_state(const Engine& engine, Span<const u8> image, Session* sessio
   return {};
 }
 
-Status open_state_file(const char* path, bool write, StateFile* file) {
-  file->path = path;
-  file->fd = open(path, write ? O_RDWR | O_CREAT | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
-  return file->fd >= 0 ? Status() : failed("state file ", path, ": ", strerror(errno));
-}
-
-// The header of a slot, if one of this engine stands there.
-static bool read_header(const Engine& engine, const StateFile& file, i32 slot, StateHeader* header) {
-  i64 read = read_at(file.fd, reinterpret_cast<u8*>(header), sizeof *header, slot * state_image_bytes(engine));
-  return read == sizeof *header && header->magic == STATE_MAGIC && header->model == identity(engine);
-}
-
-Status load_state_file(const Engine& engine, StateFile& file, u8* buffer, Session* session) {
+// What the two slots of a file hold.
+struct Slots {
   StateHeader headers[2];
-  bool there[2];
-  for (i32 slot = 0; slot < 2; slot++)
-    there[slot] = read_header(engine, file, slot, &headers[slot]);
-  i32 newer = there[1] && (!there[0] || headers[1].sequence > headers[0].sequence);
+  bool ours[2];    // the header is one of this engine's
+  i32 newest;      // the newest whole one, -1: none is
+  Span<u8> image;  // of it, in the buffer
+};
+
+// The error says what is wrong with the newest slot, whole or not.
+static Status read_slots(const Engine& engine, i32 fd, u8* buffer, Slots* slots) {
+  *slots = {};
+  slots->newest = -1;
+  i64 bytes = state_image_bytes(engine);
+  for (i32 slot = 0; slot < 2; slot++) {
+    StateHeader* header = &slots->headers[slot];
+    i64 read = read_at(fd, reinterpret_cast<u8*>(header), sizeof *header, slot * bytes);
+    slots->ours[slot] = read == sizeof *header && check_identity(engine, *header).ok();
+  }
+  i32 newer = slots->ours[1] && (!slots->ours[0] || slots->headers[1].sequence > slots->headers[0].sequence);
   Status status;
   const i32 order[] = {newer, 1 - newer};
   for (i32 slot : order) {
-    i64 bytes = read_at(file.fd, buffer, state_image_bytes(engine), slot * state_image_bytes(engine));
-    Status tried = restore_state(engine, {buffer, bytes}, session);
-    if (tried.ok()) return {};
-    if (slot == newer) status = failed(file.path, ": ", tried.text());
+    slots->image = {buffer, read_at(fd, buffer, bytes, slot * bytes)};
+    Status tried = check_image(engine, slots->image, &slots->headers[slot]);
+    if (slot == newer) status = tried;
+    if (!tried.ok()) continue;
+    slots->newest = slot;
+    return {};
   }
   return status;
 }
 
-Status save_state_file(const Engine& engine, const Session& session, u8* buffer, StateFile& file) {
-  if (file.sequence == 0) {
-    for (i32 slot = 0; slot < 2; slot++) {
-      StateHeader header;
-      if (!read_header(engine, file, slot, &header) || header.sequence <= file.sequence) continue;
-      file.sequence = header.sequence;
-      file.next_slot = 1 - slot;
-    }
+Status load_state_file(const Engine& engine, const char* path, u8* buffer, Session* session) {
+  // Non-blocking, or opening a named pipe would wait for its writer.
+  i32 fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return failed("state file ", path, ": ", strerror(errno));
+  Slots slots;
+  Status status = read_slots(engine, fd, buffer, &slots);
+  close(fd);
+  if (status.ok()) return restore_state(engine, slots.image, session);
+  bool unused = slots.ours[0] && slots.headers[0].checksum == 0 && !slots.ours[1];
+  return failed("state file ", path, ": ", unused ? "no state was saved in it yet" : status.text());
+}
+
+// Nothing was ever written to it, or the first header only in part.
+static bool is_new(i32 fd) {
+  u8 bytes[sizeof(StateHeader) + 1];
+  i64 count = read_at(fd, bytes, sizeof bytes, 0);
+  for (i64 i = 0; i < count; i++) {
+    if (bytes[i] != 0) return false;
   }
+  return count <= static_cast<i64>(sizeof(StateHeader));
+}
+
+static Status adopt_state_file(const Engine& engine, u8* buffer, StateFile* file) {
+  if (is_new(file->fd)) {
+    StateHeader first = identify(engine);
+    if (write_at(file->fd, reinterpret_cast<const u8*>(&first), sizeof first, 0) && fsync(file->fd) == 0) return {};
+    return failed("--state-save ", file->path, ": ", io_error(errno));
+  }
+  Slots slots;
+  Status status = read_slots(engine, file->fd, buffer, &slots);
+  if (!slots.ours[0] && !slots.ours[1]) {
+    return failed("--state-save ", file->path, ": ", status.text(), "; it is left as it is, name another file");
+  }
+  // Of two that were cut short the one without a header of ours is written.
+  i32 kept = slots.newest >= 0 ? slots.newest : !slots.ours[0];
+  file->sequence = slots.headers[kept].sequence;
+  file->next_slot = 1 - kept;
+  return {};
+}
+
+Status open_state_file(const Engine& engine, const char* path, u8* buffer, StateFile* file) {
+  *file = {.path = path};
+  EDGELLM_TRY(open_destination("--state-save", path, 0600, &file->fd));
+  Status status = adopt_state_file(engine, buffer, file);
+  if (!status.ok()) close(file->fd);
+  return status;
+}
+
+Status save_state_file(const Engine& engine, const Session& session, u8* buffer, StateFile& file) {
   save_state(engine, session, ++file.sequence, buffer);
   i64 bytes = state_image_bytes(engine);
   if (!write_at(file.fd, buffer, bytes, file.next_slot * bytes) || fsync(file.fd) != 0) {
-    return failed("state file ", file.path, ": cannot be written: ", strerror(errno));
+    return failed("--state-save ", file.path, ": ", io_error(errno),
+                  file.sequence > 1 ? "; the state saved before is still there" : "");
   }
   file.next_slot = 1 - file.next_slot;
   return {};

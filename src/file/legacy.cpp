@@ -5,6 +5,7 @@
 
 #include "base/checksum.h"
 #include "base/math.h"
+#include "base/signals.h"
 #include "file/layout.h"
 #include "file/limits.h"
 #include "kernels.h"
@@ -226,6 +227,7 @@ Status add_tensors(const Shape& s, Source& source, Image& image) {
   Writer name(buffer);
   EDGELLM_TRY(add_matrix(source, image, "embed", s.vocab, s.dim));
   for (u32 i = 0; i < s.layers; i++) {
+    EDGELLM_TRY(check_interrupted());
     auto at = [&](const char* suffix) {
       name.clear();
       return write(name, "layers.", i, ".", suffix).text();

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/signals.h"
 #include "sparse.h"
 
 namespace edgellm {
@@ -260,7 +261,11 @@ Status ModelFile::check_data() const {
   memcpy(&header, bytes_.data, sizeof header);
   i64 start = static_cast<i64>(header.tensor_offset + header.tensor_count * sizeof(TensorEntry));
   Checksum hash;
-  hash.update(bytes_.data + start, bytes_.count - start);
+  constexpr i64 PIECE = 1 << 20;
+  for (i64 at = start; at < bytes_.count; at += PIECE) {
+    EDGELLM_TRY(check_interrupted());
+    hash.update(bytes_.data + at, min(PIECE, bytes_.count - at));
+  }
   if (u64 actual = hash.value(); actual != header.data_checksum) {
     return bad_model("damaged: checksum of the weights is ", Hex{actual, 16}, ", the header says ",
                      Hex{header.data_checksum, 16});

@@ -2,6 +2,8 @@
 // the one that its position would enter. A merge enters at most two and has left one, so that 2 n entries are enough.
 #include "text/bpe.h"
 
+#include "base/signals.h"
+
 namespace edgellm {
 
 u32 find_pair(const PairTable& pairs, u32 left, u32 right) {
@@ -57,7 +59,7 @@ void merge(const PairTable& pairs, const MergeSpace& space, u32 n) {
   for (u64 i = (count + 2) / 4; i-- > 0;)
     sift_down(heap, count, i, heap[i]);
 
-  while (count > 0) {
+  while (count > 0 && !interrupted()) {
     u64 best = heap[0];
     if (--count > 0) sift_down(heap, count, 0, heap[count]);
     u32 at = static_cast<u32>(best);

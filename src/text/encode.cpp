@@ -1,6 +1,7 @@
 // text -> added tokens -> normalised -> added tokens of normalised text -> words -> symbols -> merged -> ids
 #include <string.h>
 
+#include "base/signals.h"
 #include "text/bpe.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
@@ -87,6 +88,7 @@ Encoder::Encoder(const Tokenizer& tokenizer, EncodeOptions options, i64 text_byt
 Status Encoder::run(Text text, i32* count) {
   if (options_.add_bos && h_.bos >= 0) emit(h_.bos);
   cut_added(text, Tokenizer::AddedGroup::raw, [&](Text stretch, i64 offset) { encode_raw(stretch, offset == 0); });
+  EDGELLM_TRY(check_interrupted());
   if (wrong_id_ >= 0) return bad_model("tokenizer: its tables name id ", wrong_id_, ", the vocabulary has ", h_.vocab);
   if (count_ > ids_.count) return failed("the text has ", count_, " tokens, there is room for ", ids_.count);
   *count = static_cast<i32>(count_);
@@ -99,7 +101,7 @@ void Encoder::cut_added(Text text, Tokenizer::AddedGroup group, Stretch stretch)
   // After normalisation a space stands for U+2581, which is no white space.
   const bool marked = group == Tokenizer::AddedGroup::normalized && has(TOKENIZER_SPACE_MARK) && !has(TOKENIZER_ADDED_FIRST);
   i64 done = 0;
-  for (i64 pos = 0; pos < text.size;) {
+  for (i64 pos = 0; pos < text.size && !interrupted();) {
     u8 c = static_cast<u8>(text[pos]);
     const AddedToken* token = first[c / 32] >> c % 32 & 1 ? token_at(text.from(pos), group) : nullptr;
     if (!token) {
@@ -192,7 +194,7 @@ void Encoder::encode_stretch(char* text, i64 size, bool at_start) {
     size++;
   }
   WordCutter words(h_.splits, {text, size});
-  for (Text word; words.next(&word);) {
+  for (Text word; !interrupted() && words.next(&word);) {
     if (!words.continues()) end_unknown();
     encode_word(word);
   }
@@ -222,7 +224,7 @@ void Encoder::encode_word(Text word) {
 
 // The longest piece each time. A byte that starts none becomes the unknown id, or nothing at all.
 void Encoder::encode_greedily(Text word) {
-  while (word.size > 0) {
+  while (word.size > 0 && !interrupted()) {
     i64 id = h_.unknown, bytes = 1;
     u32 node = 0;
     for (i64 i = 0; i < word.size && i < h_.max_word; i++) {
