@@ -2,6 +2,8 @@
 // (tools/golden/chat_golden.py), and that a session which is talked to turn by turn holds the bits of one that read it at once.
 #include "convert/chat.h"
 
+#include <algorithm>
+
 #include "base/memory.h"
 #include "convert/json.h"
 #include "convert_checks.h"
@@ -320,11 +322,11 @@ std::string quoted(const std::string& s) {
   return out + "\"";
 }
 
-const Json& named(const std::string& name) {
+const Json& named(const char* name) {
   for (const Json& one : *golden().find("templates")->array()) {
     if (text_of(one, "name") == name) return one;
   }
-  throw std::runtime_error("no golden template " + name);
+  throw std::runtime_error(std::string("no golden template ") + name);
 }
 
 TEST(the_converter_stores_the_template) {

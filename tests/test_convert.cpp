@@ -1,6 +1,9 @@
 // Tiny sources of every kind but Hugging Face's, converted and read back by a second reader: every value, scale, format and
 // setting.
 #include "convert/encode.h"
+
+#include <algorithm>
+
 #include "convert/source.h"
 #include "convert/verify.h"
 #include "convert_checks.h"
