@@ -123,7 +123,7 @@ std::string published_tokenizer(const std::string& name, const convert_checks::F
 }
 
 TEST(published_tokenizers) {
-  if (!std::filesystem::exists(data_path("tokenizers"))) SKIP("EDGELLM_DATA names no folder with the published tokenizers");
+  if (!std::filesystem::exists(data_path("tokenizers"))) SKIP(no_data("tokenizers"));
   const Json::Array& conversations = *golden().find("conversations")->array();
   const Json published = convert::parse_json(read_file(GOLDEN + "published.json"), "published.json");
   for (const Json& one : *published.array()) {
