@@ -60,7 +60,7 @@ test-aarch64 test-armv7 test-armv6 test-musl: test-%: %  ## the same tests: of A
 # These have no converter of their own; this machine's makes the models for their tests.
 test-armv6 test-musl: converter
 converter: tools
-	@cmake/build.sh build edgellm-convert $(JOBS) $(CONFIGURE)
+	@cmake/build.sh build "edgellm-convert" $(JOBS) $(CONFIGURE)
 
 install: all  ## to $(DESTDIR)$(PREFIX)
 	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(PREFIX)

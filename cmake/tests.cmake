@@ -1,6 +1,6 @@
 # One program for each tests/test_*.cpp and tests/test_*.c, the kernel checker from tests/kernel_checker*.cpp, the scripts
-# tests/test_*.sh, the house rules, and with MODE=fuzz one libFuzzer program for each tests/fuzz/*.cpp. The target `tests` builds
-# all that they need.
+# tests/test_*.sh, the house rules, and with MODE=fuzz one libFuzzer program for each tests/fuzz/*.cpp. The target `tests`
+# builds all that they need.
 #
 # Every test runs in the source folder with EDGELLM_MODE set to MODE, EDGELLM and EDGELLM_CONVERT to the commands that start the
 # two programs (under the emulator, where there is one), and more for test_install.sh. A line "skipped: NAME: WHY" says what a
@@ -77,10 +77,33 @@ if(MODE STREQUAL "fuzz")
   return()
 endif()
 
-# What all unit tests share: every other source in tests/ but the kernel checker's.
 if(NOT DEFINED UNIT_TESTS)  # a toolchain file may leave them out
   set(UNIT_TESTS ON)
 endif()
+
+# ctest starts them in this order, and these take longest.
+file(GLOB checker CONFIGURE_DEPENDS tests/kernel_checker*.cpp)
+if(checker)
+  add_test_program(kernel_checker ${checker})
+  register(kernel_checker kernels 1200 ${EMULATOR} $<TARGET_FILE:kernel_checker>)
+endif()
+
+file(GLOB scripts CONFIGURE_DEPENDS tests/test_*.sh)
+if(NOT UNIT_TESTS)
+  list(FILTER scripts EXCLUDE REGEX "install")
+endif()
+if(CMAKE_CROSSCOMPILING)
+  list(FILTER scripts EXCLUDE REGEX "build")
+endif()
+if(RUNTIME_ONLY)
+  list(FILTER scripts EXCLUDE REGEX "convert")
+endif()
+foreach(source ${scripts})
+  get_filename_component(name ${source} NAME_WE)
+  register(${name} script 600 bash ${source})
+endforeach()
+
+# What all unit tests share: every other source in tests/ but the kernel checker's.
 if(UNIT_TESTS)
   file(GLOB shared CONFIGURE_DEPENDS tests/*.cpp)
   list(FILTER shared EXCLUDE REGEX "/(test_|kernel_checker)[^/]*$")
@@ -107,24 +130,6 @@ foreach(source ${hosts})
     set_target_properties(${name} PROPERTIES LINKER_LANGUAGE C)
   endif()
   register(${name} unit 600 ${EMULATOR} $<TARGET_FILE:${name}>)
-endforeach()
-
-file(GLOB checker CONFIGURE_DEPENDS tests/kernel_checker*.cpp)
-if(checker)
-  add_test_program(kernel_checker ${checker})
-  register(kernel_checker kernels 1200 ${EMULATOR} $<TARGET_FILE:kernel_checker>)
-endif()
-
-file(GLOB scripts CONFIGURE_DEPENDS tests/test_*.sh)
-if(NOT UNIT_TESTS)
-  list(FILTER scripts EXCLUDE REGEX "install")
-endif()
-if(RUNTIME_ONLY)
-  list(FILTER scripts EXCLUDE REGEX "convert")
-endif()
-foreach(source ${scripts})
-  get_filename_component(name ${source} NAME_WE)
-  register(${name} script 600 bash ${source})
 endforeach()
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/house_rules.sh)

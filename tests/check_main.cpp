@@ -17,7 +17,7 @@ static std::vector<Entry>& entries() {
 }
 
 static long checks, failures;
-static const char* running = "";                  // name of the test
+static const char *running = "", *outcome = "";   // the test's name, and what came of it so far
 static std::map<std::string, std::string> skips;  // by reason: the tests that gave it
 
 void add(const char* name, void (*body)()) {
@@ -30,10 +30,12 @@ void passed() {
 
 void failed(const char* file, int line, const std::string& what) {
   failures++;
+  outcome = "FAIL";
   std::fprintf(stderr, "%s:%d: %s\n", file, line, what.c_str());
 }
 
 void skipped(const std::string& why) {
+  if (std::strcmp(outcome, "FAIL") != 0) outcome = "skip";
   std::string reason = why.substr(0, why.find('\n'));
   std::string& names = skips[reason];
   names += (names.empty() ? "" : ", ") + std::string(running);
@@ -48,10 +50,10 @@ int main(int count, char** arguments) {
     for (int i = 1; i < count; i++)
       wanted |= std::strcmp(arguments[i], entry.name) == 0;
     if (!wanted) continue;
-    long before = check::failures;
     check::running = entry.name;
+    check::outcome = "ok  ";
     entry.body();
-    std::printf("%s %s\n", check::failures == before ? "ok  " : "FAIL", entry.name);
+    std::printf("%s %s\n", check::outcome, entry.name);
   }
   std::printf("%ld checks, %ld failed\n", check::checks, check::failures);
   const char* slash = std::strrchr(arguments[0], '/');
