@@ -7,25 +7,35 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 MODEL ?= models/stories.tm2
 PROMPT ?=
 CONFIGURE ?=
+ifeq ($(origin CXX),default)  # make's own is g++
+CXX = c++
+endif
 
-.PHONY: all run test bench aarch64 test-aarch64 musl test-musl armv7 test-armv7 armv6 test-armv6 install format clean help tools
+.PHONY: all run test bench aarch64 test-aarch64 musl test-musl armv7 test-armv7 armv6 test-armv6 install format clean help \
+  converter tools
+
+# $(call build,TARGETS) for this machine; $(call cross,TARGETS), in a rule with a stem, for another.
+build = @cmake/build.sh $(BUILD) "$(1)" $(JOBS) -DMODE=$(MODE) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CONFIGURE)
+cross = @cmake/build.sh build/$* "$(1)" $(JOBS) -DMODE=$(MODE) -DCMAKE_TOOLCHAIN_FILE=cmake/$*.cmake $(CONFIGURE)
 
 all: tools
-	@cmake -S . -B $(BUILD) -DMODE=$(MODE) -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CONFIGURE) >$(BUILD)/configure.log 2>&1 || { cat $(BUILD)/configure.log; exit 1; }
-	@cmake --build $(BUILD) --parallel $(JOBS)
+	$(call build,all)
 
-run: all  ## a story from the bundled model (MODEL=FILE PROMPT=TEXT)
+run: tools  ## a story from the bundled model (MODEL=FILE PROMPT=TEXT)
+	$(call build,edgellm)
 	@$(BUILD)/edgellm $(MODEL) $(if $(PROMPT),-i "$(PROMPT)") -n 200
 
-test: all  ## every test of this machine
-	@cd $(BUILD) && ctest --output-on-failure --parallel $(JOBS)
+test: tools  ## every test of this machine
+	$(call build,tests)
+	@tests/run.sh $(BUILD) --parallel $(JOBS)
 
-bench: all  ## one table: kernels and models on this machine (MODEL=FILE for one model)
+bench: tools  ## one table: kernels and models on this machine (MODEL=FILE for one model)
+	$(call build,edgellm edgellm-convert kernel_checker)
 	@$(if $(filter command line,$(origin MODEL)),$(BUILD)/edgellm bench $(MODEL),tools/bench/table.sh $(BUILD))
 
 aarch64: CROSS = aarch64-linux-gnu-g++
 aarch64: PACKAGE = g++-aarch64-linux-gnu
-aarch64: cross-aarch64  ## build/aarch64/edgellm, static, for 64-bit ARM Linux
+aarch64: cross-aarch64  ## build/aarch64/edgellm and edgellm-convert, static, for 64-bit ARM Linux
 
 armv7: CROSS = arm-linux-gnueabihf-g++
 armv7: PACKAGE = g++-arm-linux-gnueabihf
@@ -37,16 +47,20 @@ armv6: cross-armv6  ## build/armv6/edgellm, static, for ARMv6 (Raspberry Pi 1 an
 
 musl: CROSS = musl-gcc
 musl: PACKAGE = musl-tools
-musl: all cross-musl  ## build/musl/edgellm, the smallest, for x86-64 Linux
+musl: cross-musl  ## build/musl/edgellm, the smallest, for x86-64 Linux
 
 cross-%: tools
 	@command -v $(CROSS) >/dev/null || { echo "$(CROSS) is missing: apt-get install $(PACKAGE) (Debian); on another system build in a container"; exit 1; }
-	@mkdir -p build/$*
-	@cmake -S . -B build/$* -DMODE=$(MODE) -DCMAKE_TOOLCHAIN_FILE=cmake/$*.cmake $(CONFIGURE) >build/$*/configure.log 2>&1 || { cat build/$*/configure.log; exit 1; }
-	@cmake --build build/$* --parallel $(JOBS)
+	$(call cross,all)
 
 test-aarch64 test-armv7 test-armv6 test-musl: test-%: %  ## the same tests: of ARM under qemu
-	@cd build/$* && ctest --output-on-failure --parallel $(JOBS)
+	$(call cross,tests)
+	@tests/run.sh build/$* --parallel $(JOBS)
+
+# These have no converter of their own; this machine's makes the models for their tests.
+test-armv6 test-musl: converter
+converter: tools
+	@cmake/build.sh build "edgellm-convert" $(JOBS) $(CONFIGURE)
 
 install: all  ## to $(DESTDIR)$(PREFIX)
 	@DESTDIR=$(DESTDIR) cmake --install $(BUILD) --prefix $(PREFIX)
@@ -58,11 +72,11 @@ clean:  ## removes build/
 	@rm -rf build
 
 help:  ## this list
-	@echo "make                builds $(BUILD)/edgellm (MODE=release|debug|asan|tsan|fuzz)"
+	@echo "make                builds $(BUILD)/edgellm, edgellm-convert and libedgellm.a (MODE=release|debug|asan|tsan|fuzz)"
 	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/make \1 \2/p' Makefile | awk '{ name = $$2; $$1 = $$2 = ""; printf "make %-14s%s\n", name, $$0 }'
 
 # One line that says what is missing and what to install.
 tools:
-	@mkdir -p $(BUILD)
 	@command -v cmake >/dev/null || { echo "cmake is missing: apt-get install cmake (Debian), brew install cmake (macOS)"; exit 1; }
-	@command -v $(CXX) >/dev/null || { echo "a C++ compiler is missing: apt-get install g++ (Debian), xcode-select --install (macOS)"; exit 1; }
+	@for compiler in $(firstword $(CC)) $(firstword $(CXX)); do command -v $$compiler >/dev/null || \
+	  { echo "the compiler $$compiler is missing: apt-get install g++ (Debian), xcode-select --install (macOS), or name another: make CC=gcc CXX=g++"; exit 1; }; done

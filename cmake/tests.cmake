@@ -1,9 +1,18 @@
-# One program per tests/test_*.cpp and tests/test_*.c, the kernel checker from tests/kernel_checker*.cpp, scripts tests/test_*.sh, the house
-# rules, and with MODE=fuzz one libFuzzer program per tests/fuzz/*.cpp.
+# One program for each tests/test_*.cpp and tests/test_*.c, the kernel checker from tests/kernel_checker*.cpp, the scripts
+# tests/test_*.sh, the house rules, and with MODE=fuzz one libFuzzer program for each tests/fuzz/*.cpp. The target `tests`
+# builds all that they need.
 #
-# Every test runs in the source folder with EDGELLM_MODE set to MODE, and EDGELLM and EDGELLM_CONVERT to the commands that
-# start the two programs (under the emulator, where there is one), and more for test_install.sh. Exit code 77 means skipped. Labels: unit, kernels, script, house, fuzz.
+# Every test runs in the source folder with EDGELLM_MODE set to MODE, EDGELLM and EDGELLM_CONVERT to the commands that start the
+# two programs (under the emulator, where there is one), and more for test_install.sh. A line "skipped: NAME: WHY" says what a
+# test left out, and tests/run.sh repeats these lines; exit code 77 means that nothing of it ran. Labels: unit, kernels, script,
+# house, fuzz.
 enable_testing()
+add_custom_target(tests)
+foreach(target edgellm edgellm-convert libedgellm)
+  if(TARGET ${target})
+    add_dependencies(tests ${target})
+  endif()
+endforeach()
 
 set(EMULATOR "${CMAKE_CROSSCOMPILING_EMULATOR}" CACHE STRING "Command, as a list, that runs the tests' programs")
 set(FUZZ_SECONDS 60 CACHE STRING "How long each fuzzer runs")
@@ -30,8 +39,14 @@ if(TARGET edgellm-convert)
   string(STRIP "${words} $<TARGET_FILE:edgellm-convert>" command)
   list(APPEND TEST_ENVIRONMENT "EDGELLM_CONVERT=${command}")
 else()
-  list(APPEND TEST_ENVIRONMENT "EDGELLM_CONVERT=${CMAKE_SOURCE_DIR}/build/edgellm-convert")  # of `make`
+  list(APPEND TEST_ENVIRONMENT "EDGELLM_CONVERT=${CMAKE_SOURCE_DIR}/build/edgellm-convert")  # of `make converter`
 endif()
+
+# add_test_program(name sources...)
+function(add_test_program name)
+  add_tool(${name} EXCLUDE_FROM_ALL ${ARGN})
+  add_dependencies(tests ${name})
+endfunction()
 
 # register(name label seconds command...)
 function(register name label seconds)
@@ -48,7 +63,7 @@ if(MODE STREQUAL "fuzz")
   math(EXPR limit "${FUZZ_SECONDS} + 120")
   foreach(source ${fuzzers})
     get_filename_component(name ${source} NAME_WE)
-    add_tool(fuzz_${name} ${source} ${CONVERT_OBJECTS})
+    add_test_program(fuzz_${name} ${source} ${CONVERT_OBJECTS})
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
     set(corpus ${CMAKE_BINARY_DIR}/corpus/${name})
     file(MAKE_DIRECTORY ${corpus})
@@ -62,20 +77,43 @@ if(MODE STREQUAL "fuzz")
   return()
 endif()
 
-# What all unit tests share: every other source in tests/ but the kernel checker's.
 if(NOT DEFINED UNIT_TESTS)  # a toolchain file may leave them out
   set(UNIT_TESTS ON)
 endif()
+
+# ctest starts them in this order, and these take longest.
+file(GLOB checker CONFIGURE_DEPENDS tests/kernel_checker*.cpp)
+if(checker)
+  add_test_program(kernel_checker ${checker})
+  register(kernel_checker kernels 1200 ${EMULATOR} $<TARGET_FILE:kernel_checker>)
+endif()
+
+file(GLOB scripts CONFIGURE_DEPENDS tests/test_*.sh)
+if(NOT UNIT_TESTS)
+  list(FILTER scripts EXCLUDE REGEX "install")
+endif()
+if(CMAKE_CROSSCOMPILING)
+  list(FILTER scripts EXCLUDE REGEX "build")
+endif()
+if(RUNTIME_ONLY)
+  list(FILTER scripts EXCLUDE REGEX "convert")
+endif()
+foreach(source ${scripts})
+  get_filename_component(name ${source} NAME_WE)
+  register(${name} script 600 bash ${source})
+endforeach()
+
+# What all unit tests share: every other source in tests/ but the kernel checker's.
 if(UNIT_TESTS)
   file(GLOB shared CONFIGURE_DEPENDS tests/*.cpp)
   list(FILTER shared EXCLUDE REGEX "/(test_|kernel_checker)[^/]*$")
-  add_library(check_main OBJECT ${shared})
+  add_library(check_main OBJECT EXCLUDE_FROM_ALL ${shared})
   target_include_directories(check_main PRIVATE src kernels tools tests)
   file(GLOB tests CONFIGURE_DEPENDS tests/test_*.cpp)
 endif()
 foreach(source ${tests})
   get_filename_component(name ${source} NAME_WE)
-  add_tool(${name} ${source} $<TARGET_OBJECTS:check_main> ${CONVERT_OBJECTS})
+  add_test_program(${name} ${source} $<TARGET_OBJECTS:check_main> ${CONVERT_OBJECTS})
   register(${name} unit 600 ${EMULATOR} $<TARGET_FILE:${name}>)
 endforeach()
 
@@ -85,31 +123,13 @@ if(UNIT_TESTS)
 endif()
 foreach(source ${hosts})
   get_filename_component(name ${source} NAME_WE)
-  add_tool(${name} ${source})
+  add_test_program(${name} ${source})
   set_target_properties(${name} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
   target_compile_options(${name} PRIVATE -Wpedantic)
   if(NOT SANITIZE)
     set_target_properties(${name} PROPERTIES LINKER_LANGUAGE C)
   endif()
   register(${name} unit 600 ${EMULATOR} $<TARGET_FILE:${name}>)
-endforeach()
-
-file(GLOB checker CONFIGURE_DEPENDS tests/kernel_checker*.cpp)
-if(checker)
-  add_tool(kernel_checker ${checker})
-  register(kernel_checker kernels 1200 ${EMULATOR} $<TARGET_FILE:kernel_checker>)
-endif()
-
-file(GLOB scripts CONFIGURE_DEPENDS tests/test_*.sh)
-if(NOT UNIT_TESTS)
-  list(FILTER scripts EXCLUDE REGEX "install")
-endif()
-if(RUNTIME_ONLY)
-  list(FILTER scripts EXCLUDE REGEX "convert")
-endif()
-foreach(source ${scripts})
-  get_filename_component(name ${source} NAME_WE)
-  register(${name} script 600 bash ${source})
 endforeach()
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/house_rules.sh)

@@ -1,6 +1,6 @@
 // The whole test framework: TEST(name) { CHECK(...); } in any tests/test_*.cpp, each file its own program with check_main.cpp.
-// A failed check prints where and what, and the program goes on; exit code 1 when any failed or no check was made,
-// 77 (skipped for ctest) when a test called SKIP and none failed.
+// A failed check prints where and what, and the program goes on. Exit code 1 when any failed or no check was made, 77 (for ctest:
+// it did not run) when that is because every test called SKIP. What was skipped is named at the end, a line for each reason.
 #pragma once
 #include <cstdio>
 #include <functional>

@@ -1,4 +1,5 @@
 #include <cstring>
+#include <map>
 #include <vector>
 
 #include "check.h"
@@ -15,7 +16,9 @@ static std::vector<Entry>& entries() {
   return list;
 }
 
-static long checks, failures, skips;
+static long checks, failures;
+static const char *running = "", *outcome = "";   // the test's name, and what came of it so far
+static std::map<std::string, std::string> skips;  // by reason: the tests that gave it
 
 void add(const char* name, void (*body)()) {
   entries().push_back({name, body});
@@ -27,12 +30,15 @@ void passed() {
 
 void failed(const char* file, int line, const std::string& what) {
   failures++;
+  outcome = "FAIL";
   std::fprintf(stderr, "%s:%d: %s\n", file, line, what.c_str());
 }
 
 void skipped(const std::string& why) {
-  skips++;
-  std::fprintf(stderr, "skipped: %s\n", why.c_str());
+  if (std::strcmp(outcome, "FAIL") != 0) outcome = "skip";
+  std::string reason = why.substr(0, why.find('\n'));
+  std::string& names = skips[reason];
+  names += (names.empty() ? "" : ", ") + std::string(running);
 }
 
 }  // namespace check
@@ -44,12 +50,16 @@ int main(int count, char** arguments) {
     for (int i = 1; i < count; i++)
       wanted |= std::strcmp(arguments[i], entry.name) == 0;
     if (!wanted) continue;
-    long before = check::failures;
+    check::running = entry.name;
+    check::outcome = "ok  ";
     entry.body();
-    std::printf("%s %s\n", check::failures == before ? "ok  " : "FAIL", entry.name);
+    std::printf("%s %s\n", check::outcome, entry.name);
   }
-  std::printf("%ld checks, %ld failed, %ld skipped\n", check::checks, check::failures, check::skips);
+  std::printf("%ld checks, %ld failed\n", check::checks, check::failures);
+  const char* slash = std::strrchr(arguments[0], '/');
+  for (const auto& [why, names] : check::skips)
+    std::printf("skipped: %s: %s: %s\n", slash ? slash + 1 : arguments[0], names.c_str(), why.c_str());
   if (check::failures) return 1;
-  if (check::skips) return 77;
-  return check::checks == 0;
+  if (check::checks == 0) return check::skips.empty() ? 1 : 77;
+  return 0;
 }

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/time.h>
 
+#include <algorithm>
+
 #include "base/memory.h"
 #include "base/signals.h"
 #include "convert/json.h"
@@ -126,7 +128,7 @@ std::string published_tokenizer(const std::string& name, const convert_checks::F
 }
 
 TEST(published_tokenizers) {
-  if (!std::filesystem::exists(data_path("tokenizers"))) SKIP("EDGELLM_DATA names no folder with the published tokenizers");
+  if (!std::filesystem::exists(data_path("tokenizers"))) SKIP(no_data("tokenizers"));
   const Json::Array& conversations = *golden().find("conversations")->array();
   const Json published = convert::parse_json(read_file(GOLDEN + "published.json"), "published.json");
   for (const Json& one : *published.array()) {
@@ -352,11 +354,11 @@ std::string quoted(const std::string& s) {
   return out + "\"";
 }
 
-const Json& named(const std::string& name) {
+const Json& named(const char* name) {
   for (const Json& one : *golden().find("templates")->array()) {
     if (text_of(one, "name") == name) return one;
   }
-  throw std::runtime_error("no golden template " + name);
+  throw std::runtime_error(std::string("no golden template ") + name);
 }
 
 TEST(the_converter_stores_the_template) {

@@ -215,7 +215,7 @@ $EDGELLM bench "$model" --json -n 200 --repeat 5 --prompt-tokens 8 --threads 1 >
 number() { sed -n "s/.*\"$1\":\([-0-9.]*\).*/\1/p" "$folder/bench"; }
 [ "$(number allocations_after_seal)" = 0 ] || fail "allocations after the seal: $(number allocations_after_seal)"
 case $EDGELLM:${EDGELLM_MODE:-release} in
-  *qemu* | *:asan | *:tsan) echo "emulated or instrumented: page faults and memory are not the program's own, not checked" ;;
+  *qemu* | *:asan | *:tsan) echo "skipped: test_cli: page faults and memory: they are not the program's own under an emulator or a sanitizer" ;;
   *)
     awk "BEGIN { exit !($(number page_faults_per_token) == 0) }" || fail "page faults a token: $(number page_faults_per_token)"
     file_mb=$(wc -c <"$model" | awk '{ print $1 / 1e6 }')

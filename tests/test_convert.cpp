@@ -3,6 +3,9 @@
 #include <algorithm>
 
 #include "convert/encode.h"
+
+#include <algorithm>
+
 #include "convert/source.h"
 #include "convert/tokenizer.h"
 #include "convert/verify.h"
@@ -387,7 +390,7 @@ TEST(a_source_is_not_overwritten) {
 
 TEST(real_ternary_checkpoint) {
   std::string source = data_path("checkpoints/bitllama-3M").string();
-  if (!std::filesystem::exists(source)) SKIP("no checkpoints/bitllama-3M");
+  if (!std::filesystem::exists(source)) SKIP(no_data("checkpoints/bitllama-3M"));
   Folder folder;
   ModelFile file = converted(folder, source);
   CHECK_EQ(file.tensors.size(), size_t{8 * 7 + 3});
@@ -401,7 +404,7 @@ TEST(real_ternary_checkpoint) {
 
 TEST(real_float_checkpoint) {
   std::string source = data_path("checkpoints/stories260K/stories260K.bin").string();
-  if (!std::filesystem::exists(source)) SKIP("no checkpoints/stories260K");
+  if (!std::filesystem::exists(source)) SKIP(no_data("checkpoints/stories260K"));
   Folder folder;
   Options options = with_weights(Format::F32);
   options.tokenizer = data_path("checkpoints/stories260K/tok512.bin").string();

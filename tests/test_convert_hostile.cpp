@@ -1,4 +1,5 @@
 // Sources that lie: every truncation is an error that leaves no file, every flipped byte an error or a whole file.
+#include <algorithm>
 #include <sstream>
 
 #include "check.h"

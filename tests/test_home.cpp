@@ -3,6 +3,7 @@
 //
 // tests/data/home_heldout.tsv: sentence, the right answer, and in a column for each model its own where that is another.
 // tests/data/home_*_expected.json, of tools/train/home.py: sentences, their ids with those of the answer, nats of the answer.
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <iterator>

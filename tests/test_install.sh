@@ -4,7 +4,7 @@
 set -u
 export LC_ALL=C
 unset DESTDIR
-case $EDGELLM_MODE in asan | tsan) echo "the sanitizers' runtime is C++: skipped"; exit 77 ;; esac
+case $EDGELLM_MODE in asan | tsan) echo "skipped: test_install: the sanitizers' runtime is C++"; exit 77 ;; esac
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 failures=0 checks=0

@@ -1,6 +1,8 @@
 // Pruning, its budgets, and sparse matrices chosen where they pay.
 #include "convert/prune.h"
 
+#include <algorithm>
+
 #include "convert_checks.h"
 
 using namespace convert_checks;

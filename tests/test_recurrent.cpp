@@ -40,7 +40,7 @@ std::string convert_f32(const std::string& source) {
 // --- Checkpoints -----------------------------------------------------------------------------------------------------------
 
 void check_checkpoint(const std::string& name) {
-  if (!std::filesystem::exists(data_path("checkpoints/" + name))) SKIP("no checkpoint " + name);
+  if (!std::filesystem::exists(data_path("checkpoints/" + name))) SKIP(no_data("checkpoints/" + name));
   std::string path = convert_f32(data_path("checkpoints/" + name).string());
   std::vector<u8> prompt = read_bytes(data_path("checkpoints/" + name + "/prompt.txt").string());
   std::vector<u8> expected = read_bytes(data_path("checkpoints/" + name + "/expected-logits.f32").string());

@@ -74,7 +74,7 @@ struct OpenModel {
 };
 
 void check_bitllama(KvFormat kv) {
-  if (!std::filesystem::exists(data_path("checkpoints/bitllama-3M"))) SKIP("no checkpoint bitllama-3M");
+  if (!std::filesystem::exists(data_path("checkpoints/bitllama-3M"))) SKIP(no_data("checkpoints/bitllama-3M"));
   std::string path = convert_checkpoint("bitllama-3M", {});
   Json expected = convert::parse_json(read_text(data_path("checkpoints/bitllama-3M/expected.json")), "expected.json");
   EngineOptions options;
@@ -122,7 +122,7 @@ TEST(bitllama_with_an_f16_cache) {
 }
 
 TEST(stories260k_tells_its_story) {
-  if (!std::filesystem::exists(data_path("checkpoints/stories260K"))) SKIP("no checkpoint stories260K");
+  if (!std::filesystem::exists(data_path("checkpoints/stories260K"))) SKIP(no_data("checkpoints/stories260K"));
   convert::Options options;
   options.formats = {Format::F32, Format::F32, Format::F32};
   options.tokenizer = data_path("checkpoints/stories260K/tok512.bin").string();

@@ -29,7 +29,7 @@ static const Published PUBLISHED[] = {
 
 TEST(published_tokenizers) {
   std::string text = read_file(data_path("text/wikitext2.test.raw"));
-  if (text.empty()) SKIP("EDGELLM_DATA names no folder with the published tokenizers");
+  if (text.empty()) SKIP(no_data("text"));
   for (const Published& published : PUBLISHED) {
     convert::TokenizerInfo info;
     Section section(convert::build_tokenizer_section(data_path(published.path), published.vocab, &info));

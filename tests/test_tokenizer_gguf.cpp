@@ -134,7 +134,7 @@ TEST(byte_level_tables) {
 
 TEST(published_byte_level) {
   std::string folder = data_path("tokenizers").string();
-  if (!std::filesystem::exists(folder)) SKIP("EDGELLM_DATA names no folder with the published tokenizers");
+  if (!std::filesystem::exists(folder)) SKIP(no_data("tokenizers"));
   check_json(folder + "/olmo/tokenizer.json", "olmo", 50304);
   for (const char* pre : {"qwen2", ""})
     check_tables(folder + "/qwen2", pre, 151936);
@@ -199,7 +199,7 @@ TEST(sentencepiece_with_added_tokens) {
 
 TEST(published_sentencepiece) {
   std::string path = data_path("tokenizers/llama2/tokenizer.model").string();
-  if (!std::filesystem::exists(path)) SKIP("EDGELLM_DATA names no folder with the published tokenizers");
+  if (!std::filesystem::exists(path)) SKIP(no_data("tokenizers/llama2"));
   check_same_sentencepiece(path, 32000);
 }
 

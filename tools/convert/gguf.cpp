@@ -152,7 +152,8 @@ class Reader {
     const u64 align = alignment(), start = align_up(from_.position(), align), end = out_.file->bytes().size;
     if (placed_.empty()) return;
     if (start > end) unusable(path(), ": ends after ", end, " bytes, the tensors' data start at ", start);
-    std::stable_sort(placed_.begin(), placed_.end(), [](const Placed& a, const Placed& b) { return a.offset < b.offset; });
+    std::sort(placed_.begin(), placed_.end(),
+              [](const Placed& a, const Placed& b) { return a.offset != b.offset ? a.offset < b.offset : a.name < b.name; });
     for (size_t i = 0; i < placed_.size(); i++) {
       const Placed& tensor = placed_[i];
       if (tensor.offset % align != 0 || tensor.offset > end - start) {

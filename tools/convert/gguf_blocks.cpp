@@ -1,5 +1,6 @@
 #include "gguf_blocks.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/math.h"

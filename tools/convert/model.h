@@ -1,6 +1,7 @@
 // What every source is turned into: metadata and named tensors whose values are produced a few rows at a time, so that no
 // model has to fit in memory.
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
