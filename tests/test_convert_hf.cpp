@@ -116,6 +116,22 @@ TEST(infinity_and_generation_config) {
   CHECK((file.lists.at("stop") == std::vector<uint32_t>{2, 3, 5, 7}));
 }
 
+// Ids that no file gives a text are the model's all the same; others are refused by name.
+TEST(ids_beyond_the_tokenizer) {
+  Folder folder;
+  Model model;
+  write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
+  write_file(folder / "tokenizer.json",
+             R"({"model":{"type":"BPE","unk_token":"a","vocab":{"a":0,"b":1},"merges":[]},"added_tokens":[]})");
+  write_file(folder / "generation_config.json", "{\"eos_token_id\":36}");
+  CHECK((converted(folder, folder.path).lists.at("stop") == std::vector<uint32_t>{2, 3, 36}));
+  std::filesystem::remove(folder / "out.tm2");
+  write_file(folder / "generation_config.json", "{\"eos_token_id\":[36,37]}");
+  CHECK(contains(failure(folder, folder.path), "generation_config.json: eos_token_id 37, the model has 37 ids"));
+  write_file(folder / "generation_config.json", "{\"bos_token_id\":40}");
+  CHECK(contains(failure(folder, folder.path), "generation_config.json: bos_token_id 40, the model has 37 ids"));
+}
+
 TEST(ids_that_end_a_text_of_recurrent_models) {
   for (const char* name : {"mamba", "retnet"}) {
     Folder folder;
@@ -124,7 +140,7 @@ TEST(ids_that_end_a_text_of_recurrent_models) {
     auto write_config = [&](const std::string& ids) {
       write_file(folder / "model/config.json", config.substr(0, config.rfind('}')) + ",\"eos_token_id\":" + ids + "}");
     };
-    write_config("[3,0,3,9999]");
+    write_config("[3,0,3]");
     CHECK((converted(folder, folder / "model").lists.at("stop") == std::vector<uint32_t>{3, 0}));
     write_config("4");
     CHECK((converted(folder, folder / "model").lists.at("stop") == std::vector<uint32_t>{4}));
@@ -133,6 +149,8 @@ TEST(ids_that_end_a_text_of_recurrent_models) {
     std::filesystem::remove(folder / "out.tm2");
     write_config("\"x\"");
     CHECK(contains(failure(folder, folder / "model"), "eos_token_id is not a token id or a list of them"));
+    write_config("[3,9999]");
+    CHECK(contains(failure(folder, folder / "model"), "config.json: eos_token_id 9999, the model has "));
   }
 }
 

@@ -1,5 +1,6 @@
 // Published tokenizers on a whole text: as many ids, and the same ones, as their references give (Hugging Face `tokenizers`,
 // `sentencepiece`, `tiktoken`; tools/golden/tokenizer_cases.py compares far more). And that text comes back from its ids.
+#include "convert_sources.h"
 #include "data_path.h"
 #include "tokenizer_test.h"
 
@@ -45,4 +46,20 @@ TEST(published_tokenizers) {
     bool trims = published.vocab == 512;
     CHECK(trims || decode(tokenizer, ids) == text);
   }
+}
+
+// An added token of TinyLlama's with all flags: it is matched in text whose spaces are U+2581, which is no white space.
+TEST(an_added_token_in_normalised_text) {
+  std::string json = read_file(data_path("tokenizers/tinyllama/tokenizer.json"));
+  if (json.empty()) SKIP("EDGELLM_DATA names no folder with the published tokenizers");
+  const std::string list = "\"added_tokens\": [";
+  json.insert(json.find(list) + list.size(),
+              R"({"id":32000,"content":"foo bar","lstrip":true,"rstrip":true,"normalized":true,"special":false},)");
+  sources::Folder folder;
+  sources::write_file(folder / "tokenizer.json", json);
+  convert::TokenizerInfo info;
+  Section section(convert::build_tokenizer_section(folder / "tokenizer.json", 32001, &info));
+  Tokenizer tokenizer;
+  CHECK(tokenizer.open(section.span(), 32001).ok());
+  CHECK_EQ(encode(tokenizer, "x  foo bar  y", {.add_bos = true}), (Ids{1, 921, 29871, 32000, 29871, 343}));
 }

@@ -92,6 +92,8 @@ Status Encoder::run(Text text, i32* count) {
 template <class Stretch>
 void Encoder::cut_added(Text text, Tokenizer::AddedGroup group, Stretch stretch) {
   const u32* first = h_.added_first[static_cast<i32>(group)];
+  // After normalisation a space stands for U+2581, which is no white space.
+  const bool marked = group == Tokenizer::AddedGroup::normalized && has(TOKENIZER_SPACE_MARK) && !has(TOKENIZER_ADDED_FIRST);
   i64 done = 0;
   for (i64 pos = 0; pos < text.size;) {
     u8 c = static_cast<u8>(text[pos]);
@@ -103,15 +105,19 @@ void Encoder::cut_added(Text text, Tokenizer::AddedGroup group, Stretch stretch)
     i64 start = pos;
     i64 end = pos += token->bytes;
     if ((token->flags & ADDED_SPECIAL) && !options_.parse_special) continue;
-    if (token->flags & ADDED_STRIP_LEFT) start = space_before(text, done, start);
+    if ((token->flags & ADDED_STRIP_LEFT) && done < start) {
+      const i64 least = space_before(text, done, start);
+      while (start > least && !(marked && text[start - 1] == ' '))
+        start--;
+    }
     if (token->flags & ADDED_STRIP_RIGHT) {
-      for (Char next; is_space(next = char_at(text, end));)
+      for (Char next; is_space(next = char_at(text, end)) && !(marked && text[end] == ' ');)
         end += next.bytes;
     }
+    if ((token->flags & ADDED_STRIP_LEFT) && end <= done) continue;  // the one before took it along
     if (done < start) stretch(text.slice(done, start - done), done);
     emit(token->id);
-    done = end;
-    pos = max(pos, done);
+    done = end;  // the search goes on at pos, so that a token of white space is met though it was taken along
   }
   if (done < text.size) stretch(text.from(done), done);
 }
@@ -120,7 +126,7 @@ void Encoder::cut_added(Text text, Tokenizer::AddedGroup group, Stretch stretch)
 const AddedToken* Encoder::token_at(Text rest, Tokenizer::AddedGroup group) const {
   const AddedToken* token = t_.longest_added(rest, group);
   if (!token || !(token->flags & ADDED_SPECIAL) || options_.plain.count == 0) return token;
-  if (group == Tokenizer::AddedGroup::normalized) return has_plain_ ? nullptr : token;
+  if (group == Tokenizer::AddedGroup::normalized && !has(TOKENIZER_ADDED_FIRST)) return has_plain_ ? nullptr : token;
   Text ours = outside_plain(rest);
   return token->bytes <= ours.size ? token : t_.longest_added(ours, group);
 }
@@ -134,9 +140,16 @@ Text Encoder::outside_plain(Text rest) const {
 }
 
 void Encoder::encode_raw(Text text, bool at_start) {
+  const auto group = Tokenizer::AddedGroup::normalized;
+  if (has(TOKENIZER_ADDED_FIRST)) {
+    return cut_added(text, group, [&](Text stretch, i64 offset) {
+      const bool first = at_start && offset == 0;
+      encode_stretch(text_, normalize(stretch, first), first);
+    });
+  }
   has_plain_ = outside_plain(text).size < text.size;
   i64 size = normalize(text, at_start);
-  cut_added({text_, size}, Tokenizer::AddedGroup::normalized,
+  cut_added({text_, size}, group,
             [&](Text stretch, i64 offset) { encode_stretch(text_ + offset, stretch.size, at_start && offset == 0); });
 }
 
@@ -170,6 +183,7 @@ i64 Encoder::normalize(Text text, bool at_start) {
 
 // `text` lies in text_; what is before it was encoded already and may be overwritten.
 void Encoder::encode_stretch(char* text, i64 size, bool at_start) {
+  if (size == 0) return;
   if (prefixed(at_start) && has(TOKENIZER_PREFIX_MISSING) && text[0] != ' ') {
     *--text = ' ';
     size++;

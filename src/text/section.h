@@ -44,7 +44,8 @@ enum TokenizerFlag : u32 {
   TOKENIZER_FUSE_UNKNOWN = 1u << 9,         // neighbouring unknowns give one unknown id
   TOKENIZER_STRIP_FIRST_SPACE = 1u << 10,   // decoding: the space that starts the text is dropped
   TOKENIZER_STRIP_FIRST_SPACES = 1u << 11,  // decoding: all spaces that start the first piece are dropped
-  TOKENIZER_FLAGS = (1u << 12) - 1,
+  TOKENIZER_ADDED_FIRST = 1u << 12,         // normalisation comes after both groups of added tokens, not between them
+  TOKENIZER_FLAGS = (1u << 13) - 1,
 };
 
 struct TokenizerTable {
@@ -65,13 +66,13 @@ struct TokenizerHeader {
   u32 pair_probes;   // longest run of slots that a lookup may need, at most TOKENIZER_MAX_PROBES
   u32 word_probes;
   u32 max_word;                  // bytes of the longest piece in the word table, or in the trie
-  u32 added_raw;                 // so many of the added tokens are matched before normalisation, the others after
+  u32 added_raw;                 // so many of the added tokens are matched first, the others in what these leave
   TokenizerTable piece_offsets;  // u32: piece i is the bytes [offset[i], offset[i + 1]) of piece_bytes
   TokenizerTable piece_bytes;    // u8: what a piece prints
   TokenizerTable attributes;     // u8 for each id: TokenAttribute bits
   TokenizerTable pairs;          // PairSlot
   TokenizerTable words;          // WordSlot
-  TokenizerTable added;          // AddedToken, each of the two groups sorted by its text
+  TokenizerTable added;          // AddedToken, each of the two groups sorted by its text (the second: as it is normalised)
   TokenizerTable added_bytes;    // u8: the text of added tokens
   u32 added_first[2][8];         // bit b of a group: a text in it starts with byte b
   i32 byte_ids[256];             // id of each single byte (kind bytes), or of its fallback piece; -1: none

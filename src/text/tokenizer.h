@@ -54,7 +54,7 @@ class Tokenizer {
  private:
   friend class Decoder;
   friend class Encoder;
-  enum class AddedGroup { raw, normalized };  // matched before or after normalisation
+  enum class AddedGroup { raw, normalized };  // matched in the text as it is, and in what normalisation makes of the rest
 
   Text stored_piece(u32 index) const;  // also of the pieces after the vocabulary, which only the word table names
   u32 find_word(Text word) const;      // the piece that is `word`, NO_TOKEN if the word table has none

@@ -10,6 +10,7 @@
 #include "hf_names.h"
 #include "source.h"
 #include "ternary.h"
+#include "tokenizer.h"
 #include "transformer.h"
 #include "weights.h"
 
@@ -159,13 +160,6 @@ class Loader {
   StoredTensors stored_;  // those not taken yet
   Tensors tensors_;
 };
-
-bool has_tokenizer(const std::string& folder) {
-  for (const char* name : {"/tokenizer.json", "/tokenizer.model", "/vocab.json", "/tokenizer.bin"}) {
-    if (file_exists(folder + name)) return true;
-  }
-  return false;
-}
 
 }  // namespace
 

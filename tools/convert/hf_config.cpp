@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "fields.h"
+#include "tokenizer_folder.h"
 
 namespace edgellm::convert {
 namespace {
@@ -126,18 +127,10 @@ void read_window(const Fields& config, const Architecture& arch, HfConfig* out) 
   t.context = window;
 }
 
-void read_token_ids(const Fields& config, const std::string& folder, Transformer* t) {
-  std::vector<u32> bos;
-  config.add_ids("bos_token_id", &bos);
-  config.add_ids("eos_token_id", &t->stop);
-  std::string path = folder + "/generation_config.json";
-  if (file_exists(path)) {
-    const Json json = read_json(path);
-    const Fields generation(json, path);
-    generation.add_ids("eos_token_id", &t->stop);
-    if (bos.empty()) generation.add_ids("bos_token_id", &bos);
-  }
-  if (!bos.empty() && bos.front() < t->vocab) t->bos = bos.front();
+void read_token_ids(const std::string& folder, Transformer* t) {
+  const GenerationIds ids = read_generation_ids(folder, t->vocab);
+  t->bos = ids.bos;
+  t->stop = ids.eos;
 }
 
 void read_quantization(const Fields& config, const std::string& arch, HfConfig* out) {
@@ -200,7 +193,7 @@ HfConfig read_hf_config(const std::string& folder, bool has_head) {
   read_rope(config, arch, &t, &out.notes);
   read_window(config, arch, &out);
   check_sizes(t, path);
-  read_token_ids(config, folder, &t);
+  read_token_ids(folder, &t);
   out.tied = !has_head || config.flag("tie_word_embeddings").value_or(false);
   return out;
 }

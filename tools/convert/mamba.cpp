@@ -5,6 +5,8 @@
 #include "fields.h"
 #include "file/limits.h"
 #include "source.h"
+#include "tokenizer.h"
+#include "tokenizer_folder.h"
 
 namespace edgellm::convert {
 
@@ -163,11 +165,8 @@ Model open_mamba(const std::string& path) {
   if (Fields(config, config_path).flag("tie_word_embeddings").value_or(false)) stored.erase("lm_head.weight");
   const Mamba shape = measure(stored, config, path);
   Model model = take_parts(mamba_family(shape), std::move(stored), path);
-  for (const char* name : {"/tokenizer.json", "/vocab.json"}) {
-    if (file_exists(path + name)) model.tokenizer = path;
-  }
-  Fields(config, config_path).add_ids("eos_token_id", &model.stop);
-  std::erase_if(model.stop, [&](u32 id) { return id >= model.vocab; });
+  if (has_tokenizer(path)) model.tokenizer = path;
+  model.stop = read_generation_ids(path, model.vocab).eos;
   return model;
 }
 

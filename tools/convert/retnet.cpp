@@ -7,6 +7,8 @@
 #include "fields.h"
 #include "file/limits.h"
 #include "source.h"
+#include "tokenizer.h"
+#include "tokenizer_folder.h"
 
 namespace edgellm::convert {
 namespace {
@@ -124,9 +126,8 @@ Model open_retnet(const std::string& path) {
   if (shape.tied) stored.erase("lm_head.weight");
   Model model = take_parts(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
   add_computed(shape, &model);
-  if (file_exists(path + "/tokenizer.json")) model.tokenizer = path;
-  config.add_ids("eos_token_id", &model.stop);
-  std::erase_if(model.stop, [&](u32 id) { return id >= model.vocab; });
+  if (has_tokenizer(path)) model.tokenizer = path;
+  model.stop = read_generation_ids(path, model.vocab).eos;
   return model;
 }
 

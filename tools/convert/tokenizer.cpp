@@ -7,6 +7,7 @@
 #include "error.h"
 #include "gguf.h"
 #include "mapped_file.h"
+#include "tokenizer_folder.h"
 #include "tokenizer_vocabulary.h"
 
 namespace edgellm::convert {
@@ -18,16 +19,16 @@ std::string read_file(const fs::path& path) {
   return MappedFile::open(path.string())->bytes().text();
 }
 
-// The file in a folder that says the most.
+// The file in a folder that says the most; empty when there is none.
 fs::path find_in(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin", "rwkv_vocab_v20230424.txt"}) {
     if (fs::is_regular_file(folder / name)) return folder / name;
   }
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
     if (entry.path().filename().string().starts_with("rwkv_vocab")) return entry.path();
   }
-  unusable(folder.string(),
-           ": neither tokenizer.json, tokenizer.model, vocab.json, tokenizer.bin nor rwkv_vocab_*.txt is there");
+  return {};
 }
 
 Vocabulary read_vocabulary(const fs::path& path) {
@@ -50,133 +51,104 @@ Vocabulary read_vocabulary(const fs::path& path) {
            ": no tokenizer known: expected tokenizer.json, vocab.json, tokenizer.model, tokenizer.bin or rwkv_vocab_*.txt");
 }
 
-// The files beside the tokenizer; null when missing.
-struct Side {
-  Json config, tokenizer_config, special_tokens, generation;
-  std::string template_file;
-
-  explicit Side(const fs::path& folder)
-      : config(read(folder / "config.json")),
-        tokenizer_config(read(folder / "tokenizer_config.json")),
-        special_tokens(read(folder / "special_tokens_map.json")),
-        generation(read(folder / "generation_config.json")) {
-    if (fs::path path = folder / "chat_template.jinja"; fs::is_regular_file(path)) template_file = read_file(path);
+// An id that is taken by a token with another text: SentencePiece reserves such for a later name.
+void make_room(Vocabulary* v, const DeclaredToken& token, bool is_sentencepiece, const std::string& folder_source,
+               const std::string& source) {
+  if (token.id < 0 || token.id >= v->ids || v->pieces[static_cast<size_t>(token.id)].empty()) return;
+  std::string& piece = v->pieces[static_cast<size_t>(token.id)];
+  auto reserved = [&](const Vocabulary::Added& added) { return added.id == token.id; };
+  if (!is_sentencepiece || std::erase_if(v->added, reserved) == 0) {
+    unusable(folder_source, ": the added token ", token.content, " has the id ", token.id, ", which is \"", piece, "\" in ",
+             source);
   }
+  piece.clear();
+}
 
-  // A file of its own goes first. In the configuration it is a string, or a list of named ones.
-  std::string chat_template() const {
-    const Json* chat = tokenizer_config.find("chat_template");
-    if (!template_file.empty() || !chat) return template_file;
-    if (chat->string()) return *chat->string();
-    for (const Json& one : chat->array() ? *chat->array() : Json::Array()) {
-      const Json *name = one.find("name"), *source = one.find("template");
-      if (name && name->string() && *name->string() == "default" && source && source->string()) return *source->string();
+// Puts the tokens that the folder names into the vocabulary. One text has one id: the vocabulary's own goes first.
+void add_tokens(Vocabulary* v, const TokenizerFolder& folder, bool is_sentencepiece, i64 vocab, const std::string& source) {
+  // The first space of SentencePiece's text is put there when the added tokens are out already.
+  const bool raw = folder.is_llama || (is_sentencepiece && (v->flags & TOKENIZER_PREFIX));
+  for (const DeclaredToken& token : folder.tokens) {
+    const bool only_named = token.id < 0;
+    u16 flags = token.flags;
+    if (const Vocabulary::Added* known = v->find_added(token.content)) {
+      if (only_named) continue;                                     // it has flags of its own
+      if (is_sentencepiece) flags |= known->flags & ADDED_SPECIAL;  // a control piece is never text
     }
-    return {};
-  }
-
-  static Json read(const fs::path& path) {
-    return fs::is_regular_file(path) ? parse_json(read_file(path), path.string()) : Json();
-  }
-};
-
-i64 id_of(const Vocabulary& v, const std::string& text) {
-  for (const Vocabulary::Added& added : v.added) {
-    if (added.text == text) return added.id;
-  }
-  return -1;
-}
-
-// A token is written as its text or as an object with "content".
-std::string token_text(const Json& json, const char* key) {
-  const Json* token = json.find(key);
-  if (token && token->object()) token = token->find("content");
-  return token && token->string() ? *token->string() : std::string();
-}
-
-// Ids are written as one number or a list of them.
-void add_ids(const Json& json, const char* key, i64 vocab, std::set<u32>* ids) {
-  const Json* value = json.find(key);
-  if (!value) return;
-  auto add = [&](const Json& one) {
-    if (std::optional<i64> id = one.whole(0, vocab - 1)) ids->insert(static_cast<u32>(*id));
-  };
-  if (value->array())
-    std::for_each(value->array()->begin(), value->array()->end(), add);
-  else
-    add(*value);
-}
-
-void add_declared_tokens(Vocabulary* v, const Json& tokenizer_config, const std::string& source) {
-  const Json* declared = tokenizer_config.find("added_tokens_decoder");
-  if (!declared || !declared->object()) return;
-  for (const auto& [key, token] : *declared->object()) {
-    const Json* content = token.find("content");
-    if (!content || !content->string()) unusable(source, ": added token ", key, " has no content");
-    auto flag = [&declaration = token](const char* name) {
-      const Json* value = declaration.find(name);
-      return value && value->boolean() && *value->boolean();
-    };
-    u16 flags = 0;
-    if (flag("special")) flags |= ADDED_SPECIAL;
-    if (flag("lstrip")) flags |= ADDED_STRIP_LEFT;
-    if (flag("rstrip")) flags |= ADDED_STRIP_RIGHT;
-    char* end = nullptr;
-    i64 id = std::strtol(key.c_str(), &end, 10);
-    if (key.empty() || *end) unusable(source, ": added token with the id ", key);
-    add_special(v, *content->string(), id, flags, false, source);
+    i64 id = v->id_of(token.content);
+    if (id < 0) {
+      id = only_named ? v->ids : token.id;
+      if (only_named && id >= vocab) continue;  // the model cannot mean any id by it
+      if (id >= vocab) {
+        unusable(folder.source, ": the added token ", token.content, " has the id ", id, ", the model has ", vocab, " ids");
+      }
+      make_room(v, token, is_sentencepiece, folder.source, source);
+    }
+    add_token(v, token.content, id, flags, token.normalized && !raw, folder.source);
   }
 }
 
-// tokenizer.json declares its added tokens and template itself; the other kinds leave it to the files beside them.
-void add_side(Vocabulary* v, const Side& side, bool complete, i64 vocab, const std::string& source, TokenizerInfo* info) {
-  if (!complete) add_declared_tokens(v, side.tokenizer_config, source);
-  auto named = [&](const char* key) {
-    i64 id = id_of(*v, token_text(side.tokenizer_config, key));
-    return id >= 0 ? id : id_of(*v, token_text(side.special_tokens, key));
-  };
-  if (i64 id = named("eos_token"); id >= 0) v->eos = id;
-  if (v->bos < 0) v->bos = named("bos_token");
-  i64 bos = v->bos;
-  const Json* adds = side.tokenizer_config.find("add_bos_token");
-  if (adds && adds->boolean()) v->adds_bos = *adds->boolean();
-  if (!v->adds_bos) v->bos = -1;
-  const Json* legacy = side.tokenizer_config.find("legacy");
-  bool unconditional = (v->flags & TOKENIZER_PREFIX) && !(v->flags & TOKENIZER_PREFIX_MISSING);
-  if (!complete && unconditional && legacy && legacy->boolean() && !*legacy->boolean()) v->flags |= TOKENIZER_PREFIX_FIRST;
+// transformers puts the first space of SentencePiece's text elsewhere when it is told that this is no legacy, and in its class
+// LlamaTokenizer.
+void set_prefix(Vocabulary* v, const TokenizerFolder& folder) {
+  if (!(v->flags & TOKENIZER_PREFIX)) return;
+  if (folder.is_llama || !folder.legacy) v->flags |= TOKENIZER_PREFIX_MISSING;
+  if (!folder.legacy) v->flags |= TOKENIZER_PREFIX_FIRST;
+  if (!folder.prefix) v->flags &= ~u32{TOKENIZER_PREFIX | TOKENIZER_STRIP_FIRST_SPACE};
+}
 
-  std::set<u32> stop;
-  add_ids(side.generation, "eos_token_id", vocab, &stop);
-  add_ids(side.config, "eos_token_id", vocab, &stop);
+// tokenizer.json says itself how its texts begin; the other kinds leave it to the files beside them.
+void add_folder(Vocabulary* v, const fs::path& file, i64 vocab, const std::string& source, TokenizerInfo* info) {
+  const TokenizerFolder folder = read_tokenizer_folder(file.parent_path());
+  const GenerationIds generation = read_generation_ids(file.parent_path(), vocab);
+  const bool complete = file.extension() == ".json" && file.filename() != "vocab.json";
+  const bool is_sentencepiece = !complete && v->kind == TokenizerKind::characters;
+  if (is_sentencepiece) set_prefix(v, folder);
+  add_tokens(v, folder, is_sentencepiece, vocab, source);
+
+  const bool fixed = complete && v->adds_bos;
+  i64 bos = v->id_of(folder.bos_token);
+  if (fixed || bos < 0) bos = v->bos;
+  if (!fixed) v->adds_bos = folder.add_bos.value_or(v->adds_bos);
+  v->bos = v->adds_bos ? bos : -1;
+
+  std::set<u32> stop(generation.eos.begin(), generation.eos.end());
+  if (i64 id = v->id_of(folder.eos_token); id >= 0) v->eos = id;
   if (v->eos < 0 && !stop.empty()) v->eos = *stop.begin();
   if (v->eos >= 0) stop.insert(static_cast<u32>(v->eos));
+  v->resize(static_cast<u32>(v->eos + 1));  // an id that no one gives a text
   info->stop.assign(stop.begin(), stop.end());
-  auto text_named = [&](const char* key, i64 id) {
-    std::string text = token_text(side.tokenizer_config, key);
-    if (text.empty()) text = token_text(side.special_tokens, key);
+  auto text_of = [&](const std::string& named, i64 id) {
     for (const Vocabulary::Added& added : v->added) {
-      if (text.empty() && added.id == id) text = added.text;
+      if (named.empty() && added.id == id) return added.content;
     }
-    return text;
+    return named;
   };
-  info->bos_token = text_named("bos_token", bos);
-  info->eos_token = text_named("eos_token", v->eos);
-  info->chat_template = side.chat_template();
+  info->bos_token = text_of(folder.bos_token, bos);
+  info->eos_token = text_of(folder.eos_token, v->eos);
+  info->chat_template = folder.chat_template;
 }
 
 }  // namespace
 
+bool has_tokenizer(const fs::path& folder) {
+  return !find_in(folder).empty();
+}
+
 std::vector<u8> build_tokenizer_section(const fs::path& path, i64 vocab, TokenizerInfo* info) {
   *info = {};
-  fs::path file = fs::is_directory(path) ? find_in(path) : path;
+  const fs::path file = fs::is_directory(path) ? find_in(path) : path;
+  if (file.empty()) {
+    unusable(path.string(),
+             ": neither tokenizer.json, tokenizer.model, vocab.json, tokenizer.bin nor rwkv_vocab_*.txt is there");
+  }
   std::string source = file.string();
   Vocabulary v;
   if (is_gguf(source, MappedFile::open(source)->bytes())) {
     v = read_gguf_vocabulary(source, info);
   } else {
     v = read_vocabulary(file);
-    add_side(&v, Side(file.parent_path()), file.extension() == ".json" && file.filename() != "vocab.json", vocab, source,
-             info);
+    add_folder(&v, file, vocab, source, info);
   }
   if (v.ids == 0 || v.ids > vocab) unusable(source, ": ", v.ids, " ids, the model has ", vocab);
   info->kind = v.kind_name;

@@ -26,10 +26,12 @@ struct TokenizerInfo {
 //   tokenizer.bin     llama2.c
 //   rwkv_vocab_*.txt  RWKV's world vocabulary
 //   FILE.gguf         the tokenizer in it; it says all by itself
-// the others together with tokenizer_config.json, special_tokens_map.json, generation_config.json, config.json and
-// chat_template.jinja beside it. `vocab` is the
-// model's number of ids. Throws an Error that names the file and what cannot be used; no kind is guessed.
+// the others together with the files beside it (tokenizer_folder.h). `vocab` is the model's number of ids. Throws an Error that
+// names the file and what cannot be used; no kind is guessed.
 std::vector<u8> build_tokenizer_section(const std::filesystem::path& path, i64 vocab, TokenizerInfo* info);
+
+// Whether a folder holds one of them, other than in a GGUF file.
+bool has_tokenizer(const std::filesystem::path& folder);
 
 // The vocabulary in which token i is the byte i; `vocab` >= 256.
 std::vector<u8> build_byte_tokenizer_section(i64 vocab);

@@ -123,15 +123,15 @@ class Reader {
 
   Vocabulary read_byte_level() {
     Vocabulary v;
-    v.resize(pieces_.size());
+    v.resize(static_cast<u32>(pieces_.size()));
     std::unordered_map<std::string, u32> ids;
     for (u32 i = 0; i < v.ids; i++) {
       const SentencePiece& piece = pieces_[i];
       std::optional<std::string> bytes = bytes_of_printable(piece.text);
       v.pieces[i] = bytes.value_or(piece.text);
       ids[piece.text] = i;
-      if (piece.type == PIECE_CONTROL) add_special(&v, piece.text, i, ADDED_SPECIAL, false, path_);
-      if (piece.type == PIECE_USER_DEFINED) add_special(&v, piece.text, i, 0, false, path_);
+      if (piece.type == PIECE_CONTROL) add_token(&v, piece.text, i, ADDED_SPECIAL, false, path_);
+      if (piece.type == PIECE_USER_DEFINED) add_token(&v, piece.text, i, 0, false, path_);
       if (piece.type != PIECE_NORMAL || !bytes) continue;
       if (bytes->size() == 1) v.byte_ids[static_cast<u8>((*bytes)[0])] = static_cast<i32>(i);
       v.words.push_back(i);
@@ -207,7 +207,7 @@ class Reader {
     if (v.eos >= 0) stop.insert(static_cast<u32>(v.eos));
     for (const Vocabulary::Added& added : v.added) {
       for (const char* turn_end : TURN_ENDS) {
-        if (added.text == turn_end) stop.insert(added.id);
+        if (added.content == turn_end) stop.insert(added.id);
       }
     }
     info_.stop.assign(stop.begin(), stop.end());

@@ -27,6 +27,8 @@ class Reader {
     v_.kind = byte_level_ ? TokenizerKind::bytes : TokenizerKind::characters;
     v_.kind_name = byte_level_ ? "tokenizer.json, byte-level BPE" : "tokenizer.json, SentencePiece BPE";
     if (const Json* normalizer = json_.find("normalizer")) read_normalizer(*normalizer);
+    v_.normalizes = json_.find("normalizer");
+    v_.prepends = prepends_;
     read_model(*model);
     read_added();
     if (const Json* decoder = json_.find("decoder")) read_decoder(*decoder);
@@ -75,7 +77,7 @@ class Reader {
       const Json* pattern = step->find("pattern");
       if (type == "NFC") {
         v_.flags |= TOKENIZER_NFC;
-      } else if (type == "Prepend" && !byte_level_ && text_of(*step, "prepend", "") == MARK && !marked_) {
+      } else if (type == "Prepend" && !byte_level_ && text_of(*step, "prepend", "") == MARK && !marked_ && !prepends_) {
         v_.flags |= TOKENIZER_PREFIX;
         prepends_ = true;
       } else if (type == "Replace" && !byte_level_ && pattern && text_of(*pattern, "String", "") == " " &&
@@ -150,7 +152,7 @@ class Reader {
     if (!vocab || !vocab->object()) unusable(source_, ": no \"vocab\"");
     for (const auto& [token, value] : *vocab->object()) {
       u32 id = id_of(&value, token);
-      if (id >= v_.ids) v_.resize(id + 1);
+      v_.resize(id + 1);
       ids_[token] = id;
     }
     if (flag_of(model, "fuse_unk", false)) v_.flags |= TOKENIZER_FUSE_UNKNOWN;
@@ -229,17 +231,14 @@ class Reader {
       std::string content = text_of(token, "content", "");
       if (flag_of(token, "single_word", false))
         unusable(source_, ": added token ", content, ": single_word is not supported");
-      bool normalized = flag_of(token, "normalized", true) && json_.find("normalizer");
       u16 flags = 0;
       if (flag_of(token, "special", false)) flags |= ADDED_SPECIAL;
       if (flag_of(token, "lstrip", false)) flags |= ADDED_STRIP_LEFT;
       if (flag_of(token, "rstrip", false)) flags |= ADDED_STRIP_RIGHT;
-      std::string matched = content;
-      if (normalized && marked_) matched = (prepends_ ? " " : "") + unmark_spaces(content);
-      add_special(&v_, matched, id_of(token.find("id"), content), flags, normalized, source_);
-      u32 id = id_of(token.find("id"), content);
-      if (!ids_.contains(content))
-        v_.pieces[id] = byte_level_ ? bytes_of_printable(content).value_or(content) : unmark_spaces(content);
+      // The vocabulary's own number goes before the one that is declared here.
+      auto known = ids_.find(content);
+      u32 id = known == ids_.end() ? id_of(token.find("id"), content) : known->second;
+      add_token(&v_, content, id, flags, flag_of(token, "normalized", true), source_);
     }
   }
 
@@ -267,10 +266,9 @@ class Reader {
       const Json* first = single->array()->front().find("SpecialToken");
       if (!first) continue;
       std::string token = text_of(*first, "id", "");
-      for (const Vocabulary::Added& added : v_.added) {
-        if (added.text == token) v_.bos = added.id;
-      }
-      if (v_.bos < 0) unusable(source_, ": the template's token ", token, " is not an added token");
+      v_.bos = v_.id_of(token);
+      if (v_.bos < 0)
+        unusable(source_, ": the template's token ", token, " is in neither the vocabulary nor the added tokens");
       v_.adds_bos = true;
     }
   }
@@ -289,7 +287,7 @@ class Reader {
   const Json& json_;
   const std::string& source_;
   Vocabulary v_;
-  std::unordered_map<std::string, u32> ids_;
+  std::unordered_map<std::string, u32>& ids_ = v_.names;
   bool byte_level_ = false;
   bool marked_ = false;      // spaces are U+2581
   bool prepends_ = false;    // by the normaliser, so also to the text of added tokens

@@ -90,14 +90,14 @@ void WorldVocabulary::add(u32 id, const std::string& piece) {
   }
   if (step->rank != NO_TOKEN) unusable(source_, ": ids ", step->rank, " and ", id, " are the same piece");
   step->rank = id;
-  if (id >= v_.ids) v_.resize(id + 1);
+  v_.resize(id + 1);
   v_.pieces[id] = piece;
   v_.max_word = std::max(v_.max_word, static_cast<u32>(piece.size()));
 }
 
 // Id 0 is in no vocabulary file: it ends a text.
 Vocabulary WorldVocabulary::finish() {
-  if (v_.pieces[0].empty()) add_special(&v_, "<|endoftext|>", 0, ADDED_SPECIAL, false, source_);
+  if (v_.pieces[0].empty()) add_token(&v_, "<|endoftext|>", 0, ADDED_SPECIAL, false, source_);
   v_.eos = 0;
   return std::move(v_);
 }

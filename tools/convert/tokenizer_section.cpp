@@ -107,16 +107,17 @@ void add_words(const Vocabulary& v, Section* section, TokenizerHeader* h, const 
 
 void add_added(const Vocabulary& v, Section* section, TokenizerHeader* h) {
   std::vector<Vocabulary::Added> sorted = v.added;
-  std::sort(sorted.begin(), sorted.end(),
-            [](const auto& a, const auto& b) { return a.normalized != b.normalized ? b.normalized : a.text < b.text; });
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    return a.normalized != b.normalized ? b.normalized : a.matched < b.matched;
+  });
   std::vector<AddedToken> table;
   std::vector<u8> bytes;
   for (const auto& token : sorted) {
-    u8 first = static_cast<u8>(token.text[0]);
+    u8 first = static_cast<u8>(token.matched[0]);
     h->added_first[token.normalized][first / 32] |= 1u << first % 32;
     h->added_raw += !token.normalized;
-    table.push_back({static_cast<u32>(bytes.size()), static_cast<u16>(token.text.size()), token.flags, token.id});
-    bytes.insert(bytes.end(), token.text.begin(), token.text.end());
+    table.push_back({static_cast<u32>(bytes.size()), static_cast<u16>(token.matched.size()), token.flags, token.id});
+    bytes.insert(bytes.end(), token.matched.begin(), token.matched.end());
   }
   h->added = section->add(table);
   h->added_bytes = section->add(bytes);
@@ -173,21 +174,62 @@ void split_words_if_safe(Vocabulary* v) {
   v->splits.push_back(WordSplit::words);
 }
 
-void add_special(Vocabulary* v, const std::string& text, i64 id, u16 flags, bool normalized, const std::string& source) {
-  if (text.empty() || text.size() > 0xffff) unusable(source, ": added token ", id, " has ", text.size(), " bytes");
-  if (id < 0 || id >= MAX_IDS) unusable(source, ": added token ", text, " has the id ", id);
-  u32 at = static_cast<u32>(id);
-  if (at >= v->ids) v->resize(at + 1);
-  if (v->pieces[at].empty()) v->pieces[at] = bytes_of_printable(text).value_or(text);
-  if (flags & ADDED_SPECIAL) v->attributes[at] |= TOKEN_SPECIAL;
-  for (Vocabulary::Added& known : v->added) {
-    if (known.text == text && known.normalized == normalized) {
-      known.id = at;
-      known.flags = flags;
-      return;
-    }
+void Vocabulary::resize(u32 count) {
+  const u32 by = count > ids ? count - ids : 0;
+  auto moved = [&](u32 piece) { return piece < ids ? piece : piece + by; };
+  if (pieces.size() > ids && by > 0) {
+    std::map<std::pair<u32, u32>, Merge> old = std::move(pairs);
+    pairs.clear();
+    for (const auto& [pair, merge] : old)
+      pairs[{moved(pair.first), moved(pair.second)}] = {merge.rank, moved(merge.merged)};
+    for (u32& piece : words)
+      piece = moved(piece);
   }
-  v->added.push_back({text, at, flags, normalized});
+  pieces.insert(pieces.begin() + ids, by, std::string());
+  attributes.resize(ids + by);
+  ids += by;
+}
+
+i64 Vocabulary::id_of(const std::string& content) const {
+  if (const Added* known = find_added(content)) return known->id;
+  auto known = names.find(content);
+  return known == names.end() ? -1 : static_cast<i64>(known->second);
+}
+
+const Vocabulary::Added* Vocabulary::find_added(const std::string& content) const {
+  auto known = std::find_if(added.begin(), added.end(), [&](const Added& token) { return token.content == content; });
+  return known == added.end() ? nullptr : &*known;
+}
+
+// What normalisation leaves of an added token's text.
+static std::string normalized_token(const Vocabulary& v, const std::string& content) {
+  if (!v.normalizes) return content;
+  if (v.flags & TOKENIZER_NFC) {
+    const i64 size = static_cast<i64>(content.size());
+    std::string out(static_cast<size_t>(nfc_bytes(size)), '\0');
+    std::vector<u32> scratch(static_cast<size_t>(nfc_scratch_bytes(size)) / sizeof(u32));
+    out.resize(
+        static_cast<size_t>(normalize_nfc({content.data(), size}, out.data(), reinterpret_cast<u8*>(scratch.data()))));
+    return out;
+  }
+  return (v.prepends ? " " : "") + (v.flags & TOKENIZER_SPACE_MARK ? unmark_spaces(content) : content);
+}
+
+void add_token(Vocabulary* v, const std::string& content, i64 id, u16 flags, bool normalized, const std::string& source) {
+  if (id < 0 || id >= MAX_IDS) unusable(source, ": added token ", content, " has the id ", id);
+  const std::string matched = normalized ? normalized_token(*v, content) : content;
+  if (matched.empty() || matched.size() > 0xffff) unusable(source, ": added token ", id, " has ", matched.size(), " bytes");
+  u32 at = static_cast<u32>(id);
+  v->resize(at + 1);
+  if (v->pieces[at].empty()) {
+    v->pieces[at] = v->kind == TokenizerKind::bytes   ? bytes_of_printable(content).value_or(content)
+                    : v->flags & TOKENIZER_SPACE_MARK ? unmark_spaces(content)
+                                                      : content;
+  }
+  v->attributes[at] = flags & ADDED_SPECIAL ? TOKEN_SPECIAL : 0;
+  if (normalized && !v->normalizes) v->flags |= TOKENIZER_ADDED_FIRST;
+  std::erase_if(v->added, [&](const Vocabulary::Added& known) { return known.content == content; });
+  v->added.push_back({content, at, flags, normalized, matched});
 }
 
 std::string_view take_line(std::string_view* text) {

@@ -145,7 +145,7 @@ Vocabulary sentencepiece_vocabulary(const SentencePieceModel& model, const std::
   if (model.mark_spaces) v.flags |= TOKENIZER_SPACE_MARK;
   if (model.remove_extra_spaces) v.flags |= TOKENIZER_TRIM_SPACES | TOKENIZER_STRIP_FIRST_SPACES;
   if (model.dummy_prefix) v.flags |= TOKENIZER_PREFIX | TOKENIZER_STRIP_FIRST_SPACE;
-  v.resize(model.pieces.size());
+  v.resize(static_cast<u32>(model.pieces.size()));
   auto known = [&](i64 id) { return id >= 0 && id < v.ids ? id : -1; };
   v.unknown = known(model.unknown);
   v.bos = known(model.bos);
@@ -157,22 +157,22 @@ Vocabulary sentencepiece_vocabulary(const SentencePieceModel& model, const std::
   for (u32 id = 0; id < v.ids; id++) {
     const SentencePiece& piece = model.pieces[id];
     v.pieces[id] = shown(piece.text);
+    v.names.try_emplace(piece.text, id);
     switch (piece.type) {
       case PIECE_NORMAL:
         symbols.try_emplace(v.pieces[id], id);
         break;
       case PIECE_UNKNOWN:
         v.pieces[id] = model.unknown_surface;
-        add_special(&v, piece.text, id, ADDED_SPECIAL, false, source);
+        add_token(&v, piece.text, id, ADDED_SPECIAL, false, source);
         v.attributes[id] = 0;  // is printed
         break;
       case PIECE_CONTROL:
-        add_special(&v, piece.text, id, ADDED_SPECIAL, false, source);
+        add_token(&v, piece.text, id, ADDED_SPECIAL, false, source);
         break;
       case PIECE_USER_DEFINED:
         // A bare space is not met where spaces are marked.
-        if (!model.mark_spaces || piece.text.find(' ') == std::string::npos)
-          add_special(&v, v.pieces[id], id, 0, true, source);
+        if (!model.mark_spaces || piece.text.find(' ') == std::string::npos) add_token(&v, piece.text, id, 0, true, source);
         break;
       case PIECE_BYTE: {
         i32 byte = byte_of_name(piece.text);
@@ -223,7 +223,7 @@ Vocabulary read_llama2c_tokenizer(const std::string& data, const std::string& so
   v.kind_name = "llama2.c";
   v.kind = TokenizerKind::characters;
   v.flags = TOKENIZER_PREFIX | TOKENIZER_BYTE_FALLBACK | TOKENIZER_STRIP_FIRST_SPACE;
-  v.resize(pieces.size());
+  v.resize(static_cast<u32>(pieces.size()));
   if (v.ids < 259) unusable(source, ": ", v.ids, " pieces, at least 259 expected");
   v.unknown = 0;
   v.bos = 1;
@@ -242,8 +242,8 @@ Vocabulary read_llama2c_tokenizer(const std::string& data, const std::string& so
     v.byte_ids[byte] = static_cast<i32>(id);
     v.pieces[id] = std::string(1, static_cast<char>(byte));
   }
-  add_special(&v, "<s>", 1, ADDED_SPECIAL, false, source);
-  add_special(&v, "</s>", 2, ADDED_SPECIAL, false, source);
+  add_token(&v, "<s>", 1, ADDED_SPECIAL, false, source);
+  add_token(&v, "</s>", 2, ADDED_SPECIAL, false, source);
   add_merges(&v, pieces, symbols, source);
   return v;
 }

@@ -93,7 +93,7 @@ Vocabulary read_ranks(const std::string& data, const std::string& source) {
     if (!rank || rank->second >= MAX_IDS) unusable(source, ": line ", line_number, " is not \"base64 rank\"");
     if (!symbols.try_emplace(rank->first, rank->second).second)
       unusable(source, ": line ", line_number, ": the token is there twice");
-    if (rank->second >= v.ids) v.resize(rank->second + 1);
+    v.resize(rank->second + 1);
     if (!v.pieces[rank->second].empty())
       unusable(source, ": line ", line_number, ": rank ", rank->second, " is there twice");
     v.pieces[rank->second] = rank->first;
@@ -116,17 +116,18 @@ Vocabulary read_ranks(const std::string& data, const std::string& source) {
 Vocabulary read_vocab_and_merges(const Json& vocab, const std::string& merges, const std::string& source) {
   Vocabulary v;
   v.kind_name = "vocab.json and merges.txt, byte-level BPE";
-  std::unordered_map<std::string, u32> ids;
+  v.normalizes = false;
+  std::unordered_map<std::string, u32>& ids = v.names;
   for (const auto& [token, value] : *vocab.object()) {
     std::optional<i64> id = value.whole(0, MAX_IDS - 1);
     if (!id) unusable(source, ": the id of ", token);
     u32 at = static_cast<u32>(*id);
-    if (at >= v.ids) v.resize(at + 1);
+    v.resize(at + 1);
     ids[token] = at;
     std::optional<std::string> bytes = bytes_of_printable(token);
     v.pieces[at] = bytes.value_or(token);
     if (bytes && bytes->size() == 1) v.byte_ids[static_cast<u8>((*bytes)[0])] = static_cast<i32>(at);
-    if (token.starts_with("<|") && token.ends_with("|>")) add_special(&v, token, at, ADDED_SPECIAL, false, source);
+    if (token.starts_with("<|") && token.ends_with("|>")) add_token(&v, token, at, ADDED_SPECIAL, false, source);
   }
   std::string_view text = merges;
   u32 rank = 0;

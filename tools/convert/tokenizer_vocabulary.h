@@ -22,10 +22,11 @@ struct Vocabulary {
     u32 merged;
   };
   struct Added {
-    std::string text;  // as it is matched
+    std::string content;  // as it is written
     u32 id;
     u16 flags = 0;            // AddedFlag
-    bool normalized = false;  // matched after normalisation
+    bool normalized = false;  // matched after normalisation, which its content goes through too
+    std::string matched = {};
   };
 
   TokenizerKind kind = TokenizerKind::bytes;
@@ -35,20 +36,25 @@ struct Vocabulary {
   std::vector<u8> attributes;       // by id: TokenAttribute
   u32 ids = 0;                      // of `pieces`, those that are ids
   std::map<std::pair<u32, u32>, Merge> pairs;
-  std::vector<u32> words;  // pieces that are looked up by their bytes
+  std::vector<u32> words;                      // pieces that are looked up by their bytes
+  std::unordered_map<std::string, u32> names;  // ids by the texts of tokens, as the source writes them
   std::vector<Added> added;
   std::vector<i32> byte_ids = std::vector<i32>(256, -1);
   u32 max_word = 0;  // of a trie: bytes of its longest piece
   i64 unknown = -1;
   i64 bos = -1, eos = -1;  // as the vocabulary itself says
   bool adds_bos = false;   // the source starts every text with bos
+  bool normalizes = true;  // between the two groups of added tokens; else whatever changes the text comes after both
+  bool prepends = false;   // normalisation puts a space before an added token's text too
   std::string kind_name;
 
-  void resize(size_t count) {
-    pieces.resize(count);
-    attributes.resize(count);
-    ids = static_cast<u32>(count);
-  }
+  // The ids are 0 to `count` - 1 from now on, never fewer than before. Pieces that are no ids move behind them.
+  void resize(u32 count);
+
+  // The id of a token by its text, as an added token or any other; -1 if there is none.
+  i64 id_of(const std::string& content) const;
+
+  const Added* find_added(const std::string& content) const;
 };
 
 enum PieceType { PIECE_NORMAL = 1, PIECE_UNKNOWN, PIECE_CONTROL, PIECE_USER_DEFINED, PIECE_UNUSED, PIECE_BYTE };
@@ -101,8 +107,8 @@ void add_all_pairs(Vocabulary* v, const std::unordered_map<std::string, u32>& sy
 // Adds the step that cuts at spaces when no merge could cross them.
 void split_words_if_safe(Vocabulary* v);
 
-// Puts a special token in the vocabulary, which grows when `id` is new.
-void add_special(Vocabulary* v, const std::string& text, i64 id, u16 flags, bool normalized, const std::string& source);
+// Puts an added token in the vocabulary, which grows when `id` is new; of two with one text the later one counts.
+void add_token(Vocabulary* v, const std::string& content, i64 id, u16 flags, bool normalized, const std::string& source);
 
 std::vector<u8> write_section(const Vocabulary& v, const std::string& source);
 

@@ -5,7 +5,8 @@ the ids that those libraries give for a set of strings:
   python3 tools/golden/tokenizer_golden.py        -> tests/golden/tokenizer/
 
 texts.json is a list of strings; NAME/ holds the tokenizer and expected.json: "ids", for each text, "special", the ids with special
-tokens parsed where they differ, and "decoded", the text of the ids where it is not the string itself, both by number of the text."""
+tokens parsed where they differ, and "decoded", the text of the ids where it is not the string itself, both by number of the text.
+added.json holds added tokens with all kinds of flags for these tokenizers, and the ids of texts with them."""
 import io
 import json
 import pathlib
@@ -16,7 +17,8 @@ import tempfile
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from tokenizer_cases import LLAMA3, QWEN2, WORDS, HuggingFace, Llama2c, SentencePiece, World, cases
+from tokenizer_cases import (LLAMA3, QWEN2, WORDS, HuggingFace, Llama2c, SentencePiece, World, added_bases, added_ids, added_text,
+                             cases, with_added)
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/tokenizer"
 VOCAB = 600
@@ -147,6 +149,18 @@ def write_expected(folder, reference, texts):
     (folder / "expected.json").write_text(json.dumps(expected, separators=(",", ":")) + "\n")
 
 
+def write_added(path, rng):
+    cases = []
+    for name, changes in list(added_bases()) * 2:
+        t, tokens = with_added(rng, name, changes)
+        texts = [text for text in (added_text(rng, tokens) for _ in range(12)) if None not in (added_ids(t, text, False), added_ids(t, text, True))]
+        added = json.loads(t.to_str())["added_tokens"]
+        cases.append({"tokenizer": name, "changes": {"added_tokens": added, **changes}, "texts": texts,
+                      "ids": [added_ids(t, text, False) for text in texts],
+                      "special": [added_ids(t, text, True) for text in texts]})
+    path.write_text("[" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "]\n")
+
+
 def main():
     lines = list(corpus(random.Random(1)))
     specials = ["<|bos|>", "<|eos|>", "<|a|>", "<|a|>b", "<|end|>", "<|im_end|>", "<s>", "</s>", "<pad>", "<unk>", "<sep>", "::", "cafe\u0301", "    "]
@@ -164,6 +178,8 @@ def main():
         where = folder(make.__name__)
         (where / "tokenizer.json").write_text(json.dumps(json.loads(t.to_str()), separators=(",", ":")) + "\n")
         write_expected(where, HuggingFace(t), texts)
+
+    write_added(OUT / "added.json", random.Random(3))
 
     where = folder("digits")
     steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
