@@ -422,6 +422,27 @@ TEST(the_template_with_another_tokenizer) {
     CHECK_EQ(model.texts().at("chat"), "llama3");
     CHECK(contains(model.report, "is left out: " + folder.path + " has its own"));
   }
+  // A folder with a template and no tokenizer, or one of no known kind.
+  for (const char* tokenizer : {"", "no tokenizer"}) {
+    for (const char* name : {"qwen2", "llama3"}) {
+      const sources::Folder folder;
+      fill(folder, name, "");
+      const std::string file = own.folder / "tokenizer.json";
+      std::filesystem::remove(file);
+      if (*tokenizer) sources::write_file(file, tokenizer);
+      convert::Options options;
+      options.name = "chat";
+      options.source = own.folder.path;
+      options.destination = folder / "out.tm2";
+      options.tokenizer = folder.path;
+      std::ostringstream report;
+      convert::convert(options, report, false);
+      const auto texts = model_reader::read_model(options.destination).texts;
+      CHECK_EQ(texts.contains("chat"), std::string(name) == "qwen2");
+      CHECK_EQ(contains(report.str(), "is left out: " + folder.path + " has no <|im_"),
+               std::string(name) == "llama3");
+    }
+  }
   {
     const ChatModel model = with("none");
     CHECK(model.texts() == own.texts());

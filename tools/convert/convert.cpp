@@ -7,7 +7,6 @@
 
 #include "base/machine.h"
 #include "base/version.h"
-#include "chat.h"
 #include "compare.h"
 #include "destination.h"
 #include "english.h"
@@ -15,8 +14,7 @@
 #include "lora.h"
 #include "report.h"
 #include "source.h"
-#include "tokenized.h"
-#include "tokenizer.h"
+#include "text_side.h"
 #include "verify.h"
 
 namespace edgellm::convert {
@@ -26,91 +24,6 @@ std::string default_name(const std::string& source) {
   std::string name = file_name(source);
   size_t dot = is_folder(source) ? std::string::npos : name.rfind('.');
   return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
-}
-
-struct BuiltTokenizer {
-  std::vector<u8> section;  // empty: none
-  TokenizerInfo info;
-};
-
-// A special token in the words of the template, as the tokenizer reads them that it was written for, which `other` does not have;
-// empty if it has them all.
-std::string special_that_lacks(const Chat& chat, const BuiltTokenizer& own, const BuiltTokenizer& other, i64 vocab) {
-  auto span = [](const std::vector<u8>& section) {
-    return Span<const u8>(section.data(), static_cast<i64>(section.size()));
-  };
-  const Tokenizer theirs = open_tokenizer(span(own.section), vocab), ours = open_tokenizer(span(other.section), vocab);
-  for (const std::string& words : {chat.start, chat.system, chat.user, chat.answer, chat.assistant}) {
-    for (i32 id : encode_text(theirs, words, true)) {
-      const Text piece = theirs.piece(id);
-      if (theirs.special(id) && ours.find_added(piece) < 0) return {piece.data, static_cast<size_t>(piece.size)};
-    }
-  }
-  return {};
-}
-
-// The template in a tokenizer's files; one that cannot be used is left out, and said.
-std::optional<Chat> own_chat(const TokenizerInfo& info, Model* model) {
-  if (info.chat_template.empty()) return std::nullopt;
-  try {
-    return chat_of_jinja(info.chat_template, info.bos_token, info.eos_token);
-  } catch (const Error& error) {
-    model->notes.push_back(text("the chat template is left out: ", error.what(), "; --chat NAME puts one in"));
-    return std::nullopt;
-  }
-}
-
-// Where --tokenizer names another one than the model's, or none: its own template, if it has one, and else the model's, if the
-// tokenizer has the special tokens in it. What is dropped is said.
-std::optional<Chat> chat_with_other_tokenizer(const Options& options, const BuiltTokenizer& other, Model* model) {
-  BuiltTokenizer own;
-  try {
-    own.section = build_tokenizer_section(model->tokenizer, model->vocab, &own.info);
-  } catch (const Error& error) {
-    model->notes.push_back(text("the chat template of ", model->tokenizer, ", if it has one, is left out: ", error.what()));
-    return own_chat(other.info, model);
-  }
-  const std::string dropped = "the chat template of " + model->tokenizer + " is left out: ";
-  if (own.info.chat_template.empty() || own.info.chat_template == other.info.chat_template)
-    return own_chat(other.info, model);
-  if (!other.info.chat_template.empty()) {
-    model->notes.push_back(dropped + options.tokenizer + " has its own");
-    return own_chat(other.info, model);
-  }
-  std::optional<Chat> chat = own_chat(own.info, model);
-  if (!chat) return std::nullopt;
-  const std::string lacks = other.section.empty() ? "" : special_that_lacks(*chat, own, other, model->vocab);
-  if (lacks.empty()) return chat;
-  model->notes.push_back(text(dropped, options.tokenizer, " has no ", lacks, "; --chat NAME puts one in"));
-  return std::nullopt;
-}
-
-// The chat template that was asked for, or the source's own.
-std::optional<Chat> make_chat(const Options& options, const BuiltTokenizer& tokenizer, Model* model) {
-  if (options.chat == "none") return std::nullopt;
-  if (!options.chat.empty()) return chat_named(options.chat);
-  const bool other = !options.tokenizer.empty() && !model->tokenizer.empty();
-  std::optional<Chat> chat = other ? chat_with_other_tokenizer(options, tokenizer, model) : own_chat(tokenizer.info, model);
-  if (chat)
-    model->notes.push_back(text("chat template: ", chat->name, chat->system.empty() ? ", without a system text" : ""));
-  return chat;
-}
-
-// What the tokenizer says of the start and end of a text overrides the model's own ids.
-BuiltTokenizer make_tokenizer(const Options& options, Model* model) {
-  if (options.tokenizer == "none") return {};
-  const std::string& path = options.tokenizer.empty() ? model->tokenizer : options.tokenizer;
-  if (path.empty()) {
-    return {model->byte_tokenizer ? build_byte_tokenizer_section(model->vocab) : std::vector<u8>(), {}};
-  }
-  TokenizerInfo info;
-  std::vector<u8> section = build_tokenizer_section(path, model->vocab, &info);
-  model->bos = info.bos < 0 ? std::nullopt : std::optional<u32>(static_cast<u32>(info.bos));
-  for (u32 id : info.stop) {
-    if (std::find(model->stop.begin(), model->stop.end(), id) == model->stop.end()) model->stop.push_back(id);
-  }
-  model->notes.push_back(text("tokenizer: ", info.kind, ", ", info.ids, " ids"));
-  return {std::move(section), std::move(info)};
 }
 
 Metadata make_metadata(const Options& options, const Model& model, const std::optional<Chat>& chat) {
@@ -132,15 +45,6 @@ Metadata make_metadata(const Options& options, const Model& model, const std::op
   return metadata;
 }
 
-// In the words that are said again when the file is used. What was left out as asked for is no surprise.
-std::string warning_of_text(const Options& options, bool has_tokenizer, bool has_chat) {
-  auto string = [](Text words) { return std::string(words.data, static_cast<size_t>(words.size)); };
-  if (!has_tokenizer) {
-    return options.tokenizer == "none" ? "" : "warning: " + string(NO_TOKENIZER) + "; --tokenizer PATH puts one in\n";
-  }
-  return has_chat || options.chat == "none" ? "" : "warning: " + string(NO_CHAT_TEMPLATE) + "; --chat NAME puts one in\n";
-}
-
 // What docs/SPARSE.md measured.
 constexpr char SPARSE_NOTE[] =
     "note: of the sparse forms, compact suits AVX-512 and fast AVX2; an ARM core computes more with either than with dense "
@@ -148,14 +52,12 @@ constexpr char SPARSE_NOTE[] =
 
 // Writes the model up to the name; `report` hears what the file has become.
 void write(const Options& options, Model model, FileWriter& out, std::ostream& report, bool progress) {
-  const BuiltTokenizer built = make_tokenizer(options, &model);
-  const std::vector<u8>& tokenizer = built.section;
-  const std::optional<Chat> chat = make_chat(options, built, &model);
-  const Metadata metadata = make_metadata(options, model, chat);
+  const TextSide side = make_text_side(options, &model);
+  const Metadata metadata = make_metadata(options, model, side.chat);
   report << options.source << ": " << model.kind << "\n";
   for (const std::string& note : model.notes)
     report << "note: " << note << "\n";
-  report << warning_of_text(options, !tokenizer.empty(), chat.has_value());
+  if (!side.warning.empty()) report << "warning: " << side.warning << "\n";
 
   if (options.sparsity > 0) prune(options.sparsity, options.layout, &model);
   std::vector<Target> targets = plan(std::move(model), options.formats);
@@ -173,7 +75,7 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
   if (std::any_of(specs.begin(), specs.end(), [](const TensorSpec& spec) { return sparse(spec.format); }))
     report << SPARSE_NOTE;
 
-  out.begin(metadata, specs, tokenizer);
+  out.begin(metadata, specs, side.tokenizer);
   Report table;
   std::vector<Written> written;
   {
@@ -187,7 +89,7 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
   u64 file_bytes = out.finish();
   require_usable(out.partial_path(), options.source);
   if (options.verify) verify(out.partial_path(), written);
-  table.print(report, options.destination, file_bytes, tokenizer.size());
+  table.print(report, options.destination, file_bytes, side.tokenizer.size());
   if (!options.verify) return;
   report << "verified: checksums and every weight\n"
          << verify_tokenizer(out.partial_path(), options.verify_text.empty() ? VERIFIED_TEXT : options.verify_text);
