@@ -236,6 +236,19 @@ for name in grammar.json hard soft; do
   expect 2 'is a source of this conversion' synthetic:tiny "$nodes/$name" --grammar "$nodes/grammar.json"
   cmp -s "$grammar" "$nodes/grammar.json" || fail "$name: a source is lost"
 done
+cp -r tests/golden/recurrent/mamba "$nodes/mamba"
+chmod -R u+w "$nodes/mamba"
+echo "not read" >"$nodes/mamba/merges.txt"
+(cd "$nodes/mamba" && cksum *) >"$folder/sums"
+for name in model.safetensors config.json; do
+  expect 2 'is a file of\|is a source of this conversion' "$nodes/mamba" "$nodes/mamba/$name"
+done
+ln "$nodes/mamba/model.safetensors" "$nodes/second-name"
+expect 2 'is a source of this conversion' "$nodes/mamba" "$nodes/second-name"
+expect 2 'merges.txt is a file of .*/mamba and no model file' "$nodes/mamba" "$nodes/mamba/merges.txt"
+(cd "$nodes/mamba" && cksum *) | cmp -s - "$folder/sums" || fail "a file of a source folder is lost"
+expect 0 '' "$nodes/mamba" "$nodes/mamba/model.tm2"
+expect 0 '' "$nodes/mamba" "$nodes/mamba/model.tm2"
 cp "$grammar" "$nodes/x.partial"
 expect 2 'is a source of this conversion' synthetic:tiny "$nodes/x" --grammar "$nodes/x.partial"
 cmp -s "$grammar" "$nodes/x.partial" || fail "a source with the temporary name is lost"

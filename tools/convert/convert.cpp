@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <ostream>
 #include <sstream>
 
@@ -24,6 +25,18 @@ std::string default_name(const std::string& source) {
   std::string name = file_name(source);
   size_t dot = is_folder(source) ? std::string::npos : name.rfind('.');
   return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
+}
+
+// Of a folder that is converted the other files are the model's too, though nobody reads them now: among them only a model file, or
+// an empty one, is replaced.
+void refuse_others_of(const std::string& folder, const std::string& destination) {
+  std::error_code none;
+  if (!is_folder(folder) || !std::filesystem::equivalent(folder, folder_of(destination), none)) return;
+  if (!file_exists(destination) || std::filesystem::file_size(destination, none) == 0) return;
+  u32 magic = 0;
+  std::ifstream(destination, std::ios::binary).read(reinterpret_cast<char*>(&magic), sizeof magic);
+  if (magic == MAGIC_TM2 || magic == MAGIC_SRN) return;
+  wrong_usage(destination, " is a file of ", folder, " and no model file: it would be lost; give another name");
 }
 
 Metadata make_metadata(const Options& options, const Model& model, const std::optional<Chat>& chat) {
@@ -177,6 +190,8 @@ void convert(const Options& wanted, std::ostream& report, bool progress) {
   forget_opened();
   Options options = wanted;
   options.destination = destination_of(wanted.destination);
+  for (const std::string& folder : {options.source, options.lora, options.tokenizer})
+    refuse_others_of(folder, options.destination);
   Model model = open_model(options);
   settle_i2s_layout(options, &model);
   if (options.verify) require_room_for_reference(options, model);
