@@ -439,8 +439,7 @@ TEST(the_template_with_another_tokenizer) {
       convert::convert(options, report, false);
       const auto texts = model_reader::read_model(options.destination).texts;
       CHECK_EQ(texts.contains("chat"), std::string(name) == "qwen2");
-      CHECK_EQ(contains(report.str(), "is left out: " + folder.path + " has no <|im_"),
-               std::string(name) == "llama3");
+      CHECK_EQ(contains(report.str(), "is left out: " + folder.path + " has no <|im_"), std::string(name) == "llama3");
     }
   }
   {

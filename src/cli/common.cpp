@@ -132,8 +132,7 @@ Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids) {
   }
   note("note: ", NO_TOKENIZER, "\n");
   char list[4096];
-  if (text.size >= static_cast<i64>(sizeof list))
-    return failed(NO_TOKENIZER, "; the list of ids is too long");
+  if (text.size >= static_cast<i64>(sizeof list)) return failed(NO_TOKENIZER, "; the list of ids is too long");
   memcpy(list, text.data, static_cast<size_t>(text.size));
   list[text.size] = 0;
   struct Target {
