@@ -265,7 +265,7 @@ Status restore(edgellm_engine* handle, i32 index, const void* image, size_t byte
 
 Status check_tokenizer(const edgellm_engine* handle) {
   EDGELLM_TRY(given(handle, "engine"));
-  return handle->engine.has_tokenizer ? Status() : failed("the model has no tokenizer: it takes and gives ids");
+  return handle->engine.has_tokenizer ? Status() : failed(NO_TOKENIZER);
 }
 
 Status tokenize(edgellm_engine* handle, const char* text, size_t bytes, i32 flags, i32* ids, i32 room, i32* count) {

@@ -391,6 +391,70 @@ TEST(the_converter_stores_the_template) {
   CHECK_EQ(info.eos_token, "<|im_end|>");
 }
 
+// --tokenizer elsewhere: nothing is dropped without a word, and no template is kept whose tokens the other one does not have.
+TEST(the_template_with_another_tokenizer) {
+  const std::string chatml =
+      "{\"chat_template\":" + quoted(text_of(named("ChatML"), "source")) + ",\"eos_token\":\"<|im_end|>\"}";
+  const ChatModel own("qwen2", chatml);
+  auto fill = [](const sources::Folder& folder, const std::string& name, const std::string& config) {
+    std::filesystem::copy_file(tokenizer_path(name), folder / "tokenizer.json");
+    if (!config.empty()) sources::write_file(folder / "tokenizer_config.json", config);
+  };
+  auto with = [&](const std::string& path) {
+    convert::Options options;
+    options.tokenizer = path;
+    return ChatModel("qwen2", chatml, options);
+  };
+  {
+    const sources::Folder folder;
+    fill(folder, "qwen2", "");
+    const ChatModel model = with(folder.path);
+    CHECK(model.texts() == own.texts());
+    CHECK(!contains(model.report, "left out"));
+  }
+  {
+    const sources::Folder folder;
+    fill(folder, "llama3", "");
+    const ChatModel model = with(folder.path);
+    CHECK(!model.texts().contains("chat"));
+    CHECK(contains(model.report, "note: the chat template of " + model.folder.path + " is left out: " + folder.path +
+                                     " has no <|im_start|>; --chat NAME puts one in"));
+    CHECK(contains(model.report, "warning: the model has no chat template: a conversation is written as plain text"));
+  }
+  {
+    const sources::Folder folder;
+    fill(folder, "llama3", "{\"chat_template\":" + quoted(text_of(named("Llama 3"), "source")) + "}");
+    const ChatModel model = with(folder.path);
+    CHECK_EQ(model.texts().at("chat"), "llama3");
+    CHECK(contains(model.report, "is left out: " + folder.path + " has its own"));
+  }
+  // A folder with a template and no tokenizer, or one of no known kind.
+  for (const char* tokenizer : {"", "no tokenizer"}) {
+    for (const char* name : {"qwen2", "llama3"}) {
+      const sources::Folder folder;
+      fill(folder, name, "");
+      const std::string file = own.folder / "tokenizer.json";
+      std::filesystem::remove(file);
+      if (*tokenizer) sources::write_file(file, tokenizer);
+      convert::Options options;
+      options.name = "chat";
+      options.source = own.folder.path;
+      options.destination = folder / "out.tm2";
+      options.tokenizer = folder.path;
+      std::ostringstream report;
+      convert::convert(options, report, false);
+      const auto texts = model_reader::read_model(options.destination).texts;
+      CHECK_EQ(texts.contains("chat"), std::string(name) == "qwen2");
+      CHECK_EQ(contains(report.str(), "is left out: " + folder.path + " has no <|im_"), std::string(name) == "llama3");
+    }
+  }
+  {
+    const ChatModel model = with("none");
+    CHECK(model.texts() == own.texts());
+    CHECK(!contains(model.report, "warning: "));
+  }
+}
+
 // A session that is talked to.
 struct Talk {
   Span<const u8> map;

@@ -152,6 +152,26 @@ for signal in INT TERM HUP; do
   ls "$folder" | grep partial && fail "SIG$signal leaves a file"
 done
 
+# A text side that is missing is said when the file is made, and in the same words when it is used; what was left out as asked for is
+# not.
+no_tokenizer='the model has no tokenizer: it takes and gives ids'
+no_template='the model has no chat template: a conversation is written as plain text'
+expect 0 "^warning: $no_template; --chat NAME puts one in" synthetic:tiny "$model"
+echo Hello | $EDGELLM chat "$model" -n 1 >"$folder/out" 2>"$folder/err"
+grep -q "^note: $no_template" "$folder/err" || fail "chat does not say that there is no template"
+expect 0 '' synthetic:tiny "$model" --chat plain
+grep -q warning "$folder/err" && fail "a warning about a template that is there"
+expect 0 '' synthetic:tiny "$model" --tokenizer none
+grep -q warning "$folder/err" && fail "a warning about what was asked for"
+checks=$((checks + 3))
+$EDGELLM "$model" -i 1,2 -n 3 -t 0 >"$folder/out" 2>"$folder/err" || fail "run of a model without a tokenizer"
+grep -q "^note: $no_tokenizer" "$folder/err" || fail "a run does not say that there is no tokenizer"
+echo Hello | $EDGELLM chat "$model" >"$folder/out" 2>"$folder/err"
+[ $? -eq 1 ] && grep -q "$no_tokenizer; --tokenizer FILE" "$folder/err" || fail "chat runs without a tokenizer"
+$EDGELLM tokenize "$model" -i a >"$folder/out" 2>"$folder/err"
+[ $? -eq 3 ] && grep -q "$no_tokenizer" "$folder/err" || fail "tokenize runs without a tokenizer"
+expect 0 "^warning: $no_tokenizer; --tokenizer PATH puts one in" tests/golden/recurrent/mamba "$model"
+
 # A destination is a regular file, or new: what else stands there stays. The nodes are ours.
 nodes=$folder/nodes
 mkdir "$nodes"
@@ -230,6 +250,19 @@ for name in grammar.json hard soft; do
   expect 2 'is a source of this conversion' synthetic:tiny "$nodes/$name" --grammar "$nodes/grammar.json"
   cmp -s "$grammar" "$nodes/grammar.json" || fail "$name: a source is lost"
 done
+cp -r tests/golden/recurrent/mamba "$nodes/mamba"
+chmod -R u+w "$nodes/mamba"
+echo "not read" >"$nodes/mamba/merges.txt"
+(cd "$nodes/mamba" && cksum *) >"$folder/sums"
+for name in model.safetensors config.json; do
+  expect 2 'is a file of\|is a source of this conversion' "$nodes/mamba" "$nodes/mamba/$name"
+done
+ln "$nodes/mamba/model.safetensors" "$nodes/second-name"
+expect 2 'is a source of this conversion' "$nodes/mamba" "$nodes/second-name"
+expect 2 'merges.txt is a file of .*/mamba and no model file' "$nodes/mamba" "$nodes/mamba/merges.txt"
+(cd "$nodes/mamba" && cksum *) | cmp -s - "$folder/sums" || fail "a file of a source folder is lost"
+expect 0 '' "$nodes/mamba" "$nodes/mamba/model.tm2"
+expect 0 '' "$nodes/mamba" "$nodes/mamba/model.tm2"
 cp "$grammar" "$nodes/x.partial"
 expect 2 'is a source of this conversion' synthetic:tiny "$nodes/x" --grammar "$nodes/x.partial"
 cmp -s "$grammar" "$nodes/x.partial" || fail "a source with the temporary name is lost"

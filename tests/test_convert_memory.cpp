@@ -122,7 +122,8 @@ TEST(a_small_source_takes_little_memory) {
   };
   const std::string growing = R"({% set n = namespace(s='abcd', l=[]) %}{% for i in range(14) %}{% set n.s = n.s ~ n.s %})"
                               R"({% endfor %}{% for i in range(4000) %}{% set x = n.l.append(n.s ~ '') %}{% endfor %})";
-  const std::string tokens = R"({"model":{"type":"BPE","unk_token":"?","ignore_merges":true,"merges":[],"vocab":{"?":0,"a":2,"b":3)";
+  const std::string tokens =
+      R"({"model":{"type":"BPE","unk_token":"?","ignore_merges":true,"merges":[],"vocab":{"?":0,"a":2,"b":3)";
 
   const long usual = [] {
     Folder folder;

@@ -210,8 +210,7 @@ Status choose_template(const Options& options, const ModelFile& file, ChatTempla
     return usage_error("--template: \"", options.chat_template, "\" is none of", names);
   }
   if (!found && !options.chat_template) {
-    note(
-        "note: the model file has no chat template; the conversation is written as plain text (--template names another)\n");
+    note("note: ", NO_CHAT_TEMPLATE, " (--template names another)\n");
   }
   return {};
 }
@@ -227,7 +226,7 @@ Status chat_command(Options& options) {
   if (!options.seed_given) sampling.seed = draw_seed();
   Engine engine;
   EDGELLM_TRY(open_for(options, &engine));
-  if (!engine.has_tokenizer) return failed("the model has no tokenizer; --tokenizer FILE takes that of another model file");
+  if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; --tokenizer FILE takes that of another model file");
   Span<u8> block;  // for the text of a turn, what was read, and the system text
   EDGELLM_TRY(take_memory(3 * Chat::TEXT_BYTES, {.huge_pages = false, .lock = options.engine.lock}, &block));
   Span<char> buffers = {reinterpret_cast<char*>(block.data), block.count};

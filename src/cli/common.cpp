@@ -69,7 +69,7 @@ static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
                      "MODEL NEW.tm2 --tokenizer ", path, "` puts a tokenizer into one)");
   }
   *section = file.tokenizer();
-  return section->count ? Status() : bad_model("--tokenizer ", path, ": the file has no tokenizer");
+  return section->count ? Status() : bad_model("--tokenizer ", path, ": ", NO_TOKENIZER);
 }
 
 // The fewest threads that read within 3 % of the most that any number of them reads.
@@ -150,10 +150,9 @@ Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids) {
     *ids = engine.text_ids.slice(0, count);
     return {};
   }
-  // Without a tokenizer the text is a list of ids.
+  note("note: ", NO_TOKENIZER, "\n");
   char list[4096];
-  if (text.size >= static_cast<i64>(sizeof list))
-    return failed("the model has no tokenizer, and the list of ids is too long");
+  if (text.size >= static_cast<i64>(sizeof list)) return failed(NO_TOKENIZER, "; the list of ids is too long");
   memcpy(list, text.data, static_cast<size_t>(text.size));
   list[text.size] = 0;
   struct Target {
@@ -162,14 +161,14 @@ Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids) {
   } target = {engine, 0};
   if (start && engine.bos >= 0 && text.size == 0) engine.text_ids[target.count++] = engine.bos;
   EDGELLM_TRY(parse_list(
-      "the model has no tokenizer; ids", list,
+      "ids", list,
       [](void* context, i32 id) {
         Target& to = *static_cast<Target*>(context);
         if (to.count < to.engine.text_ids.count) to.engine.text_ids[to.count++] = id;
       },
       &target));
   *ids = engine.text_ids.slice(0, target.count);
-  return target.count ? Status() : failed("the model has no tokenizer and names no first id: give ids with -i 1,2,3");
+  return target.count ? Status() : failed(NO_TOKENIZER, ", and names no first id; give ids with -i 1,2,3");
 }
 
 const char* bundled_model() {

@@ -61,7 +61,7 @@ Status score(Engine& engine, Span<const i32> ids, i32* top, Score* result) {
 // `window` has room for the ids of one window.
 Status score_text(Engine& engine, Text text, i32 most, Span<i32> window, Score* result) {
   i32 count = 0;
-  if (!engine.has_tokenizer) return failed("the model has no tokenizer: give --ids");
+  if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; give --ids");
   EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = false, .parse_special = false}, engine.text_workspace,
                                       engine.text_ids, &count));
   Span<i32> ids = engine.text_ids.slice(0, count);

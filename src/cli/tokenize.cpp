@@ -11,7 +11,7 @@ Status open_tokenizer(const Options& options, Tokenizer* tokenizer) {
   EDGELLM_TRY(map_model(path, {}, &map));
   ModelFile file;
   EDGELLM_TRY(file.open(map));
-  if (file.tokenizer().count == 0) return bad_model(path, ": the file has no tokenizer");
+  if (file.tokenizer().count == 0) return bad_model(path, ": ", NO_TOKENIZER);
   i32 vocab;
   EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &vocab));
   return tokenizer->open(file.tokenizer(), vocab);

@@ -9,6 +9,9 @@
 
 namespace edgellm {
 
+// Of a model file: when it is made, and when it is used.
+inline constexpr Text NO_CHAT_TEMPLATE = "the model has no chat template: a conversation is written as plain text";
+
 // In a text, "{system}", "{user}" and "{assistant}" stand for what is said.
 struct ChatTemplate {
   static constexpr i64 MAX_TEXT = 4096;  // bytes of each text

@@ -9,6 +9,9 @@
 
 namespace edgellm {
 
+// Of a model file: when it is made, and when it is used.
+inline constexpr Text NO_TOKENIZER = "the model has no tokenizer: it takes and gives ids";
+
 struct EncodeOptions {
   bool add_bos = false;         // put the file's start id first (nothing when it names none)
   bool parse_special = false;   // texts such as <|eot_id|> become the ids of special tokens; else they are plain text

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <ostream>
 #include <sstream>
 
 #include "base/machine.h"
 #include "base/version.h"
-#include "chat.h"
 #include "compare.h"
 #include "destination.h"
 #include "english.h"
@@ -15,7 +15,7 @@
 #include "lora.h"
 #include "report.h"
 #include "source.h"
-#include "tokenizer.h"
+#include "text_side.h"
 #include "verify.h"
 
 namespace edgellm::convert {
@@ -27,34 +27,16 @@ std::string default_name(const std::string& source) {
   return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
 }
 
-// The chat template that was asked for, or the source's own; one that cannot be used is left out, and said.
-std::optional<Chat> make_chat(const Options& options, const TokenizerInfo& info, Model* model) {
-  if (options.chat == "none") return std::nullopt;
-  if (!options.chat.empty()) return chat_named(options.chat);
-  if (info.chat_template.empty()) return std::nullopt;
-  try {
-    Chat chat = chat_of_jinja(info.chat_template, info.bos_token, info.eos_token);
-    model->notes.push_back(text("chat template: ", chat.name, chat.system.empty() ? ", without a system text" : ""));
-    return chat;
-  } catch (const Error& error) {
-    model->notes.push_back(text("the chat template is left out: ", error.what(), "; --chat NAME puts one in"));
-    return std::nullopt;
-  }
-}
-
-// The section, empty for none. What the tokenizer says of the start and end of a text overrides the model's own ids.
-std::vector<u8> make_tokenizer(const Options& options, Model* model, TokenizerInfo* tokenizer_info) {
-  if (options.tokenizer == "none") return {};
-  const std::string& path = options.tokenizer.empty() ? model->tokenizer : options.tokenizer;
-  if (path.empty()) return model->byte_tokenizer ? build_byte_tokenizer_section(model->vocab) : std::vector<u8>();
-  TokenizerInfo& info = *tokenizer_info;
-  std::vector<u8> section = build_tokenizer_section(path, model->vocab, &info);
-  model->bos = info.bos < 0 ? std::nullopt : std::optional<u32>(static_cast<u32>(info.bos));
-  for (u32 id : info.stop) {
-    if (std::find(model->stop.begin(), model->stop.end(), id) == model->stop.end()) model->stop.push_back(id);
-  }
-  model->notes.push_back(text("tokenizer: ", info.kind, ", ", info.ids, " ids"));
-  return section;
+// Of a folder that is converted the other files are the model's too, though nobody reads them now: among them only a model file, or
+// an empty one, is replaced.
+void refuse_others_of(const std::string& folder, const std::string& destination) {
+  std::error_code none;
+  if (!is_folder(folder) || !std::filesystem::equivalent(folder, folder_of(destination), none)) return;
+  if (!file_exists(destination) || std::filesystem::file_size(destination, none) == 0) return;
+  u32 magic = 0;
+  std::ifstream(destination, std::ios::binary).read(reinterpret_cast<char*>(&magic), sizeof magic);
+  if (magic == MAGIC_TM2 || magic == MAGIC_SRN) return;
+  wrong_usage(destination, " is a file of ", folder, " and no model file: it would be lost; give another name");
 }
 
 Metadata make_metadata(const Options& options, const Model& model, const std::optional<Chat>& chat) {
@@ -90,12 +72,12 @@ void note_usual_name(const std::string& destination, bool is_sparse, std::ostrea
 
 // Writes the model up to the name; `report` hears what the file has become.
 void write(const Options& options, Model model, FileWriter& out, std::ostream& report, bool progress) {
-  TokenizerInfo tokenizer_info;
-  const std::vector<u8> tokenizer = make_tokenizer(options, &model, &tokenizer_info);
-  const Metadata metadata = make_metadata(options, model, make_chat(options, tokenizer_info, &model));
+  const TextSide side = make_text_side(options, &model);
+  const Metadata metadata = make_metadata(options, model, side.chat);
   report << options.source << ": " << model.kind << "\n";
   for (const std::string& note : model.notes)
     report << "note: " << note << "\n";
+  if (!side.warning.empty()) report << "warning: " << side.warning << "\n";
 
   if (options.sparsity > 0) prune(options.sparsity, options.layout, &model);
   const bool plain_floats = model.plain_floats;
@@ -125,7 +107,7 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
   if (is_sparse) report << SPARSE_NOTE;
   note_usual_name(options.destination, is_sparse, report);
 
-  out.begin(metadata, specs, tokenizer);
+  out.begin(metadata, specs, side.tokenizer);
   Report table;
   std::vector<Written> written;
   {
@@ -139,7 +121,7 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
   u64 file_bytes = out.finish();
   require_usable(out.partial_path(), options.source);
   if (options.verify) verify(out.partial_path(), written);
-  table.print(report, options.destination, file_bytes, tokenizer.size());
+  table.print(report, options.destination, file_bytes, side.tokenizer.size());
   if (!options.verify) return;
   report << "verified: checksums and every weight\n"
          << verify_tokenizer(out.partial_path(), options.verify_text.empty() ? VERIFIED_TEXT : options.verify_text);
@@ -227,6 +209,8 @@ void convert(const Options& wanted, std::ostream& report, bool progress) {
   forget_opened();
   Options options = wanted;
   options.destination = destination_of(wanted.destination);
+  for (const std::string& folder : {options.source, options.lora, options.tokenizer})
+    refuse_others_of(folder, options.destination);
   Model model = open_model(options);
   settle_i2s_layout(options, &model);
   if (options.verify) require_room_for_reference(options, model);

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "file/model_file.h"
 #include "parallel.h"
+#include "tokenized.h"
 
 namespace edgellm::convert {
 namespace {
@@ -14,10 +15,6 @@ constexpr i64 BATCH_PANELS = 256;
 
 void require(const Status& status, const std::string& path) {
   if (!status.ok()) io_error(path, ": --verify: ", status.text());
-}
-
-Text text_view(const std::string& string) {
-  return {string.data(), static_cast<i64>(string.size())};
 }
 
 // Panel by panel, as `encode` adds up.
@@ -58,23 +55,6 @@ void verify_vector(const ModelFile& file, const Tensor& tensor, const std::strin
   if (!std::equal(meant.begin(), meant.end(), stored)) io_error(path, ": --verify: tensor ", tensor.name, " differs");
 }
 
-// What `ids` print.
-std::string decoded(const Tokenizer& tokenizer, const std::vector<i32>& ids) {
-  Decoder decoder(tokenizer);
-  std::string out;
-  auto take = [&] {
-    for (Text part; (part = decoder.take()).size != 0;)
-      out.append(part.data, static_cast<size_t>(part.size));
-  };
-  for (i32 id : ids) {
-    decoder.push(id);
-    take();
-  }
-  decoder.finish();
-  take();
-  return out;
-}
-
 // `part` is `whole` with characters left out.
 bool left_out_of(const std::string& part, const std::string& whole) {
   size_t at = 0;
@@ -107,16 +87,8 @@ std::string verify_tokenizer(const std::string& path, const std::string& text) {
   if (file.tokenizer().count == 0) return {};
   i32 vocab = 0;
   require(file.number("vocab", 1, MAX_VOCAB, &vocab), path);
-  Tokenizer tokenizer;
-  require(tokenizer.open(file.tokenizer(), vocab), path);
-  const i64 size = static_cast<i64>(text.size()), workspace_bytes = tokenizer.workspace_bytes(size);
-  std::vector<u64> workspace(static_cast<size_t>(div_up<i64>(workspace_bytes, sizeof(u64))));
-  std::vector<i32> ids(static_cast<size_t>(tokenizer.max_ids(size)));
-  i32 count = 0;
-  require(tokenizer.encode(text_view(text), {}, {reinterpret_cast<u8*>(workspace.data()), workspace_bytes},
-                           {ids.data(), static_cast<i64>(ids.size())}, &count),
-          path);
-  ids.resize(static_cast<size_t>(count));
+  const Tokenizer tokenizer = open_tokenizer(file.tokenizer(), vocab);
+  const std::vector<i32> ids = encode_text(tokenizer, text, false);
   TokenizerHeader header;
   std::memcpy(&header, file.tokenizer().data, sizeof header);
   i64 unknown = 0;
@@ -125,7 +97,8 @@ std::string verify_tokenizer(const std::string& path, const std::string& text) {
       io_error(path, ": --verify: the tokenizer gives the id ", id, ", the model has ", vocab, " ids");
     unknown += id == header.unknown;
   }
-  const std::string found = decoded(tokenizer, ids), what = convert::text("the tokenizer makes ", count, " ids of the text");
+  const std::string found = decode_ids(tokenizer, ids),
+                    what = convert::text("the tokenizer makes ", ids.size(), " ids of the text");
   if (found == text || found == " " + text) return what + ", which give the same text\n";
   if (unknown > 0) return convert::text("warning: ", what, ", of which ", unknown, " stand for what is unknown\n");
   // What is written in another way in Unicode's normal form may come back so.
