@@ -340,6 +340,8 @@ TEST(mamba_of_transformers) {
 TEST(mamba2_of_transformers) {
   check_golden("mamba2");
   check_golden("mamba2_limits");  // of the step size
+  check_golden("mamba2_upper");
+  check_golden("mamba2_bounds");
 }
 
 // A checkpoint cut short or with a byte changed is refused or read; the archive's own records and the pickle are at both ends.

@@ -147,8 +147,10 @@ PeftConfig::PeftConfig(const std::string& path, const Ends& ends, std::vector<st
   targets_ = read_names("target_modules");
   excluded_ = read_names("exclude_modules");
   if (!targets_.given) targets_.ends.assign(std::begin(DEFAULT_TARGETS), std::end(DEFAULT_TARGETS));
-  if (const std::string all = fields_.string("target_modules"); all.size() == 10) {
-    targets_.all_linear = std::equal(all.begin(), all.end(), "all-linear",
+  if (!targets_.whole.empty()) {
+    constexpr std::string_view ALL_LINEAR = "all-linear";  // in capitals or not
+    const std::string& all = *json_.find("target_modules")->string();
+    targets_.all_linear = std::equal(all.begin(), all.end(), ALL_LINEAR.begin(), ALL_LINEAR.end(),
                                      [](char is, char wanted) { return is == wanted || (is | 0x20) == wanted; });
   }
   read_layers();

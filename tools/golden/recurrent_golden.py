@@ -19,6 +19,29 @@ from transformers import (AutoModelForCausalLM, Mamba2Config, Mamba2ForCausalLM,
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/recurrent"
 POSITIONS = 64
 
+def bounded_mamba2(limit):
+    """Step sizes from about 0.002 to 0.5, so that both bounds are met often."""
+    model = Mamba2ForCausalLM(Mamba2Config(
+        vocab_size=31, hidden_size=16, num_heads=4, head_dim=8, state_size=7, num_hidden_layers=3, n_groups=2, expand=2,
+        conv_kernel=4, chunk_size=16, tie_word_embeddings=True, time_step_limit=limit, eos_token_id=0, bos_token_id=0,
+        pad_token_id=0))
+    for layer in model.backbone.layers:
+        layer.mixer.dt_bias.data = torch.linspace(-6, -0.5, 4)
+    return model
+
+
+def check_bounds(model, ids, logits):
+    """Each of the bounds decides something. (A step with a cache leaves them out in transformers 5.24; what it computes of all
+    positions at once, as in training, is the model.)"""
+    low, high = model.config.time_step_limit
+    for others in {(0.0, high), (low, float("inf"))} - {(low, high)}:
+        for layer in model.backbone.layers:
+            layer.mixer.time_step_limit = others
+        change = ((logits - model(ids).logits[0]).abs().max() / (logits.max() - logits.min())).item()
+        print(f"  with bounds of {others} logits differ by {change:.2g} of their range")
+        assert change > 0.01
+
+
 MODELS = {
     "mamba": lambda: MambaForCausalLM(MambaConfig(
         vocab_size=61, hidden_size=37, intermediate_size=74, state_size=5, num_hidden_layers=3, conv_kernel=4,
@@ -36,6 +59,8 @@ MODELS = {
         vocab_size=45, hidden_size=24, num_heads=4, head_dim=12, state_size=8, num_hidden_layers=2, n_groups=2,
         chunk_size=16, time_step_limit=(0.02, 0.1), tie_word_embeddings=False, eos_token_id=0, bos_token_id=0,
         pad_token_id=0)),
+    "mamba2_upper": lambda: bounded_mamba2((0.0, 0.1)),
+    "mamba2_bounds": lambda: bounded_mamba2((0.01, 0.1)),
     "rwkv4": lambda: RwkvForCausalLM(RwkvConfig(
         vocab_size=61, hidden_size=36, attention_hidden_size=36, intermediate_size=75, num_hidden_layers=3,
         context_length=96, rescale_every=2, eos_token_id=0, bos_token_id=0)),
@@ -175,6 +200,8 @@ def main():
             logits = model(ids).logits[0].float()
             token_by_token = torch.cat([model(ids[:, :i + 1]).logits[0, -1:] for i in (0, 5, POSITIONS - 1)])
             difference = (logits[[0, 5, POSITIONS - 1]] - token_by_token).abs().max().item()
+            if name in ("mamba2_upper", "mamba2_bounds"):
+                check_bounds(model, ids, logits)
         (folder / "generation_config.json").unlink(missing_ok=True)
         (folder / "logits.f32").write_bytes(logits.contiguous().numpy().astype("<f4").tobytes())
         size = sum(file.stat().st_size for file in folder.iterdir())
