@@ -134,6 +134,9 @@ TEST(unknown_and_refused_fields_are_named) {
   CHECK_EQ(failure("{\"hidden_act\":\"gelu\"}", "Mamba2Config", &notes),
            "config.json: \"hidden_act\" is \"gelu\", which is not supported (\"silu\", \"swish\")");
   CHECK_EQ(failure("[]", "Mamba2Config", &notes), "config.json: expected an object");
+  const Json other = parse_json("{\"mlp_bias\":true,\"sliding_window\":7}", "config.json");
+  const Json complete = complete_config(other, "config.json", config_class("MistralConfig"), &notes);
+  CHECK(!complete.find("mlp_bias") && *complete.find("sliding_window")->number() > 6);
 }
 
 // Lines of the document, made anew from the table.

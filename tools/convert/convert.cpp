@@ -92,8 +92,9 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
            << " float matrices are taken for master weights: made ternary as BitNet does, scale * {-1, 0, 1} "
            << "with their mean magnitude as scale; errors below count from there\n";
     if (plain_floats) {
-      report << "note: config.json has no quantization_config, so that transformers computes with these floats as they are; "
-                "--weights f32 or f16 does too\n";
+      report
+          << "note: transformers and llama.cpp compute with these floats as they are, for no quantization_config says that "
+             "they are master weights; --weights f32 or f16 does too\n";
     }
   }
   std::vector<TensorSpec> specs;

@@ -351,6 +351,7 @@ Model open_gguf(const std::string& path) {
   read_token_ids(gguf, &shape);
   Loader(gguf, family, &shape, &model).load();
   model.bitnet = family.bitnet || model.i2s;
+  model.plain_floats = true;
   if (gguf.metadata.contains("tokenizer.ggml.model")) model.tokenizer = path;
   complete(shape, path, &model);
   return model;

@@ -540,25 +540,31 @@ const ConfigClass& config_class(std::string_view name) {
 
 Json complete_config(const Json& config, const std::string& where, const ConfigClass& of, std::vector<std::string>* notes) {
   if (!config.object()) unusable(where, ": expected an object");
-  Json::Object members = *config.object();
-  for (std::span<const Field> list : of.lists) {
-    for (const Field& field : list) {
-      if (*field.absent && of.find(field.name) == &field && !has_member(config, field.name))
-        members.emplace_back(field.name, parse_json(field.absent, field.name));
-    }
-  }
-  const Json complete(std::move(members));
-  for (std::span<const Field> list : of.lists) {
-    for (const Field& field : list) {
-      if (field.use == Use::only && of.find(field.name) == &field)
-        check_value(complete, field, !has_member(config, field.name), where, of);
-    }
-  }
+  Json::Object members;
   std::string unknown;
-  for (const auto& [name, value] : *config.object()) {
-    if (!of.find(name)) unknown += text(unknown.empty() ? "" : ", ", name);
+  for (const auto& member : *config.object()) {
+    if (of.find(member.first)) {
+      members.push_back(member);
+    } else {
+      unknown += text(unknown.empty() ? "" : ", ", member.first);
+    }
   }
   if (!unknown.empty()) notes->push_back(text(where, ": no fields of ", of.name, ", and so without effect: ", unknown));
+  auto for_each = [&of](auto use) {
+    for (std::span<const Field> list : of.lists) {
+      for (const Field& field : list) {
+        if (of.find(field.name) == &field) use(field);  // else an earlier list has its own
+      }
+    }
+  };
+  for_each([&](const Field& field) {
+    if (*field.absent && !has_member(config, field.name))
+      members.emplace_back(field.name, parse_json(field.absent, field.name));
+  });
+  const Json complete(std::move(members));
+  for_each([&](const Field& field) {
+    if (field.use == Use::only) check_value(complete, field, !has_member(config, field.name), where, of);
+  });
   return complete;
 }
 

@@ -39,8 +39,8 @@ struct ConfigClass {
 std::span<const ConfigClass> config_classes();
 const ConfigClass& config_class(std::string_view name);
 
-// The object `config`, which is of this class, with the missing fields that stand for something. Throws for a field whose value
-// is not accepted; names the members that the class does not have in `notes`.
+// What the object `config` says as one of this class: without the members that the class does not have, which `notes` names, and
+// with the missing ones that stand for something. Throws for a field whose value is not accepted.
 Json complete_config(const Json& config, const std::string& where, const ConfigClass& of, std::vector<std::string>* notes);
 
 }  // namespace edgellm::convert
