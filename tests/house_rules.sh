@@ -131,7 +131,10 @@ program_size() {
 build_paths() {
   local program
   for program in edgellm edgellm-convert; do
-    if [ -f "$build/$program" ] && grep -aqF "$PWD/" "$build/$program"; then echo "$program holds $PWD"; fi
+    if [ -f "$build/$program" ] &&
+      grep -aqF -e "$PWD/src/" -e "$PWD/kernels/" -e "$PWD/tools/" -e "$PWD/build" "$build/$program"; then
+      echo "$program holds $PWD"
+    fi
   done
 }
 
