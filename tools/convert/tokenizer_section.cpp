@@ -129,7 +129,8 @@ void add_added(const Vocabulary& v, Section* section, TokenizerHeader* h) {
 void require_space(const Vocabulary& v, const std::string& source) {
   constexpr u32 SPELLED = TOKENIZER_SPACE_MARK | TOKENIZER_BYTE_FALLBACK;
   const bool piece = std::any_of(v.words.begin(), v.words.end(), [&](u32 id) { return id < v.ids && v.pieces[id] == " "; });
-  const bool added = std::any_of(v.added.begin(), v.added.end(), [](const auto& token) { return token.second.matched == " "; });
+  const bool added =
+      std::any_of(v.added.begin(), v.added.end(), [](const auto& token) { return token.second.matched == " "; });
   if ((v.flags & SPELLED) == SPELLED && !piece && !added)
     unusable(source, ": marks spaces by U+2581 and has no piece for it");
 }
