@@ -193,13 +193,13 @@ if mknod "$nodes/full" c 1 7 2>/dev/null; then
   ln -s full "$nodes/to-full"
   untouched 'is a device' "$nodes/to-full"
 else
-  echo "skipped: a device as the destination (mknod is not permitted)"
+  echo "skipped: test_convert_cli: a device as the destination: mknod is not permitted"
 fi
 if command -v python3 >/dev/null; then
   python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$nodes/socket"
   untouched 'is a socket' "$nodes/socket"
 else
-  echo "skipped: a socket as the destination (there is no python3 to make one)"
+  echo "skipped: test_convert_cli: a socket as the destination: there is no python3 to make one"
 fi
 ln -s circle "$nodes/circle"
 expect 2 'lead in a circle' synthetic:tiny "$nodes/circle"
@@ -277,7 +277,7 @@ if unshare -rm true 2>/dev/null && unshare -rm mount -t tmpfs -o size=64k none "
   [ $? -eq 1 ] && grep -q 'no space left' "$folder/err" || fail "a full disk is not named"
   [ "$(cat "$folder/out")" = "$(printf 'm\nolder')" ] || fail "a full disk changes what is on it: $(cat "$folder/out")"
 else
-  echo "skipped: a full disk (mount is not permitted)"
+  echo "skipped: test_convert_cli: a full disk: mount is not permitted"
 fi
 
 # Nobody reads: 141, in silence, and the file is whole or not there.

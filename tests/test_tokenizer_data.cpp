@@ -51,7 +51,7 @@ TEST(published_tokenizers) {
 // An added token of TinyLlama's with all flags: it is matched in text whose spaces are U+2581, which is no white space.
 TEST(an_added_token_in_normalised_text) {
   std::string json = read_file(data_path("tokenizers/tinyllama/tokenizer.json"));
-  if (json.empty()) SKIP("EDGELLM_DATA names no folder with the published tokenizers");
+  if (json.empty()) SKIP(no_data("tokenizers/tinyllama"));
   const std::string list = "\"added_tokens\": [";
   json.insert(json.find(list) + list.size(),
               R"({"id":32000,"content":"foo bar","lstrip":true,"rstrip":true,"normalized":true,"special":false},)");

@@ -264,7 +264,8 @@ bool HfConfig::is_float(const std::string& weight) const {
 HfConfig read_hf_config(const std::string& folder) {
   const std::string path = folder + "/config.json";
   const Json json = read_json(path);
-  const Architecture& arch = architecture(Fields(json, path));
+  const Fields given(json, path);
+  const Architecture& arch = architecture(given);
   HfConfig out;
   const Json complete = complete_config(json, path, config_class(arch.config), &out.notes);
   const Fields config(complete, path);
