@@ -201,6 +201,9 @@ if command -v python3 >/dev/null; then
 else
   echo "skipped: test_convert_cli: a socket as the destination: there is no python3 to make one"
 fi
+expect 2 'DST is empty' synthetic:tiny ""
+# A FIFO as a source is refused as well, and nobody waits for its writer.
+expect 1 'not a regular file' "$nodes/fifo" "$nodes/new.tm2"
 ln -s circle "$nodes/circle"
 expect 2 'lead in a circle' synthetic:tiny "$nodes/circle"
 

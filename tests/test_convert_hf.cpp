@@ -644,6 +644,12 @@ TEST(configurations_that_cannot_be_run) {
        "does not have together with a rotary scaling"},
       {"\"head_dim\":8", "\"head_dim\":8,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"attention_factor\":0}",
        "\"attention_factor\" is 0"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"beta_fast\":NaN}",
+       "\"beta_fast\" is nan"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,\"mscale\":-1}",
+       "\"mscale\" is -1"},
+      {"\"head_dim\":8", "\"head_dim\":8,\"norms\":\"odd\"", "\"norms\" is \"odd\""},
+      {"\"architectures\":[\"LlamaForCausalLM\"]", "\"architectures\":[]", "\"architectures\" is missing"},
   };
   for (const auto& c : cases) {
     Folder folder;

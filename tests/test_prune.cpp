@@ -99,6 +99,30 @@ TEST(sparse_where_it_is_smaller) {
   check_form(found, "layers.0.up", I4, NONE, GROUP32);
 }
 
+// q, k and v share their input, and so do gate and up: they are sparse together or not at all. The table of a sparse matrix makes
+// few rows expensive, so that each alone would decide otherwise.
+TEST(matrices_that_share_an_input_decide_together) {
+  Shape shape;
+  shape.dim = 96, shape.ffn = 200, shape.heads = 12, shape.kv_heads = 1;
+  const Model model(Fill::random, false, false, shape);
+  bool sparse_seen = false, dense_seen = false;
+  for (double share : {0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9}) {
+    for (Format form : {Format::I8_MASK, Format::I8_GROUP}) {
+      Folder folder;
+      write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
+      Options options;
+      options.sparsity = share;
+      options.formats.sparse = form;
+      ModelFile file = converted(folder, folder.path, options);  // which the runtime takes
+      auto sparse = [&](const char* name) { return file.tensors.at(name).format >= I8_MASK; };
+      CHECK(sparse("layers.0.q") == sparse("layers.0.k") && sparse("layers.0.q") == sparse("layers.0.v"));
+      CHECK(sparse("layers.0.gate") == sparse("layers.0.up"));
+      (sparse("layers.0.q") ? sparse_seen : dense_seen) = true;
+    }
+  }
+  CHECK(sparse_seen && dense_seen);
+}
+
 TEST(the_report_and_the_comparison) {
   Folder folder;
   Model model;

@@ -50,6 +50,7 @@ const Architecture& architecture(const Fields& config) {
     if (name == one.name) return one;
     known += text(known.empty() ? "" : ", ", one.name);
   }
+  if (name.empty()) unusable(config.where(), ": \"architectures\" is missing or empty, expected a list with one of ", known);
   unusable(config.where(), ": architecture \"", name, "\" is not supported (", known, ")");
 }
 
@@ -97,6 +98,11 @@ f64 attention_factor(const Fields& scaling, f64 factor) {
     if (!(*own > 0)) unusable(scaling.where(), ": \"attention_factor\" is ", *own, ", expected more than 0");
     return *own;
   }
+  for (const char* key : {"mscale", "mscale_all_dim"}) {
+    const f64 value = scaling.number(key).value_or(0);
+    if (!(value >= 0 && std::isfinite(value)))
+      unusable(scaling.where(), ": \"", key, "\" is ", value, ", expected 0 or more");
+  }
   const f64 mscale = scaling.number("mscale").value_or(0), all = scaling.number("mscale_all_dim").value_or(0);
   if (!(mscale > 0 && all > 0 && factor > 1)) return 0;
   return (0.1 * mscale * std::log(factor) + 1) / (0.1 * all * std::log(factor) + 1);
@@ -110,7 +116,9 @@ void read_scaling(const Fields& config, const Fields& scaling, const std::string
           .value_or(scaling.number("original_max_position_embeddings").value_or(static_cast<f64>(t.context)));
   auto or_default = [&](const char* key, f64 otherwise) {  // 0 stands for the default
     const f64 value = scaling.number(key).value_or(0);
-    return value > 0 || value < 0 ? value : otherwise;
+    if (!(value >= 0 && std::isfinite(value)))
+      unusable(scaling.where(), ": \"", key, "\" is ", value, ", expected 0 or more");
+    return value > 0 ? value : otherwise;
   };
   if (type != "linear" && type != "llama3" && type != "yarn" && type != "dynamic") {
     unusable(scaling.where(), ": rotary scaling \"", type, "\" is not supported (linear, llama3, yarn, dynamic)");
@@ -281,7 +289,11 @@ HfConfig read_hf_config(const std::string& folder) {
   t.head_dim = config.integer("head_dim").value_or(t.heads > 0 ? t.dim / t.heads : 0);
   t.norm_eps = required_number(config, arch.phi ? "layer_norm_eps" : "rms_norm_eps");
   t.final_norm_eps = config.number("final_norm_eps");
-  t.unit_norms = config.string("norms").starts_with("unit");
+  const std::string norms = config.string("norms");
+  t.unit_norms = norms.starts_with("unit");
+  if (!t.unit_norms && !norms.empty() && norms != "rms") {
+    unusable(path, ": \"norms\" is \"", norms, "\", expected \"rms\" or one that starts with \"unit\"");
+  }
   read_quantization(config, arch, &out);
   read_activation(config, arch, &t);
   read_rope(config, arch, &out);

@@ -495,7 +495,7 @@ std::string shown(const Json& value) {
 bool equal(const Json& a, const Json& b) {
   if (a.string() && b.string()) return *a.string() == *b.string();
   if (a.boolean() && b.boolean()) return *a.boolean() == *b.boolean();
-  if (a.number() && b.number()) return !(*a.number() < *b.number()) && !(*a.number() > *b.number());
+  if (a.number() && b.number()) return *a.number() <= *b.number() && *a.number() >= *b.number();
   if (a.array() && b.array()) return a.array()->empty() && b.array()->empty();
   return a.object() && b.object() && a.object()->empty() && b.object()->empty();
 }

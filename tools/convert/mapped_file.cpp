@@ -23,7 +23,7 @@ std::map<std::pair<dev_t, ino_t>, std::string> opened;  // and maybe closed agai
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
-  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // else opening a FIFO waits for its writer
   if (descriptor < 0) io_error(path, ": ", std::strerror(errno));
   struct stat status;
   if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {

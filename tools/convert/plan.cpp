@@ -3,6 +3,8 @@
 #include <assert.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include "encode.h"
 #include "ternary.h"
@@ -78,16 +80,21 @@ bool many_zeros(const Tensor& tensor) {
   return std::count(values.begin(), values.end(), 0.0f) * 2 > rows * tensor.cols;
 }
 
-// The places of the panels in a sparse format, if they take less than the dense one.
-std::optional<std::vector<u32>> smaller_sparse(const Tensor& tensor, Format sparse_format, const TensorSpec& dense) {
-  TensorSpec spec = dense;
-  spec.format = sparse_format;
-  spec.places = sparse_places(tensor, sparse_format);
-  if (data_bytes(spec) >= data_bytes(dense)) return std::nullopt;
-  return spec.places;
+// How the tensor would be stored in a sparse format.
+TensorSpec sparse_spec(const Tensor& tensor, Format format, TensorSpec spec) {
+  spec.format = format;
+  spec.places = sparse_places(tensor, format);
+  spec.scale = Scale::row;
+  spec.activations = Quantization::token;
+  return spec;
 }
 
-Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
+struct Planned {
+  Target target;                     // dense
+  std::optional<TensorSpec> sparse;  // in its place
+};
+
+Planned plan_matrix(std::unique_ptr<Tensor> tensor, const Choice& choice) {
   auto [settled, format, forced_ternary, master] = settle(std::move(tensor), choice);
   TensorSpec spec{settled->name, {static_cast<u32>(settled->rows), static_cast<u32>(settled->cols)}, format};
   if (!is_float(format)) spec.activations = Quantization::group32;
@@ -98,16 +105,51 @@ Target target(std::unique_ptr<Tensor> tensor, const Choice& choice) {
   bool trained = ternary || (format == Format::I8 && settled->role == Role::matrix);
   if (choice.token && trained) spec.activations = Quantization::token;
   bool may_be_sparse = choice.sparse != Format::I8 && (format == Format::I8 || (format == Format::I4 && !choice.asked));
-  if (may_be_sparse && many_zeros(*settled)) {
-    if (std::optional<std::vector<u32>> places = smaller_sparse(*settled, choice.sparse, spec)) {
-      spec.format = choice.sparse;
-      spec.places = std::move(*places);
-      spec.scale = Scale::row;
-      spec.activations = Quantization::token;
-    }
-  }
+  std::optional<TensorSpec> sparse;
+  if (may_be_sparse && many_zeros(*settled)) sparse = sparse_spec(*settled, choice.sparse, spec);
   assert(served(spec.format, spec.scale, spec.activations));
-  return {std::move(settled), std::move(spec), forced_ternary, master};
+  return {{std::move(settled), std::move(spec), forced_ternary, master}, std::move(sparse)};
+}
+
+std::string arch_of(const Model& model) {
+  for (const auto& [key, value] : model.metadata) {
+    if (key == "arch") return std::get<std::string>(value);
+  }
+  return {};
+}
+
+// A name for the input of a matrix, the same for those that share it: they must quantise it alike (docs/FILE.md).
+std::string input_of(const std::string& arch, const std::string& name) {
+  if (arch != "transformer" && arch != "retnet") return name;
+  const size_t dot = name.rfind('.') + 1;
+  const std::string part = name.substr(dot);
+  if (part == "q" || part == "k" || part == "v" || (arch == "retnet" && part == "g")) return name.substr(0, dot) + "q";
+  return part == "gate" || part == "up" ? name.substr(0, dot) + "gate" : name;
+}
+
+// A matrix becomes sparse where that takes less. Where it would then quantise its input differently, those that share the input become
+// sparse together, if that takes less in all.
+void choose_sparse(const std::string& arch, std::vector<Planned>* all) {
+  struct Bytes {
+    u64 dense = 0, sparse = 0;
+    bool possible = true;
+  };
+  std::map<std::string, Bytes> inputs;
+  for (const Planned& planned : *all) {
+    Bytes& bytes = inputs[input_of(arch, planned.target.spec.name)];
+    bytes.dense += data_bytes(planned.target.spec);
+    bytes.sparse += planned.sparse ? data_bytes(*planned.sparse) : 0;
+    bytes.possible &= planned.sparse.has_value();
+  }
+  for (Planned& planned : *all) {
+    TensorSpec& spec = planned.target.spec;
+    if (!planned.sparse) continue;
+    const bool alone = planned.sparse->activations == spec.activations;
+    const Bytes together = inputs[input_of(arch, spec.name)];
+    const bool smaller =
+        alone ? data_bytes(*planned.sparse) < data_bytes(spec) : together.possible && together.sparse < together.dense;
+    if (smaller) spec = std::move(*planned.sparse);
+  }
 }
 
 }  // namespace
@@ -122,8 +164,8 @@ std::vector<Target> plan(Model model, const Formats& formats) {
   const Choice embedding{forced(formats.embed), outer, false, false, model.bitnet};
   const Choice head{forced(formats.head), outer, false, false, model.bitnet, formats.sparse};
 
-  std::vector<Target> targets;
-  targets.reserve(model.tensors.size() + 1);
+  std::vector<Planned> all;
+  all.reserve(model.tensors.size() + 1);
   const Tensor* shared = nullptr;
   bool has_head = std::any_of(model.tensors.begin(), model.tensors.end(),
                               [](const std::unique_ptr<Tensor>& tensor) { return tensor->role == Role::head; });
@@ -131,33 +173,38 @@ std::vector<Target> plan(Model model, const Formats& formats) {
     switch (tensor->role) {
       case Role::vector: {
         TensorSpec spec{tensor->name, {static_cast<u32>(tensor->cols)}};
-        targets.push_back({std::move(tensor), std::move(spec)});
+        all.push_back({{std::move(tensor), std::move(spec)}, std::nullopt});
         break;
       }
       case Role::matrix:
-        targets.push_back(model.floats.contains(tensor->name) ? target(std::move(tensor), float_matrix)
-                                                              : target(std::move(tensor), matrix));
+        all.push_back(model.floats.contains(tensor->name) ? plan_matrix(std::move(tensor), float_matrix)
+                                                          : plan_matrix(std::move(tensor), matrix));
         break;
       case Role::narrow:
-        targets.push_back(target(std::move(tensor), narrow));
+        all.push_back(plan_matrix(std::move(tensor), narrow));
         break;
       case Role::embedding:
-        targets.push_back(target(std::move(tensor), embedding));
-        shared = targets.back().tensor.get();
+        all.push_back(plan_matrix(std::move(tensor), embedding));
+        shared = all.back().target.tensor.get();
         break;
       case Role::head:
-        targets.push_back(target(std::move(tensor), head));
+        all.push_back(plan_matrix(std::move(tensor), head));
         break;
     }
   }
   if (!has_head && shared && embedding.asked != head.asked) {
-    Target own = target(std::make_unique<SharedHead>(*shared), head);
+    Planned own = plan_matrix(std::make_unique<SharedHead>(*shared), head);
     const TensorSpec* embed = nullptr;
-    for (const Target& t : targets) {
-      if (t.tensor.get() == shared) embed = &t.spec;
+    for (const Planned& planned : all) {
+      if (planned.target.tensor.get() == shared) embed = &planned.target.spec;
     }
-    if (own.spec.format != embed->format) targets.push_back(std::move(own));
+    const bool sparse = own.sparse && data_bytes(*own.sparse) < data_bytes(own.target.spec);
+    if (sparse || own.target.spec.format != embed->format) all.push_back(std::move(own));
   }
+  choose_sparse(arch_of(model), &all);
+  std::vector<Target> targets;
+  for (Planned& planned : all)
+    targets.push_back(std::move(planned.target));
   return targets;
 }
 

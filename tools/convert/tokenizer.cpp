@@ -26,7 +26,7 @@ fs::path find_in(const fs::path& folder) {
   }
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().filename().string().starts_with("rwkv_vocab")) return entry.path();
+    if (entry.is_regular_file(ignored) && entry.path().filename().string().starts_with("rwkv_vocab")) return entry.path();
   }
   return {};
 }
