@@ -72,6 +72,18 @@ TEST(a_regular_file_is_opened_as_it_stands) {
   CHECK(holds(open_error(scratch.path + "/absent/new"), "--to " + scratch.path + "/absent/new: No such file"));
 }
 
+TEST(one_process_at_a_time) {
+  Scratch scratch;
+  std::string path = scratch.file("state", "kept");
+  i32 fd = -1;
+  CHECK(open_destination("--to", path.c_str(), 0600, &fd).ok());
+  check::Child child = check::in_child([&] { return open_error(path).empty() ? 0 : 3; });
+  CHECK_EQ(child.exit_code, 3);
+  CHECK(holds(open_error(path), "another process is going to write it"));
+  close(fd);
+  CHECK_EQ(open_error(path), std::string());
+}
+
 TEST(links_are_followed) {
   Scratch scratch;
   std::string target = scratch.file("target", "kept"), link = scratch.path + "/link", dangling = scratch.path + "/dangling";

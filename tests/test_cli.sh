@@ -24,6 +24,14 @@ expect() {
   fi
 }
 
+# An id that the model does not have, and more ids than a session holds, are errors before anything is computed or made.
+expect 1 '99999 is not in the vocabulary' detokenize models/stories.tm2 --ids 1,99999,2
+expect 1 'token id 99999 is not in the vocabulary' eval "$model" --ids 1,99999 --logits "$folder/none"
+expect 1 '40 positions are needed, there are 32' eval "$model" --ctx 32 --ids "$(seq 40 | paste -sd,)"
+expect 2 '16777217 positions are needed' bench "$model" --at 16777216 -n 1
+checks=$((checks + 1))
+[ ! -e "$folder/none" ] || fail "a file is made for logits that there are not"
+
 # Usage errors name the option and what it got.
 expect 2 'no model file'
 expect 2 'unknown option --frob' "$model" --frob

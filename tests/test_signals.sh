@@ -43,7 +43,7 @@ finish() {
 # --- SIGINT and SIGTERM -----------------------------------------------------------------------------------------------------
 
 endless="--window 64 -n 1000000000 -s 1 -t 1 --threads 1"
-for end in INT:130 TERM:143; do
+for end in INT:130 TERM:143 HUP:129; do
   signal=${end%:*} code=${end#*:}
   # Text that is being made: what there is, and its figures.
   start "$model" -i hi $endless --pace 500
@@ -124,6 +124,25 @@ check [ "${made:-0}" -gt 0 ]
 straight=$($EDGELLM "$model" -i hi -n $((${made:-0} + 8)) -t 1 -p 1 -s 7 --window 64 --hash 2>&1 >/dev/null | grep hash)
 resumed=$($EDGELLM "$model" -n 8 -t 1 -p 1 -s 7 --window 64 --state-load "$folder/state" --hash 2>&1 >/dev/null | grep hash)
 check [ -n "$straight" -a "$straight" = "$resumed" ]
+
+# A prompt that was not read to its end is not saved, and leaves a state as it was.
+cp "$folder/state" "$folder/kept"
+start "$model" -f "$folder/text" $endless --state-load "$folder/state" --state-save "$folder/state" --verbose
+await "$folder/err"
+finish TERM 143 "a prompt that goes on from a state"
+check grep -q 'not read to its end' "$folder/err"
+check cmp -s "$folder/state" "$folder/kept"
+
+# An error keeps what there was before it: a message that is too long, and a full context.
+(printf 'Hello\n'; head -c 100000 /dev/zero | tr '\0' a; echo) |
+  $EDGELLM chat "$model" -n 3 --window 64 --state-save "$folder/long" >"$folder/out" 2>"$folder/err"
+check [ $? -eq 1 ]
+printf 'Who?\n' | $EDGELLM chat "$model" -n 3 --window 64 --state-load "$folder/long" >"$folder/out" 2>"$folder/err" ||
+  fail "the conversation before a message that is too long"
+$EDGELLM "$model" -i hi --ctx 32 -n 100 -s 1 --state-save "$folder/full" >"$folder/out" 2>"$folder/err"
+check [ $? -eq 1 ]
+check grep -q 'the context is full' "$folder/err"
+check $EDGELLM chat "$model" --ctx 32 --state-load "$folder/full" </dev/null
 
 # --- Standard output ----------------------------------------------------------------------------------------------------------
 

@@ -136,6 +136,7 @@ TEST(a_damaged_slot_is_the_one_that_is_written) {
   flip(path, bytes + 600);  // of the third save, which went to the second slot
   CHECK_EQ(saved_position(model, path), 2);
 
+  close(file.fd);
   std::vector<u8> before = read_bytes(path);
   StateFile again;
   CHECK(open_state_file(open.engine, path.c_str(), image.bytes(), &again).ok());
@@ -200,6 +201,7 @@ TEST(a_write_that_fails_loses_nothing) {
     StateFile file;
     CHECK(open_state_file(open.engine, path.c_str(), image.bytes(), &file).ok());
     CHECK(save_times(open, file, image.bytes(), 2).ok());  // the newest is in the first slot
+    close(file.fd);
   }
   check::Child child = check::in_child([&] {
     signal(SIGXFSZ, SIG_IGN);
@@ -248,8 +250,12 @@ TEST(another_file_is_no_state_file) {
     Image theirs(foreign.engine);
     StateFile file;
     CHECK(open_state_file(foreign.engine, path.c_str(), theirs.bytes(), &file).ok());
+    refused(path, "another process is going to write it");
+    close(file.fd);
     refused(path, "saved from another model");  // before the first save, too
+    CHECK(open_state_file(foreign.engine, path.c_str(), theirs.bytes(), &file).ok());
     CHECK(save_times(foreign, file, theirs.bytes(), 2).ok());
+    close(file.fd);
   }
   refused(path, "saved from another model");
   CHECK_EQ(saved_position(wider, path), 2);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,6 +62,9 @@ Status open_destination(const char* option, const char* path, u32 mode, i32* fd)
   if (*fd < 0) return failed(option, " ", path, ": ", io_error(errno));
   struct stat info;
   Status status = fstat(*fd, &info) == 0 ? check_kind(option, path, info) : failed(option, " ", path, ": ", strerror(errno));
+  if (status.ok() && flock(*fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    status = failed(option, " ", path, ": another process is going to write it; name another file");
+  }
   if (!status.ok()) close(*fd);
   return status;
 }

@@ -10,7 +10,7 @@ namespace edgellm {
 Status check_destination(const char* option, const char* path, Span<const char* const> inputs);
 
 // Checks it again and opens it for reading and writing as it stands; what is not there is made, empty, with the permissions
-// `mode`.
+// `mode`. It is locked until this process ends (flock): one that another process has opened so is refused.
 Status open_destination(const char* option, const char* path, u32 mode, i32* fd);
 
 }  // namespace edgellm

@@ -46,6 +46,8 @@ void install_signals() {
   stop.sa_handler = on_stop;  // no SA_RESTART, so that a read from a terminal ends
   sigaction(SIGINT, &stop, nullptr);
   sigaction(SIGTERM, &stop, nullptr);
+  struct sigaction hang_up;
+  if (sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN) sigaction(SIGHUP, &stop, nullptr);
 
   struct sigaction ignore{};
   ignore.sa_handler = SIG_IGN;
@@ -64,11 +66,11 @@ bool interrupted() {
   return stop_signal.load(std::memory_order_relaxed) != 0;
 }
 
-static_assert(static_cast<i32>(Code::interrupted) == 128 + SIGINT && static_cast<i32>(Code::closed) == 128 + SIGPIPE &&
-              static_cast<i32>(Code::terminated) == 128 + SIGTERM);
+static_assert(static_cast<i32>(Code::hung_up) == 128 + SIGHUP && static_cast<i32>(Code::interrupted) == 128 + SIGINT &&
+              static_cast<i32>(Code::closed) == 128 + SIGPIPE && static_cast<i32>(Code::terminated) == 128 + SIGTERM);
 
 Status check_interrupted() {
-  return interrupted() ? Status::error(terminated() ? Code::terminated : Code::interrupted, "") : Status();
+  return interrupted() ? Status::error(static_cast<Code>(128 + stop_signal.load(std::memory_order_relaxed)), "") : Status();
 }
 
 bool wait_to_read(i32 fd) {
@@ -76,6 +78,7 @@ bool wait_to_read(i32 fd) {
   sigemptyset(&stop);
   sigaddset(&stop, SIGINT);
   sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &stop, &before);
   int ready = 0;
   while (ready <= 0 && !interrupted()) {

@@ -8,7 +8,7 @@ namespace edgellm {
 // Installs the handlers, for the whole process; the program calls it once, the embedding API never does.
 // SIGBUS and SIGSEGV inside a watched map: one line on stderr, exit code 1; elsewhere they do what they always did (exit
 // code 128 + the signal in a sealed process).
-// SIGINT and SIGTERM: interrupted() turns true; one more while it is ends the process (exit code 128 + the signal). SIGPIPE and
+// SIGINT, SIGTERM and SIGHUP (unless it was ignored, as under nohup): interrupted() turns true; one more while it is ends the process (exit code 128 + the signal). SIGPIPE and
 // SIGXFSZ (a file larger than `ulimit -f`) are ignored: the write fails and says why.
 void install_signals();
 
@@ -17,15 +17,15 @@ void watch_map(Span<const u8> map);
 
 bool interrupted();
 
-// An error without words once SIGINT or SIGTERM came, whose code tells which was first. Whatever can take long asks this
+// An error without words once SIGINT, SIGTERM or SIGHUP came, whose code tells which was first. Whatever can take long asks this
 // between two pieces of its work. Never an error where no handlers are installed, as in a host program.
 Status check_interrupted();
 
-// Waits until `fd` can be read. False when SIGINT or SIGTERM came, before or meanwhile: none is missed between a look at
+// Waits until `fd` can be read. False when one of these signals came, before or meanwhile: none is missed between a look at
 // interrupted() and the wait.
 bool wait_to_read(i32 fd);
 
-// It was SIGTERM, which asks to end and not just to stop.
+// It was SIGTERM or SIGHUP, which ask to end and not just to stop.
 bool terminated();
 
 // As if Ctrl-C was pressed, or forgets that a signal came.

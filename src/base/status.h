@@ -4,12 +4,13 @@
 
 namespace edgellm {
 
-// These are the exit codes of the program. The last three carry no text: they end it in silence.
+// These are the exit codes of the program. The last four carry no text: they end it in silence.
 enum class Code : i32 {
   ok = 0,
   failed = 1,         // a run-time error
   usage = 2,          // a wrong flag or argument
   bad_model = 3,      // an unusable model file
+  hung_up = 129,      // SIGHUP asked to end (128 + 1): the terminal was closed
   interrupted = 130,  // SIGINT asked to end (128 + 2)
   closed = 141,       // the reader of standard output went away (128 + 13, SIGPIPE)
   terminated = 143,   // SIGTERM asked to end (128 + 15)
@@ -25,7 +26,7 @@ class [[nodiscard]] Status {
   }
 
   bool ok() const { return code_ == Code::ok; }
-  bool interrupted() const { return code_ == Code::interrupted || code_ == Code::terminated; }
+  bool interrupted() const { return code_ == Code::hung_up || code_ == Code::interrupted || code_ == Code::terminated; }
   Code code() const { return code_; }
   const char* text() const { return text_; }
 

@@ -338,8 +338,13 @@ Status bench_command(Options& options) {
   i32 furthest = 0;
   for (i32 i = 0; i < result.place_count; i++)
     furthest = max(furthest, result.places[i].position);
-  i32 needed = max(furthest + bench.count, bench.prompt_tokens);
-  if (options.engine.context == 0 && options.engine.window == 0) options.engine.context = max(needed, 512);
+  const i64 needed = max<i64>(i64{furthest} + bench.count, bench.prompt_tokens);
+  if (needed > MAX_CONTEXT)
+    return usage_error("bench: ", needed, " positions are needed, at most ", MAX_CONTEXT, " can be held");
+  if (options.engine.window == 0) {
+    options.engine.default_context = 0;
+    options.engine.least_context = max(static_cast<i32>(needed), 512);
+  }
 
   i64 start = now_ns();
   EDGELLM_TRY(open_for(options, &bench.engine));

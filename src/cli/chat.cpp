@@ -112,6 +112,7 @@ struct Conversation {
   Text system;
   bool terminal;  // somebody types
   bool over = false;
+  bool sound = true;  // no error left the session between two messages
   i32 answers = 0;
 
   Status run();
@@ -183,9 +184,11 @@ Status Conversation::run() {
     }
     if (blank(message) || command(message)) continue;
     if (!terminal && answers++ > 0) print("\n");
+    const i32 before = chat.session->position;
     Status status = turn(message);
     if (!check_output().ok()) return {};
     if (!status.ok() && !status.interrupted()) {
+      sound &= chat.session->position == before;
       if (!terminal) return status;
       note("edgellm: ", status.text(), "\n");
     }
@@ -245,8 +248,9 @@ Status chat_command(Options& options) {
   EDGELLM_TRY(open_saved(options, engine, &saved));
   if (!options.seed_given && sampling.temperature > 0) note("seed ", sampling.seed, "\n");
   EDGELLM_TRY(seal_for(options, options.state_save ? u32{SEAL_FILES} : 0));
-  EDGELLM_TRY(talk.run());
-  return save(options, engine, saved);
+  Status status = talk.run();
+  if (talk.sound) EDGELLM_TRY(save(options, engine, saved));
+  return status;
 }
 
 }  // namespace edgellm

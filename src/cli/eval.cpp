@@ -85,8 +85,9 @@ void print_score(const Options& options, const Score& s, const i32* top, bool pa
   f64 speed = static_cast<f64>(s.tokens) / seconds;
   Output out(STDOUT);
   if (!options.json) {
-    print("mean nll ", Fixed{mean, 6}, " nats, perplexity ", Fixed{perplexity, 4}, ", ", s.tokens, " tokens, ",
-          Fixed{per_byte, 6}, " nats a byte, ", Fixed{speed, 1}, " tok/s", partial ? " (partial: interrupted)\n" : "\n");
+    print("mean nll ", Fixed{mean, 6}, " nats, perplexity ", Fixed{perplexity, 4}, ", ", s.tokens, " tokens, ");
+    if (s.bytes) print(Fixed{per_byte, 6}, " nats a byte, ");
+    print(Fixed{speed, 1}, " tok/s", partial ? " (partial: interrupted)\n" : "\n");
     return;
   }
   out.add("{\"mean_nll\":");
@@ -174,6 +175,8 @@ Status eval_command(Options& options) {
   if (options.ids) EDGELLM_TRY(parse_list("--ids", options.ids, IdList::add, &list));
   if (options.ids && list.count < 2) return usage_error("--ids: ", list.count, " ids predict nothing; give 2 or more");
   if (engine.limits.context < 2) return usage_error("--ctx: in one position nothing is predicted; eval needs 2 or more");
+  if (options.ids) EDGELLM_TRY(check_ids(engine, {list.ids, list.count}));
+  if (options.ids) EDGELLM_TRY(check_room(engine, list.count));
   i32 file = -1;
   if (options.logits_file) EDGELLM_TRY(open_destination("--logits", options.logits_file, 0666, &file));
   EDGELLM_TRY(seal_for(options, options.logits_file ? u32{SEAL_FILES} : 0));

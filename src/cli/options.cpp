@@ -420,8 +420,9 @@ void print_help() {
     print(writer.text(), option.help, commands.text(), "\n");
   }
   print(
-      "\nExit codes: 0 done, 1 run-time error, 2 usage, 3 unusable model file; 130 and 143 ended by SIGINT and SIGTERM (a\n"
-      "second one ends at once), with what there was by then; 141 nobody reads standard output any more.\n");
+      "\nExit codes: 0 done, 1 run-time error, 2 usage, 3 unusable model file; 129, 130 and 143 ended by SIGHUP,\n"
+      "SIGINT and SIGTERM (a second one ends at once), with what there was by then; 141 nobody reads standard output any "
+      "more.\n");
 }
 
 }  // namespace edgellm

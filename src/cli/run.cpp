@@ -51,13 +51,20 @@ Status run_command(Options& options) {
   i32 before = session.position;
   Status status = generate(engine, session, prompt, options.generate, Printed::sink, &printed, &made);
   if (printed.last != '\n') print("\n");
-  if (!status.ok()) return status;
+  const bool full = !check_room(engine, i64{session.position} + 1).ok();  // an error that loses nothing
+  if (!status.ok() && !full) return status;
   if (check_output().ok()) {
     note_figures(made, made.count ? prompt.count : session.position - before, options);
     if (zeros) note("zeros: ", Fixed{zeros->percent(), 1}, " % of the squared ReLUs' codes\n");
     if (options.hash && made.count) note_hash(made.last_hash);
   }
-  return save(options, engine, saved);
+  if (made.ending == Ending::interrupted && made.count == 0) {
+    if (options.state_save)
+      note("note: the prompt was not read to its end; --state-save ", options.state_save, " is as it was\n");
+    return status;
+  }
+  EDGELLM_TRY(save(options, engine, saved));
+  return status;
 }
 
 }  // namespace edgellm

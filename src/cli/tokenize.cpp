@@ -5,23 +5,42 @@ namespace edgellm {
 
 namespace {
 
-Status open_tokenizer(const Options& options, Tokenizer* tokenizer) {
+Status open_tokenizer(const Options& options, Tokenizer* tokenizer, i32* vocab) {
   const char* path = options.tokenizer_file ? options.tokenizer_file : options.model;
   Span<const u8> map;
   EDGELLM_TRY(map_model(path, {}, &map));
   ModelFile file;
   EDGELLM_TRY(file.open(map));
   if (file.tokenizer().count == 0) return bad_model(path, ": ", NO_TOKENIZER);
-  i32 vocab;
-  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &vocab));
-  return tokenizer->open(file.tokenizer(), vocab);
+  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, vocab));
+  return tokenizer->open(file.tokenizer(), *vocab);
 }
+
+// Ids to text on standard output, up to the first that the model does not have.
+struct TextPrinter {
+  Decoder decoder;
+  i32 vocab;
+  i32 wrong = -1;
+
+  static void add(void* context, i32 id) {
+    TextPrinter& self = *static_cast<TextPrinter*>(context);
+    if (self.wrong < 0 && id >= self.vocab) self.wrong = id;
+    if (self.wrong >= 0) return;
+    self.decoder.push(id);
+    self.drain();
+  }
+  void drain() {
+    for (Text text; (text = decoder.take()).size != 0;)
+      print(text);
+  }
+};
 
 }  // namespace
 
 Status tokenize_command(Options& options) {
   Tokenizer tokenizer;
-  EDGELLM_TRY(open_tokenizer(options, &tokenizer));
+  i32 vocab;
+  EDGELLM_TRY(open_tokenizer(options, &tokenizer, &vocab));
   Text text;
   EDGELLM_TRY(read_text(options, &text));
   i64 workspace_bytes = tokenizer.workspace_bytes(text.size), most = tokenizer.max_ids(text.size);
@@ -44,22 +63,14 @@ Status tokenize_command(Options& options) {
 
 Status detokenize_command(Options& options) {
   Tokenizer tokenizer;
-  EDGELLM_TRY(open_tokenizer(options, &tokenizer));
-  Decoder decoder(tokenizer);
-  EDGELLM_TRY(parse_list(
-      "--ids", options.ids,
-      [](void* context, i32 id) {
-        Decoder& to = *static_cast<Decoder*>(context);
-        to.push(id);
-        for (Text text; (text = to.take()).size != 0;)
-          print(text);
-      },
-      &decoder));
-  decoder.finish();
-  for (Text text; (text = decoder.take()).size != 0;)
-    print(text);
+  i32 vocab;
+  EDGELLM_TRY(open_tokenizer(options, &tokenizer, &vocab));
+  TextPrinter printer = {Decoder(tokenizer), vocab};
+  EDGELLM_TRY(parse_list("--ids", options.ids, TextPrinter::add, &printer));
+  printer.decoder.finish();
+  printer.drain();
   print("\n");
-  return {};
+  return printer.wrong < 0 ? Status() : failed("--ids: ", printer.wrong, " is not in the vocabulary of ", vocab, " ids");
 }
 
 }  // namespace edgellm

@@ -120,7 +120,8 @@ Status set_limits(const EngineOptions& options, Engine* engine) {
   if (engine->limits.context == 0) {
     i32 trained;
     EDGELLM_TRY(engine->file.number("context", 1, MAX_CONTEXT, &trained));
-    engine->limits.context = min(limit ? min(trained, limit) : trained, options.default_context);
+    const i32 context = max(min(trained, options.default_context), options.least_context);
+    engine->limits.context = limit ? min(context, limit) : context;
   }
   return {};
 }
@@ -192,23 +193,31 @@ void close_engine(Engine& engine) {
   engine = {};
 }
 
+Status check_ids(const Engine& engine, Span<const i32> ids) {
+  for (i32 id : ids) {
+    if (id < 0 || id >= engine.model.vocab) {
+      return failed("token id ", id, " is not in the vocabulary of ", engine.model.vocab, " ids");
+    }
+  }
+  return {};
+}
+
+Status check_room(const Engine& engine, i64 positions) {
+  if (engine.limits.window || engine.model.unbounded || positions <= engine.limits.context) return {};
+  char words[128];
+  Writer writer(words);
+  return failed("the context is full: ", positions, " positions are needed, there are ", engine.limits.context, "; take ",
+                more_room(engine, writer));
+}
+
 static Status check_steps(const Engine& engine, Span<const Step> steps) {
   const Limits& limits = engine.limits;
   for (const Step& step : steps) {
     assert(step.ids.count > 0);
     i64 end = step.session->position + step.ids.count;
-    if (limits.window == 0 && !engine.model.unbounded && end > limits.context) {
-      char words[128];
-      Writer writer(words);
-      return failed("the context is full: ", end, " positions are needed, there are ", limits.context, "; take ",
-                    more_room(engine, writer));
-    }
+    EDGELLM_TRY(check_room(engine, end));
     if (end > INT32_MAX / 2) return failed("position ", end, " is beyond what a session can count");
-    for (i32 id : step.ids) {
-      if (id < 0 || id >= engine.model.vocab) {
-        return failed("token id ", id, " is not in the vocabulary of ", engine.model.vocab, " ids");
-      }
-    }
+    EDGELLM_TRY(check_ids(engine, step.ids));
     assert(step.wanted != Wanted::all || (steps.count == 1 && step.ids.count <= min(limits.columns, limits.logits)));
   }
   return {};

@@ -15,7 +15,8 @@ struct EngineOptions {
   i32 threads = 0;            // 0: open_engine takes one for each performance core, plan_engine one
   i32 context = 0;            // 0: the model's, at most default_context
   i32 default_context = 2048;
-  i32 window = 0;  // 0: none
+  i32 least_context = 0;  // more than the model's if need be, but not more than the file's context_limit
+  i32 window = 0;         // 0: none
   KvFormat kv = KvFormat::I8;
   bool f32_activations = false;
   bool half_rope = false;    // of version 1 files
@@ -96,6 +97,12 @@ inline f32* logits_row(const Engine& engine, i32 row) {
 // Draws the session's next id from a row of logits, which is used up, within the grammar: it is pending then. -1: every logit
 // that counts is NaN.
 i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options);
+
+// Whether they are ids of the model.
+Status check_ids(const Engine& engine, Span<const i32> ids);
+
+// Whether a session can hold so many positions.
+Status check_room(const Engine& engine, i64 positions);
 
 // What gives a session more positions than its full context has, in words that follow "take" or "start with".
 Text more_room(const Engine& engine, Writer& words);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/checksum.h"
@@ -51,7 +52,8 @@ Status check_identity(const Engine& engine, const StateHeader& header) {
   if (header.magic == FIRST_MAGIC) {
     return failed("it was saved by an older version, which did not note every option; make it anew");
   }
-  if (header.magic != ours.magic) return failed("not a saved state (it begins with ", Hex{header.magic, 8}, ")");
+  if (header.magic != ours.magic)
+    return failed("not a saved state (it begins with ", Hex{__builtin_bswap32(header.magic), 8}, ")");
   if (header.model != ours.model) return failed("it was saved from another model");
   if (header.f32_activations != ours.f32_activations) {
     return differs("--activations", activations_name(header.f32_activations), activations_name(ours.f32_activations));
@@ -186,6 +188,11 @@ Status load_state_file(const Engine& engine, const char* path, u8* buffer, Sessi
   // Non-blocking, or opening a named pipe would wait for its writer.
   i32 fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return failed("state file ", path, ": ", strerror(errno));
+  struct stat info;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(fd);
+    return failed("state file ", path, ": not a regular file");
+  }
   Slots slots;
   Status status = read_slots(engine, fd, buffer, &slots);
   close(fd);
@@ -208,7 +215,9 @@ static Status adopt_state_file(const Engine& engine, u8* buffer, StateFile* file
   if (is_new(file->fd)) {
     StateHeader first = identify(engine);
     if (write_at(file->fd, reinterpret_cast<const u8*>(&first), sizeof first, 0) && fsync(file->fd) == 0) return {};
-    return failed("--state-save ", file->path, ": ", io_error(errno));
+    Status status = failed("--state-save ", file->path, ": ", io_error(errno));
+    (void)!ftruncate(file->fd, 0);  // half a header would not be taken for a new file
+    return status;
   }
   Slots slots;
   Status status = read_slots(engine, file->fd, buffer, &slots);

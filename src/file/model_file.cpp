@@ -31,7 +31,7 @@ bool inside(u64 offset, u64 bytes, u64 start, u64 file_bytes) {
 
 Status check_header(const FileHeader& header, u64 file_bytes) {
   if (header.magic != MAGIC_TM2 && header.magic != MAGIC_SRN) {
-    return bad_model("not a model file: the first four bytes are ", Hex{header.magic, 8},
+    return bad_model("not a model file: the first four bytes are ", Hex{__builtin_bswap32(header.magic), 8},
                      ", expected \"TM2\\2\" or \"SRN\\2\"");
   }
   if (header.header_bytes != sizeof(FileHeader)) {
