@@ -84,8 +84,7 @@ Partial create_partial(const std::string& destination) {
   if (partial.descriptor < 0) io_error(partial.path, ": cannot create: ", reason_of(errno));
   flock(partial.descriptor, LOCK_EX | LOCK_NB);
   // Only root can give a file away; another user's copy is that user's.
-  if (partial.replaces) [[maybe_unused]]
-    const int ignored = fchown(partial.descriptor, old.st_uid, old.st_gid);
+  if (partial.replaces) (void)!fchown(partial.descriptor, old.st_uid, old.st_gid);
   return partial;
 }
 

@@ -66,7 +66,11 @@ class Reader {
     if (all && !all->object()) unusable(path("tokenizer_config.json"), ": \"added_tokens_decoder\" is not an object");
     if (all) map_ = Json(Json::Object());
     read_named();
-    all ? read_decoder(*all) : read_added_tokens();
+    if (all) {
+      read_decoder(*all);
+    } else {
+      read_added_tokens();
+    }
     std::stable_sort(out_.tokens.begin(), out_.tokens.end(),
                      [](const DeclaredToken& a, const DeclaredToken& b) { return a.id < b.id; });
     add_named();
