@@ -112,10 +112,21 @@ std::optional<Chat> chat_with_other_tokenizer(const Options& options, const Buil
   return std::nullopt;
 }
 
+// One that was asked for by its name, whatever the tokenizer has of its special tokens.
+Chat named_chat(const std::string& name, const BuiltTokenizer& tokenizer, Model* model) {
+  Chat chat = chat_named(name);
+  const std::string lacks = tokenizer.section.empty() ? "" : special_that_lacks(chat, {}, tokenizer, model->vocab);
+  if (!lacks.empty()) {
+    model->notes.push_back(
+        text("the tokenizer has no ", lacks, ", which the chat template ", name, " writes: it is read as text"));
+  }
+  return chat;
+}
+
 // The chat template that was asked for, or the source's own.
 std::optional<Chat> make_chat(const Options& options, const BuiltTokenizer& tokenizer, Model* model) {
   if (options.chat == "none") return std::nullopt;
-  if (!options.chat.empty()) return chat_named(options.chat);
+  if (!options.chat.empty()) return named_chat(options.chat, tokenizer, model);
   const bool other = !options.tokenizer.empty();
   std::optional<Chat> chat = other ? chat_with_other_tokenizer(options, tokenizer, model) : own_chat(tokenizer.info, model);
   if (chat)
