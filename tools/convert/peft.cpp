@@ -9,6 +9,7 @@ namespace {
 
 constexpr i64 MAX_RANK = 1 << 16;
 constexpr size_t MAX_PATTERN = 4096;
+constexpr int MAX_REPETITIONS = 6;  // without an end
 
 // Every field of LoraConfig, and of the classes it is derived from, in PEFT 0.21.2.
 enum class Field {
@@ -83,7 +84,8 @@ bool ends_in(const std::string& module, const std::string& end) {
 }
 
 // Whether a regular expression of Python means the same to std::regex, for names of printable ASCII. What is left out differs or
-// is unknown there: back references, named groups, flags, looking behind, possessive and doubled repetitions, sets of classes.
+// is unknown there: back references, named groups, flags, looking behind, possessive and doubled repetitions, sets of classes; and
+// what takes either for ever: many repetitions without an end, and one within another.
 bool reads_the_same(std::string_view pattern) {
   constexpr std::string_view PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
   auto all_print = [](char c) { return c >= 0x20 && c < 0x7f; };
@@ -93,11 +95,19 @@ bool reads_the_same(std::string_view pattern) {
     const char c = at(i);
     return c && (PUNCTUATION.find(c) != std::string_view::npos || letters.find(c) != std::string_view::npos);
   };
-  bool repeated = false;  // what comes before is a repetition
+  bool repeated = false;                // what comes before is a repetition
+  std::vector<bool> endless = {false};  // of each open group: it holds a repetition without an end
+  bool closed_endless = false;          // of a group that ends here
+  int repetitions = 0;
+  auto may_repeat = [&] {  // without an end
+    endless.back() = true;
+    return !closed_endless && ++repetitions <= MAX_REPETITIONS;
+  };
   for (size_t i = 0; i < pattern.size(); i++) {
     const char c = pattern[i];
     const bool after = repeated;
     repeated = false;
+    if (c != '*' && c != '+' && c != '{') closed_endless = false;
     if (c == '\\') {
       if (!escape(++i, "dDwWsSbB")) return false;
     } else if (c == '[') {
@@ -107,11 +117,19 @@ bool reads_the_same(std::string_view pattern) {
         if (!at(i) || at(i) == '[') return false;
         if (at(i) == '\\' && !escape(++i, "dDwWsS")) return false;
       }
-    } else if (c == '(' && at(i + 1) == '?') {
+    } else if (c == '(') {
+      endless.push_back(false);
+      if (at(i + 1) != '?') continue;
       i += 2;
       if (at(i) != ':' && at(i) != '=' && at(i) != '!') return false;
+    } else if (c == ')') {
+      if (endless.size() == 1) return false;
+      closed_endless = endless.back();
+      endless.pop_back();
+      if (closed_endless) endless.back() = true;
     } else if (c == '*' || c == '+' || c == '?') {
       if (after && (c != '?' || at(i - 1) == '?')) return false;
+      if (c != '?' && !may_repeat()) return false;
       repeated = true;
     } else if (c == '{') {
       const size_t end = pattern.find('}', i);
@@ -123,6 +141,7 @@ bool reads_the_same(std::string_view pattern) {
       };
       if (comma == 0 || !digits(counts.substr(0, comma))) return false;
       if (comma < counts.size() && !digits(counts.substr(comma + 1))) return false;
+      if (comma + 1 == counts.size() && !may_repeat()) return false;
       i = end;
       repeated = true;
     } else if (c == ']' || c == '}') {
