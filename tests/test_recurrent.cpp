@@ -494,7 +494,7 @@ TEST(bounds_of_the_step_size_that_make_no_sense_are_refused) {
     f32 low, high;
     const char* wrong;  // the key that the error names; null: the file opens
   };
-  const Bounds all[] = {{0, 0, nullptr},       {0.01f, 0.01f, nullptr},     {0, INFINITE, nullptr},
+  const Bounds all[] = {{0, 0, nullptr},       {0.01f, 0.01f, nullptr},     {0, INFINITE, "dt_max"},
                         {-0.01f, 1, "dt_min"}, {NOT_A_NUMBER, 1, "dt_min"}, {0.2f, 0.1f, "dt_max"},
                         {0, -1, "dt_max"},     {0, NOT_A_NUMBER, "dt_max"}};
   for (const Bounds& bounds : all) {

@@ -74,9 +74,9 @@ Status read_shape(const ModelFile& file, Shape* shape) {
   EDGELLM_TRY(file.number("taps", 1, MAX_TAPS, &shape->taps));
   EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
   EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
-  const f32 infinity = __builtin_inff();
-  EDGELLM_TRY(file.real_or("dt_min", 0, 0, infinity, &shape->dt_min));
-  EDGELLM_TRY(file.real_or("dt_max", infinity, shape->dt_min, infinity, &shape->dt_max));
+  constexpr f32 LARGEST = 0x1.fffffep127f;
+  EDGELLM_TRY(file.real_or("dt_min", 0, 0, LARGEST, &shape->dt_min));
+  EDGELLM_TRY(file.real_or("dt_max", __builtin_inff(), shape->dt_min, LARGEST, &shape->dt_max));
   if (shape->heads % shape->groups) {
     return bad_model("metadata: ", shape->heads, " heads are not a multiple of ", shape->groups, " groups");
   }

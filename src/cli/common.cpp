@@ -103,9 +103,10 @@ Status open_for(Options& options, Engine* engine) {
   EDGELLM_TRY(map_model(options.model, options.map, &map));
   wanted.file = map;
   EDGELLM_TRY(open_engine(wanted, engine));
-  if (f32* temperature = &options.generate.sampling.temperature; !options.temperature_given) {
-    EDGELLM_TRY(engine->file.real_or("temperature", *temperature, 0, MAX_TEMPERATURE, temperature));
-  }
+  f32* temperature = &options.generate.sampling.temperature;
+  f32 own;
+  EDGELLM_TRY(engine->file.real_or("temperature", *temperature, 0, MAX_TEMPERATURE, &own));
+  if (!options.temperature_given) *temperature = own;
   if (engine->image.count) {
     note("note: a TM2 version 1 file was repacked in memory; edgellm-convert makes one that starts at once\n");
   }

@@ -217,7 +217,7 @@ const Option OPTIONS[] = {
        o.engine.isa = v;
        return {};
      }},
-    {"--ctx", "N", LOADS, "positions to hold (the model's, at most 2048)",
+    {"--ctx", "N", LOADS, "positions to hold (default: the model's, at most 2048)",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.engine.context); }},
     {"--window", "W", LOADS, "see the first 4 and the last W positions; the text may go on for ever",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.engine.window); }},
