@@ -79,7 +79,7 @@ TEST(one_process_at_a_time) {
   CHECK(open_destination("--to", path.c_str(), 0600, &fd).ok());
   check::Child child = check::in_child([&] { return open_error(path).empty() ? 0 : 3; });
   CHECK_EQ(child.exit_code, 3);
-  CHECK(holds(open_error(path), "another process is going to write it"));
+  CHECK(holds(open_error(path), "another process has it open for writing"));
   close(fd);
   CHECK_EQ(open_error(path), std::string());
 }

@@ -1,7 +1,5 @@
 // Tiny sources of every kind but Hugging Face's, converted and read back by a second reader: every value, scale, format and
 // setting.
-#include <algorithm>
-
 #include "convert/encode.h"
 
 #include <algorithm>

@@ -124,7 +124,6 @@ TEST(regular_expressions_of_python) {
       {"lm_head|", "lm_head", true, true},
       {"(self_attn|mlp).*_proj", "model.layers.3.mlp.up_proj", true, false},
       {"(.*\\.)?(layers\\.\\d+\\.)(mlp\\..*)", "model.layers.3.mlp.up_proj", true, true},
-      {"(a+){2}|(model\\.|layers\\.){2}\\d\\..*", "model.layers.3.mlp.up_proj", true, true},
       {".*\\.(?:[02468])\\..*", "model.layers.3.mlp.up_proj", false, false},
   };
   Folder folder;
@@ -139,10 +138,33 @@ TEST(regular_expressions_of_python) {
     CHECK_EQ(config.scale_of(known.module), known.end ? 2.5f : 2.0f);
     CHECK_EQ(config.targets(known.module), known.whole);
   }
-  for (const char* other :
-       {"(?<=a)b", "(?P<a>b)", "(?i)q_proj", "(a)\\\\1",         "a*+",      "a**",       "a{2}{3}",        "a{,3}",
-        "a{",      "}",        "[]a]",       "[[:alpha:]]",      "[a",       "\\\\z",     "\\\\Z",          "(a",
-        "*a",      "\u00e4",   "((.*)*)*z",  "([a-z]+(b|c)?)+z", "(a+){2,}", "(a{1,}b)*", ".*.*.*.*.*.*.*z"}) {
+  for (const char* other : {"(?<=a)b",
+                            "(?P<a>b)",
+                            "(?i)q_proj",
+                            "(a)\\\\1",
+                            "a*+",
+                            "a**",
+                            "a{2}{3}",
+                            "a{,3}",
+                            "a{",
+                            "}",
+                            "[]a]",
+                            "[[:alpha:]]",
+                            "[a",
+                            "\\\\z",
+                            "\\\\Z",
+                            "(a",
+                            "*a",
+                            "\u00e4",
+                            "((.*)*)*z",
+                            "([a-z]+(b|c)?)+z",
+                            "(a+){2,}",
+                            "(a{1,}b)*",
+                            ".*.*.*.*.*.*.*z",
+                            "(.|.)*z",
+                            "(.*){30}z",
+                            "(.{0,30}){0,30}z",
+                            ".?.?.?.?.?.?.?z"}) {
     for (const char* key : {"rank_pattern", "alpha_pattern", "target_modules", "exclude_modules"}) {
       const std::string quoted = std::string("\"") + other + "\"",
                         value = std::strstr(key, "_pattern") ? "{" + quoted + ":5}" : quoted;

@@ -250,7 +250,7 @@ TEST(another_file_is_no_state_file) {
     Image theirs(foreign.engine);
     StateFile file;
     CHECK(open_state_file(foreign.engine, path.c_str(), theirs.bytes(), &file).ok());
-    refused(path, "another process is going to write it");
+    refused(path, "another process has it open for writing");
     close(file.fd);
     refused(path, "saved from another model");  // before the first save, too
     CHECK(open_state_file(foreign.engine, path.c_str(), theirs.bytes(), &file).ok());

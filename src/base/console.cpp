@@ -51,20 +51,17 @@ i64 read_all(i32 fd, char* buffer, i64 capacity) {
 
 static i32 stdout_error;  // errno of the first write that failed
 
-const char* io_error(i32 error) {
-  return error == ENOSPC ? "no space left on device" : strerror(error);
-}
-
 Status check_output() {
   if (stdout_error == 0) return {};
   if (stdout_error == EPIPE) return Status::error(Code::closed, "");
-  return failed("standard output: ", io_error(stdout_error));
+  return failed("standard output: ", strerror(stdout_error));
 }
 
 Output::Output(i32 fd) : fd_(fd), ok_(fd != STDOUT || stdout_error == 0), writer_(buffer_) {}
 
 void Output::send(Text text) {
   if (!ok_) return;
+  errno = EIO;  // should a write take nothing and not say why
   ok_ = write_all(fd_, text);
   if (!ok_ && fd_ == STDOUT) stdout_error = errno;
 }

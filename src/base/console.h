@@ -62,9 +62,6 @@ template <class... Args>
 // an error that says why. `main` asks at the end, so that no call has to look at what print answers.
 Status check_output();
 
-// What errno says of a read or a write, in words.
-const char* io_error(i32 error);
-
 // To stdout. False when nobody reads it any more: a reason to stop.
 template <class... Args>
 [[gnu::always_inline]] inline bool print(const Args&... args) {

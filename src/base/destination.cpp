@@ -59,11 +59,11 @@ Status open_destination(const char* option, const char* path, u32 mode, i32* fd)
     *fd = fcntl(low, F_DUPFD_CLOEXEC, STDERR + 1);
     close(low);
   }
-  if (*fd < 0) return failed(option, " ", path, ": ", io_error(errno));
+  if (*fd < 0) return failed(option, " ", path, ": ", strerror(errno));
   struct stat info;
   Status status = fstat(*fd, &info) == 0 ? check_kind(option, path, info) : failed(option, " ", path, ": ", strerror(errno));
   if (status.ok() && flock(*fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    status = failed(option, " ", path, ": another process is going to write it; name another file");
+    status = failed(option, " ", path, ": another process has it open for writing; name another file");
   }
   if (!status.ok()) close(*fd);
   return status;

@@ -1,4 +1,4 @@
-// Where results go: nothing that stands there and is no result is ever written over.
+// Where results go: neither an input nor anything but a regular file is ever written to.
 #pragma once
 #include "base/status.h"
 

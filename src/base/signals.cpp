@@ -14,7 +14,8 @@ constexpr i32 MAX_MAPS = 8;
 // Written before the count that admits them, read by the handler.
 static Span<const u8> maps[MAX_MAPS];
 static std::atomic<i32> map_count;
-static std::atomic<i32> stop_signal;  // the first that asked to stop, 0: none
+static std::atomic<i32> stop_signal;                   // the first that asked to stop, 0: none
+static_assert(std::atomic<i32>::is_always_lock_free);  // handlers use it
 
 static void on_fault(int signal, siginfo_t* info, void*) {
   const u8* at = static_cast<const u8*>(info->si_addr);
@@ -32,7 +33,8 @@ static void on_fault(int signal, siginfo_t* info, void*) {
 
 static void on_stop(int signal) {
   i32 none = 0;
-  if (!stop_signal.compare_exchange_strong(none, signal)) _exit(128 + signal);
+  // Closing a terminal sends SIGHUP twice, by the shell and by the system.
+  if (!stop_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) _exit(128 + signal);
 }
 
 void install_signals() {
@@ -70,7 +72,8 @@ static_assert(static_cast<i32>(Code::hung_up) == 128 + SIGHUP && static_cast<i32
               static_cast<i32>(Code::closed) == 128 + SIGPIPE && static_cast<i32>(Code::terminated) == 128 + SIGTERM);
 
 Status check_interrupted() {
-  return interrupted() ? Status::error(static_cast<Code>(128 + stop_signal.load(std::memory_order_relaxed)), "") : Status();
+  const i32 signal = stop_signal.load(std::memory_order_relaxed);
+  return signal ? Status::error(static_cast<Code>(128 + signal), "") : Status();
 }
 
 bool wait_to_read(i32 fd) {
@@ -93,7 +96,8 @@ bool wait_to_read(i32 fd) {
 }
 
 bool terminated() {
-  return stop_signal.load(std::memory_order_relaxed) == SIGTERM;
+  const i32 signal = stop_signal.load(std::memory_order_relaxed);
+  return signal == SIGTERM || signal == SIGHUP;
 }
 
 void set_interrupted(bool value) {

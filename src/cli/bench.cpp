@@ -56,7 +56,7 @@ struct Measured {
   Place places[MAX_PLACES];
   i32 place_count;
   i32 places_done;             // fewer than place_count: a signal came meanwhile
-  bool complete;               // nor came one later
+  bool complete;               // no signal came before everything was measured
   Percentiles alternating_ms;  // tokens at the first place, each followed by
   Percentiles empty_ms;        // a loop of as long that touches no memory: what the machine itself does to such a time
   f64 faults_per_token;
@@ -204,8 +204,9 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
   EDGELLM_TRY(measure_stalls(bench, result->places[0], result));
   result->resident_bytes = peak_resident_bytes() - buffer.count;
   result->hash = logits_hash(bench.engine, 0);
+  EDGELLM_TRY(count_zeros(bench, result->places[0]));
   result->complete = true;
-  return count_zeros(bench, result->places[0]);
+  return {};
 }
 
 // Bytes of weights and caches that one pass at `position` reads.

@@ -112,13 +112,19 @@ struct Conversation {
   Text system;
   bool terminal;  // somebody types
   bool over = false;
-  bool sound = true;  // no error left the session between two messages
+  bool sound = true;  // nothing left the session within a message
   i32 answers = 0;
 
   Status run();
   bool command(Text message);
+  void reset();
   Status turn(Text message);
 };
+
+void Conversation::reset() {
+  reset_chat(chat);
+  sound = true;
+}
 
 // False when it is no command.
 bool Conversation::command(Text message) {
@@ -126,7 +132,7 @@ bool Conversation::command(Text message) {
   if (message == "/quit") {
     over = true;
   } else if (message == "/reset") {
-    reset_chat(chat);
+    reset();
   } else if (message.size > SYSTEM.size && message.slice(0, SYSTEM.size) == SYSTEM) {
     if (chat.form.system.size == 0) {
       note("note: ", NO_SYSTEM, "\n");
@@ -134,7 +140,7 @@ bool Conversation::command(Text message) {
     }
     system = {system_buffer.data, message.size - SYSTEM.size};
     memcpy(system_buffer.data, message.from(SYSTEM.size).data, static_cast<size_t>(system.size));
-    reset_chat(chat);
+    reset();
   } else {
     return false;
   }
@@ -145,12 +151,15 @@ Status Conversation::turn(Text message) {
   i32 before = chat.session->position;
   Answer answer;
   Generated made;
-  EDGELLM_TRY(chat_turn(chat, system, message, options.generate, Answer::sink, &answer, &made));
+  Status status = chat_turn(chat, system, message, options.generate, Answer::sink, &answer, &made);
+  const i32 after = chat.session->position;
+  sound = made.count > 0 || (sound && after == before);
+  EDGELLM_TRY(status);
   if (made.ending == Ending::sink_closed) return check_output();
   if (answer.last != '\n') print("\n");
   if (terminal && made.ending == Ending::interrupted && made.count == 0) {
     note("note: the message was not read to its end and ",
-         chat.session->position == before ? "does not count\n" : "what was read of it stays; /reset forgets it\n");
+         after == before ? "does not count\n" : "what was read of it stays; /reset forgets it\n");
   }
   if (made.ending == Ending::length) {
     if (made.count < options.generate.count) {
@@ -161,8 +170,8 @@ Status Conversation::turn(Text message) {
       note("note: the answer was cut; -n allows more tokens\n");
     }
   }
-  if (options.verbose) note_figures(made, chat.session->position - before - made.count + 1, options);
-  if (options.hash) note_hash(made.last_hash);
+  if (options.verbose) note_figures(made, after - before - max(made.count - 1, 0), options);
+  if (options.hash && made.count) note_hash(made.last_hash);
   return {};
 }
 
@@ -184,11 +193,9 @@ Status Conversation::run() {
     }
     if (blank(message) || command(message)) continue;
     if (!terminal && answers++ > 0) print("\n");
-    const i32 before = chat.session->position;
     Status status = turn(message);
     if (!check_output().ok()) return {};
     if (!status.ok() && !status.interrupted()) {
-      sound &= chat.session->position == before;
       if (!terminal) return status;
       note("edgellm: ", status.text(), "\n");
     }
@@ -249,7 +256,11 @@ Status chat_command(Options& options) {
   if (!options.seed_given && sampling.temperature > 0) note("seed ", sampling.seed, "\n");
   EDGELLM_TRY(seal_for(options, options.state_save ? u32{SEAL_FILES} : 0));
   Status status = talk.run();
-  if (talk.sound) EDGELLM_TRY(save(options, engine, saved));
+  if (talk.sound) {
+    EDGELLM_TRY(save(options, engine, saved));
+  } else if (options.state_save) {
+    note("note: the conversation ended within a message; nothing was saved to ", options.state_save, "\n");
+  }
   return status;
 }
 

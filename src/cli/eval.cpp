@@ -127,9 +127,9 @@ Status eval_ids(Options& options, Engine& engine, Span<i32> ids, Span<i32> top, 
   if (options.hash) note_hash(logits_hash(engine, row));
   Text bytes(reinterpret_cast<const char*>(logits_row(engine, row)),
              i64{engine.model.vocab} * static_cast<i64>(sizeof(f32)));
-  // What was there before is written over from its beginning and cut last: it is at no time empty.
-  if (file < 0 || (write_all(file, bytes) && ftruncate(file, static_cast<off_t>(bytes.size)) == 0)) return {};
-  return failed("--logits ", options.logits_file, ": ", io_error(errno));
+  // A file that was cut short shows by its size.
+  if (file < 0 || (ftruncate(file, 0) == 0 && write_all(file, bytes) && fsync(file) == 0)) return {};
+  return failed("--logits ", options.logits_file, ": ", strerror(errno));
 }
 
 Status eval_text(Options& options, Engine& engine, Text text, Span<i32> window) {

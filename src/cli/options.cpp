@@ -154,7 +154,7 @@ const Option OPTIONS[] = {
        o.realtime = true;
        return {};
      }},
-    {"--state-save", "FILE", SAMPLES, "keep the state in a file at the end, Ctrl-C and SIGTERM included",
+    {"--state-save", "FILE", SAMPLES, "keep the state in a file at the end, also after Ctrl-C, SIGTERM, SIGHUP",
      [](O o, S, S v) -> Status {
        o.state_save = v;
        return {};
@@ -421,8 +421,8 @@ void print_help() {
   }
   print(
       "\nExit codes: 0 done, 1 run-time error, 2 usage, 3 unusable model file; 129, 130 and 143 ended by SIGHUP,\n"
-      "SIGINT and SIGTERM (a second one ends at once), with what there was by then; 141 nobody reads standard output any "
-      "more.\n");
+      "SIGINT and SIGTERM (a second one of the last two ends at once), with what there was by then; 141 nobody reads\n"
+      "standard output any more.\n");
 }
 
 }  // namespace edgellm

@@ -60,7 +60,7 @@ Status run_command(Options& options) {
   }
   if (made.ending == Ending::interrupted && made.count == 0) {
     if (options.state_save)
-      note("note: the prompt was not read to its end; --state-save ", options.state_save, " is as it was\n");
+      note("note: the prompt was not read to its end; nothing was saved to ", options.state_save, "\n");
     return status;
   }
   EDGELLM_TRY(save(options, engine, saved));

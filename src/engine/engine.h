@@ -98,10 +98,10 @@ inline f32* logits_row(const Engine& engine, i32 row) {
 // that counts is NaN.
 i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options);
 
-// Whether they are ids of the model.
+// Fails unless all are ids of the model.
 Status check_ids(const Engine& engine, Span<const i32> ids);
 
-// Whether a session can hold so many positions.
+// Fails unless a session can hold this many positions.
 Status check_room(const Engine& engine, i64 positions);
 
 // What gives a session more positions than its full context has, in words that follow "take" or "start with".

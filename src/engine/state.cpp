@@ -64,7 +64,8 @@ Status check_identity(const Engine& engine, const StateHeader& header) {
   }
   if (header.state_bytes == ours.state_bytes) return {};
   if (ours.window == 0 && header.context != ours.context) return differs("--ctx", header.context, ours.context);
-  return failed("it has ", header.state_bytes, " bytes, expected ", ours.state_bytes);
+  return failed(ours.window ? "it was saved with another chunk: " : "", "it has ", header.state_bytes, " bytes, expected ",
+                ours.state_bytes);
 }
 
 u64 image_checksum(StateHeader header, const u8* state) {
@@ -76,13 +77,14 @@ u64 image_checksum(StateHeader header, const u8* state) {
   return sum.value();
 }
 
-// The whole of a slot, or less at the end of the file.
+// The whole of a slot, or less at the end of the file; -1 when it cannot be read.
 i64 read_at(i32 fd, u8* buffer, i64 bytes, i64 offset) {
   i64 done = 0;
   while (done < bytes) {
     ssize_t n = pread(fd, buffer + done, static_cast<size_t>(bytes - done), offset + done);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
+    if (n < 0) return -1;
+    if (n == 0) break;
     done += n;
   }
   return done;
@@ -140,15 +142,19 @@ static Status check_image(const Engine& engine, Span<const u8> image, StateHeade
   return sane ? Status() : failed("its header makes no sense");
 }
 
-Status restore_state(const Engine& engine, Span<const u8> image, Session* session) {
-  StateHeader header;
-  if (Status status = check_image(engine, image, &header); !status.ok()) return failed("state: ", status.text());
-  memcpy(session->state, image.data + sizeof header, static_cast<size_t>(engine.model.state_bytes));
+static void take_image(const StateHeader& header, Span<const u8> image, Session* session) {
+  memcpy(session->state, image.data + sizeof header, static_cast<size_t>(header.state_bytes));
   session->position = header.position;
   session->pending = header.pending;
   session->recent_count = header.recent_count;
   session->grammar_state = header.grammar_state;
   memcpy(session->recent, header.recent, static_cast<size_t>(header.recent_count) * sizeof(i32));
+}
+
+Status restore_state(const Engine& engine, Span<const u8> image, Session* session) {
+  StateHeader header;
+  if (Status status = check_image(engine, image, &header); !status.ok()) return failed("state: ", status.text());
+  take_image(header, image, session);
   return {};
 }
 
@@ -175,6 +181,7 @@ static Status read_slots(const Engine& engine, i32 fd, u8* buffer, Slots* slots)
   const i32 order[] = {newer, 1 - newer};
   for (i32 slot : order) {
     slots->image = {buffer, read_at(fd, buffer, bytes, slot * bytes)};
+    if (slots->image.count < 0) return failed("it cannot be read: ", strerror(errno));
     Status tried = check_image(engine, slots->image, &slots->headers[slot]);
     if (slot == newer) status = tried;
     if (!tried.ok()) continue;
@@ -196,26 +203,29 @@ Status load_state_file(const Engine& engine, const char* path, u8* buffer, Sessi
   Slots slots;
   Status status = read_slots(engine, fd, buffer, &slots);
   close(fd);
-  if (status.ok()) return restore_state(engine, slots.image, session);
+  if (status.ok()) {
+    take_image(slots.headers[slots.newest], slots.image, session);
+    return {};
+  }
   bool unused = slots.ours[0] && slots.headers[0].checksum == 0 && !slots.ours[1];
   return failed("state file ", path, ": ", unused ? "no state was saved in it yet" : status.text());
 }
 
-// Nothing was ever written to it, or the first header only in part.
+// Nothing was ever written to it, or of the first header nothing but zeros.
 static bool is_new(i32 fd) {
   u8 bytes[sizeof(StateHeader) + 1];
   i64 count = read_at(fd, bytes, sizeof bytes, 0);
   for (i64 i = 0; i < count; i++) {
     if (bytes[i] != 0) return false;
   }
-  return count <= static_cast<i64>(sizeof(StateHeader));
+  return count >= 0 && count <= static_cast<i64>(sizeof(StateHeader));
 }
 
 static Status adopt_state_file(const Engine& engine, u8* buffer, StateFile* file) {
   if (is_new(file->fd)) {
     StateHeader first = identify(engine);
     if (write_at(file->fd, reinterpret_cast<const u8*>(&first), sizeof first, 0) && fsync(file->fd) == 0) return {};
-    Status status = failed("--state-save ", file->path, ": ", io_error(errno));
+    Status status = failed("--state-save ", file->path, ": ", strerror(errno));
     (void)!ftruncate(file->fd, 0);  // half a header would not be taken for a new file
     return status;
   }
@@ -243,7 +253,7 @@ Status save_state_file(const Engine& engine, const Session& session, u8* buffer,
   save_state(engine, session, ++file.sequence, buffer);
   i64 bytes = state_image_bytes(engine);
   if (!write_at(file.fd, buffer, bytes, file.next_slot * bytes) || fsync(file.fd) != 0) {
-    return failed("--state-save ", file.path, ": ", io_error(errno),
+    return failed("--state-save ", file.path, ": ", strerror(errno),
                   file.sequence > 1 ? "; the state saved before is still there" : "");
   }
   file.next_slot = 1 - file.next_slot;

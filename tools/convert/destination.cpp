@@ -22,7 +22,7 @@ constexpr int MOST_LINKS = 40;  // as Linux follows
 const char* kind_of(mode_t mode) {
   return S_ISDIR(mode)                    ? "a folder"
          : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
-         : S_ISFIFO(mode)                 ? "a FIFO"
+         : S_ISFIFO(mode)                 ? "a named pipe"
          : S_ISSOCK(mode)                 ? "a socket"
          : S_ISLNK(mode)                  ? "a symbolic link"
                                           : "no regular file";
@@ -34,6 +34,13 @@ void refuse_source(const std::string& path) {
   }
 }
 
+// The open file is the one at `path`.
+bool has_name(int descriptor, const std::string& path) {
+  struct stat file, named;
+  return fstat(descriptor, &file) == 0 && lstat(path.c_str(), &named) == 0 && file.st_dev == named.st_dev &&
+         file.st_ino == named.st_ino;
+}
+
 // Removes what a killed conversion left.
 void remove_left_over(const std::string& path) {
   struct stat status;
@@ -42,11 +49,11 @@ void remove_left_over(const std::string& path) {
     io_error(path, " is ", kind_of(status.st_mode), " and in the way: remove it, or give another name");
   }
   refuse_source(path);
-  const int descriptor = open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  const int descriptor = open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   const bool locked = descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  if (!locked && (descriptor < 0 || has_name(descriptor, path))) unlink(path.c_str());
   if (descriptor >= 0) close(descriptor);
   if (locked) io_error(path, " is being written by another conversion");
-  unlink(path.c_str());
 }
 
 }  // namespace
@@ -82,7 +89,11 @@ Partial create_partial(const std::string& destination) {
   const mode_t mode = partial.replaces ? partial.mode | S_IRUSR | S_IWUSR : 0666;
   partial.descriptor = open(partial.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
   if (partial.descriptor < 0) io_error(partial.path, ": cannot create: ", reason_of(errno));
-  flock(partial.descriptor, LOCK_EX | LOCK_NB);
+  const bool locked = flock(partial.descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  if (locked || !has_name(partial.descriptor, partial.path)) {  // another one began in the same moment
+    close(partial.descriptor);
+    io_error(partial.path, " is being written by another conversion");
+  }
   // Only root can give a file away; another user's copy is that user's.
   if (partial.replaces) (void)!fchown(partial.descriptor, old.st_uid, old.st_gid);
   return partial;

@@ -65,9 +65,9 @@ class Loader {
     refuse_the_rest();
     need_optional(source);
     if (!unexpected_.empty()) {
-      notes->push_back(text(unexpected_.size(), " biases that ", config_.architecture,
-                            " does not have with this config.json are left out, ",
-                            "as transformers leaves them out: ", unexpected_.front(), unexpected_.size() > 1 ? " ..." : ""));
+      notes->push_back(text("biases that ", config_.architecture, " does not have with this config.json are left out, ",
+                            "as transformers leaves them out: ", unexpected_.front(),
+                            unexpected_.size() > 1 ? text(" and ", unexpected_.size() - 1, " more") : ""));
     }
     return std::move(tensors_);
   }
@@ -184,13 +184,10 @@ class Loader {
     std::set<std::string> there;
     for (const std::unique_ptr<Tensor>& tensor : tensors_)
       there.insert(tensor->name);
-    std::string missing;
     for (const Rename& name : hf_names(config_.shape.layers)) {
       if (!config_.optional.contains(part_of(name.ours)) || there.contains(name.ours)) continue;
-      if (missing.empty()) missing = name.theirs;
+      unusable(source, ": there is no tensor ", name.theirs, ", which ", config_.architecture, " has with this config.json");
     }
-    if (!missing.empty())
-      unusable(source, ": there is no tensor ", missing, ", which ", config_.architecture, " has with this config.json");
   }
 
   void refuse_the_rest() {

@@ -63,7 +63,8 @@ const char HELP[] =
     "i4 has 4 bits and a scale for 32 weights; i8 has 8 bits and a scale a row.\n"
     "\n"
     "DST is a regular file, or new, and none of the sources; it changes only when all is done.\n"
-    "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used, 130: interrupted,\n"
+    "Exit code 0: done, 1: reading or writing failed, 2: wrong usage, 3: SRC cannot be used, 129: hung up, 130: "
+    "interrupted,\n"
     "141: nobody reads what is printed, 143: terminated.\n";
 
 Format parse_format(const std::string& option, const std::string& value) {
@@ -188,8 +189,10 @@ int run(int count, char** arguments) {
     return static_cast<int>(error.code);
   } catch (const std::bad_alloc&) {
     std::cerr << "edgellm-convert: out of memory\n";
-    return static_cast<int>(Code::failed);
+  } catch (const std::exception& error) {  // of the file system, for instance
+    std::cerr << "edgellm-convert: " << error.what() << "\n";
   }
+  return static_cast<int>(Code::failed);
 }
 
 }  // namespace

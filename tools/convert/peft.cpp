@@ -9,7 +9,7 @@ namespace {
 
 constexpr i64 MAX_RANK = 1 << 16;
 constexpr size_t MAX_PATTERN = 4096;
-constexpr int MAX_REPETITIONS = 6;  // without an end
+constexpr int MAX_REPETITIONS = 6;
 
 // Every field of LoraConfig, and of the classes it is derived from, in PEFT 0.21.2.
 enum class Field {
@@ -85,7 +85,7 @@ bool ends_in(const std::string& module, const std::string& end) {
 
 // Whether a regular expression of Python means the same to std::regex, for names of printable ASCII. What is left out differs or
 // is unknown there: back references, named groups, flags, looking behind, possessive and doubled repetitions, sets of classes; and
-// what takes either for ever: many repetitions without an end, and one within another.
+// what could take either for ever: many repetitions, and those of a group that can match in several ways.
 bool reads_the_same(std::string_view pattern) {
   constexpr std::string_view PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
   auto all_print = [](char c) { return c >= 0x20 && c < 0x7f; };
@@ -95,19 +95,19 @@ bool reads_the_same(std::string_view pattern) {
     const char c = at(i);
     return c && (PUNCTUATION.find(c) != std::string_view::npos || letters.find(c) != std::string_view::npos);
   };
-  bool repeated = false;                // what comes before is a repetition
-  std::vector<bool> endless = {false};  // of each open group: it holds a repetition without an end
-  bool closed_endless = false;          // of a group that ends here
+  bool repeated = false;                 // what comes before is a repetition
+  std::vector<bool> manifold = {false};  // of each open group: it can match in several ways
+  bool ends_manifold = false;            // such a group ended just now
   int repetitions = 0;
-  auto may_repeat = [&] {  // without an end
-    endless.back() = true;
-    return !closed_endless && ++repetitions <= MAX_REPETITIONS;
+  auto may_repeat = [&](bool more_than_once) {
+    manifold.back() = true;
+    return !(more_than_once && ends_manifold) && ++repetitions <= MAX_REPETITIONS;
   };
   for (size_t i = 0; i < pattern.size(); i++) {
     const char c = pattern[i];
     const bool after = repeated;
     repeated = false;
-    if (c != '*' && c != '+' && c != '{') closed_endless = false;
+    if (c != '*' && c != '+' && c != '?' && c != '{') ends_manifold = false;
     if (c == '\\') {
       if (!escape(++i, "dDwWsSbB")) return false;
     } else if (c == '[') {
@@ -118,18 +118,20 @@ bool reads_the_same(std::string_view pattern) {
         if (at(i) == '\\' && !escape(++i, "dDwWsS")) return false;
       }
     } else if (c == '(') {
-      endless.push_back(false);
+      manifold.push_back(false);
       if (at(i + 1) != '?') continue;
       i += 2;
       if (at(i) != ':' && at(i) != '=' && at(i) != '!') return false;
     } else if (c == ')') {
-      if (endless.size() == 1) return false;
-      closed_endless = endless.back();
-      endless.pop_back();
-      if (closed_endless) endless.back() = true;
+      if (manifold.size() == 1) return false;
+      ends_manifold = manifold.back();
+      manifold.pop_back();
+      if (ends_manifold) manifold.back() = true;
+    } else if (c == '|') {
+      manifold.back() = true;
     } else if (c == '*' || c == '+' || c == '?') {
       if (after && (c != '?' || at(i - 1) == '?')) return false;
-      if (c != '?' && !may_repeat()) return false;
+      if (!after && !may_repeat(c != '?')) return false;  // else it is the mark of a lazy one
       repeated = true;
     } else if (c == '{') {
       const size_t end = pattern.find('}', i);
@@ -141,7 +143,7 @@ bool reads_the_same(std::string_view pattern) {
       };
       if (comma == 0 || !digits(counts.substr(0, comma))) return false;
       if (comma < counts.size() && !digits(counts.substr(comma + 1))) return false;
-      if (comma + 1 == counts.size() && !may_repeat()) return false;
+      if (!may_repeat(true)) return false;
       i = end;
       repeated = true;
     } else if (c == ']' || c == '}') {
@@ -252,7 +254,8 @@ std::regex PeftConfig::regex(const char* key, const std::string& before, const s
   }
   refuse(key, ": \"", pattern,
          "\" is a regular expression that cannot be read: known are classes, groups, alternatives, "
-         "repetitions, ^, $, (?=...), (?!...) and the escapes \\d, \\w, \\s, \\b");
+         "repetitions (6 in all, none of a group with another in it), ^, $, (?=...), (?!...) and the escapes \\d, \\w, \\s, "
+         "\\b");
 }
 
 PeftConfig::Names PeftConfig::read_names(const char* key) const {

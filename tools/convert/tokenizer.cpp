@@ -22,7 +22,7 @@ std::string read_file(const fs::path& path) {
 // The file in a folder that says the most; empty when there is none.
 fs::path find_in(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin", "rwkv_vocab_v20230424.txt"}) {
-    if (fs::is_regular_file(folder / name)) return folder / name;
+    if (file_exists((folder / name).string())) return folder / name;
   }
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
@@ -40,7 +40,7 @@ Vocabulary read_vocabulary(const fs::path& path) {
     // A vocabulary may well have a piece called "model".
     if (const Json* model = json.find("model"); model && model->object()) return read_tokenizer_json(json, source);
     fs::path merges = path.parent_path() / "merges.txt";
-    if (!fs::is_regular_file(merges)) unusable(source, ": has no \"model\", and there is no merges.txt beside it");
+    if (!file_exists(merges.string())) unusable(source, ": has no \"model\", and there is no merges.txt beside it");
     return read_vocab_and_merges(json, read_file(merges), source);
   }
   if (is_ranks(data)) return read_ranks(data, source);
@@ -62,6 +62,7 @@ void make_room(Vocabulary* v, const DeclaredToken& token, bool is_sentencepiece,
              source);
   }
   piece.clear();
+  std::erase_if(v->names, [&](const auto& name) { return i64{name.second} == token.id; });
 }
 
 // Puts the tokens that the folder names into the vocabulary. One text has one id: the vocabulary's own goes first.
@@ -148,7 +149,7 @@ bool has_tokenizer(const fs::path& folder) {
 
 std::vector<u8> build_tokenizer_section(const fs::path& path, i64 vocab, TokenizerInfo* info) {
   *info = {};
-  const fs::path file = fs::is_directory(path) ? find_in(path) : path;
+  const fs::path file = is_folder(path.string()) ? find_in(path) : path;
   if (file.empty()) {
     unusable(path.string(),
              ": neither tokenizer.json, tokenizer.model, vocab.json, tokenizer.bin nor rwkv_vocab_*.txt is there");

@@ -13,8 +13,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Something has the name; opening it says what is wrong with a folder, or with a link that leads nowhere.
+bool is_there(const fs::path& path) {
+  std::error_code none;
+  return fs::symlink_status(path, none).type() != fs::file_type::not_found;
+}
+
 Json read_if_there(const fs::path& path) {
-  if (!fs::is_regular_file(path)) return Json(Json::Object());
+  if (!is_there(path)) return Json(Json::Object());
   Json json = read_json(path.string());
   if (!json.object()) unusable(path.string(), ": is not an object");
   return json;
@@ -71,8 +77,9 @@ class Reader {
     } else {
       read_added_tokens();
     }
-    std::stable_sort(out_.tokens.begin(), out_.tokens.end(),
-                     [](const DeclaredToken& a, const DeclaredToken& b) { return a.id < b.id; });
+    std::sort(out_.tokens.begin(), out_.tokens.end(), [](const DeclaredToken& a, const DeclaredToken& b) {
+      return a.id != b.id ? a.id < b.id : a.content < b.content;
+    });
     add_named();
     read_options();
     read_template();
@@ -176,7 +183,7 @@ class Reader {
 
   // A file of its own goes first. In the configuration it is a text, or a list of named ones.
   void read_template() {
-    if (const fs::path file = folder_ / "chat_template.jinja"; fs::is_regular_file(file)) {
+    if (const fs::path file = folder_ / "chat_template.jinja"; is_there(file)) {
       out_.chat_template = MappedFile::open(file.string())->bytes().text();
       return;
     }

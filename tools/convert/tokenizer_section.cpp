@@ -109,8 +109,9 @@ void add_added(const Vocabulary& v, Section* section, TokenizerHeader* h) {
   std::vector<Vocabulary::Added> sorted;
   for (const auto& [content, token] : v.added)
     sorted.push_back(token);
-  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
-    return a.normalized != b.normalized ? b.normalized : a.matched < b.matched;
+  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    if (a.normalized != b.normalized) return b.normalized;
+    return a.matched != b.matched ? a.matched < b.matched : a.id < b.id;
   });
   std::vector<AddedToken> table;
   std::vector<u8> bytes;

@@ -20,8 +20,9 @@ void require_usable(const std::string& path, const std::string& source);
 // kernels: its distance from the source must be to the bit the loss that was found when it was packed. Throws when not.
 void verify(const std::string& path, const std::vector<Written>& written);
 
-// Encodes a text with the tokenizer of the file at `path` and decodes it again: all ids must be the model's, and plain ASCII must come
-// back as it was, maybe behind a space, or without the characters that have no id. The answer, a line, says which; empty where there is no tokenizer.
+// Encodes a text with the tokenizer of the file at `path` and decodes it again: all ids must be the model's, and plain ASCII
+// must come back as it was, maybe behind a space, or without the characters that have no id. The answer, a line, says which;
+// it is empty where there is no tokenizer.
 std::string verify_tokenizer(const std::string& path, const std::string& text);
 
 }  // namespace edgellm::convert
