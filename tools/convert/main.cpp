@@ -22,13 +22,15 @@ const char HELP[] =
     "\n"
     "Writes the model file DST from SRC, which is one of\n"
     "  FOLDER           Hugging Face: config.json with model.safetensors or pytorch_model.bin, or the index\n"
-    "                   of their parts (Llama, Qwen2, Qwen3, BitNet)\n"
-    "  FILE.gguf        GGUF (llama, mistral, qwen2, qwen3, bitnet; any quantisation but the IQ types)\n"
+    "                   of their parts (Llama, Mistral, Qwen2, Qwen3, Phi, BitNet, RWKV-4, Mamba, Mamba-2, RetNet)\n"
+    "  FILE.pth         RWKV-4 or RWKV-7 as their author saves them; or FILE.safetensors with his names\n"
+    "  FILE.gguf        GGUF (llama, qwen2, qwen3, phi2, bitnet; any quantisation but the IQ types)\n"
     "  FILE.bin         llama2.c checkpoint\n"
     "  FILE.tm2.bin     TM2 version 1\n"
     "  FILE.tmac.bin    TMAC version 2\n"
     "  synthetic:SHAPE  seeded random weights, to see how fast a model of that shape would be:\n"
-    "                   tiny, bitnet-2b4t, smollm-135m\n"
+    "                   tiny, bitnet-2b4t, smollm-135m, rwkv7-tiny, rwkv7-0.4b, rwkv4-tiny, mamba-tiny, mamba-130m, "
+    "mamba2-tiny\n"
     "\n"
     "options\n"
     "  --weights F      format of the matrices: t2, t5, i8, i4, f16, f32\n"
@@ -170,13 +172,13 @@ bool parse(int count, char** arguments, Options* options) {
 
 // What was printed must have arrived: a text asked for and not written is no success.
 void flush_output() {
-  errno = 0;
   if (!std::cout.flush()) io_error("standard output: cannot write: ", reason_of(errno));
 }
 
 int run(int count, char** arguments) {
   try {
     Options options;
+    errno = 0;
     if (!parse(count, arguments, &options)) {
       flush_output();
       return 0;
