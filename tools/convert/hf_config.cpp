@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 
 #include "fields.h"
 #include "file/limits.h"
@@ -198,7 +199,7 @@ std::vector<bool> sliding_layers(const Fields& config, const Architecture& arch,
   if (!types) {
     if (window == 0 || arch.windows != Windows::some) return sliding;
     const i64 first = std::clamp<i64>(config.required("max_window_layers"), 0, layers);
-    std::fill(sliding.begin() + first, sliding.end(), true);
+    std::fill(sliding.begin() + static_cast<std::ptrdiff_t>(first), sliding.end(), true);
     return sliding;
   }
   if (!types->array() || types->array()->size() != sliding.size()) {
