@@ -153,7 +153,7 @@ Status Conversation::turn(Text message) {
   Generated made;
   Status status = chat_turn(chat, system, message, options.generate, Answer::sink, &answer, &made);
   const i32 after = chat.session->position;
-  sound = made.count > 0 || (sound && after == before);
+  sound = (status.ok() && made.count > 0) || (sound && after == before);
   EDGELLM_TRY(status);
   if (made.ending == Ending::sink_closed) return check_output();
   if (answer.last != '\n') print("\n");
