@@ -97,9 +97,12 @@ TEST(control_c_stops_the_answer_and_then_ends) {
   CHECK_EQ(terminal.exit_code(), 0);
 }
 
-TEST(sigterm_ends_an_answer_and_a_pause) {
+// SIGHUP twice, as the shell and the system send it when a terminal is closed.
+TEST(sigterm_and_sighup_end_an_answer_and_a_pause) {
   std::string path = tiny_model();
-  for (bool answering : {true, false}) {
+  for (int round = 0; round < 4; round++) {
+    const bool answering = round % 2 == 0;
+    const int signal = round < 2 ? SIGTERM : SIGHUP;
     Terminal terminal(path + " -s 1 -t 1 --window 64 -n 1000000000 --pace 200");
     if (terminal.pid < 0) SKIP("no terminals here");
     CHECK(terminal.wait_for("> "));
@@ -108,8 +111,9 @@ TEST(sigterm_ends_an_answer_and_a_pause) {
       CHECK(terminal.wait_for("Hello\r\n"));
       CHECK(terminal.wait_for_some());
     }
-    kill(terminal.pid, SIGTERM);
-    CHECK_EQ(terminal.exit_code(), 143);
+    kill(terminal.pid, signal);
+    if (signal == SIGHUP) kill(terminal.pid, signal);
+    CHECK_EQ(terminal.exit_code(), 128 + signal);
   }
 }
 
