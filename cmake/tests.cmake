@@ -100,7 +100,7 @@ if(RUNTIME_ONLY)
 endif()
 foreach(source ${scripts})
   get_filename_component(name ${source} NAME_WE)
-  register(${name} script 600 bash ${source})
+  register(${name} script 1200 bash ${source})
 endforeach()
 
 # What all unit tests share: every other source in tests/ but the kernel checker's.
@@ -114,7 +114,7 @@ endif()
 foreach(source ${tests})
   get_filename_component(name ${source} NAME_WE)
   add_test_program(${name} ${source} $<TARGET_OBJECTS:check_main> ${CONVERT_OBJECTS})
-  register(${name} unit 600 ${EMULATOR} $<TARGET_FILE:${name}>)
+  register(${name} unit 1200 ${EMULATOR} $<TARGET_FILE:${name}>)
 endforeach()
 
 # Hosts in C: plain C99, and linked as anyone's C program is.
@@ -129,7 +129,7 @@ foreach(source ${hosts})
   if(NOT SANITIZE)
     set_target_properties(${name} PROPERTIES LINKER_LANGUAGE C)
   endif()
-  register(${name} unit 600 ${EMULATOR} $<TARGET_FILE:${name}>)
+  register(${name} unit 1200 ${EMULATOR} $<TARGET_FILE:${name}>)
 endforeach()
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/house_rules.sh)
