@@ -25,7 +25,6 @@ namespace edgellm {
 namespace {
 
 constexpr i32 MAX_SESSIONS = 256;
-constexpr i32 MAX_POSITIONS = MAX_CONTEXT;
 constexpr i32 MAX_CHUNK = 4096;
 constexpr i32 DEFAULT_CHUNK = 64;
 
@@ -74,8 +73,8 @@ Status read_config(const edgellm_config* config, EngineOptions* options) {
     return usage_error("config.model starts ", past, " bytes past a multiple of ", FILE_ALIGNMENT);
   }
   EDGELLM_TRY(between("config.sessions", c.sessions, 0, MAX_SESSIONS));
-  EDGELLM_TRY(between("config.context", c.context, 0, MAX_POSITIONS));
-  EDGELLM_TRY(between("config.window", c.window, 0, MAX_POSITIONS));
+  EDGELLM_TRY(between("config.context", c.context, 0, MAX_CONTEXT));
+  EDGELLM_TRY(between("config.window", c.window, 0, MAX_CONTEXT));
   EDGELLM_TRY(between("config.chunk", c.chunk, 0, MAX_CHUNK));
   EDGELLM_TRY(between("config.threads", c.threads, 0, Threads::MAX));
   EDGELLM_TRY(between("config.kv", c.kv, EDGELLM_KV_I8, EDGELLM_KV_F16));

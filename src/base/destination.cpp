@@ -15,11 +15,7 @@ namespace {
 
 Status check_kind(const char* option, const char* path, const struct stat& info) {
   if (S_ISREG(info.st_mode)) return {};
-  const char* kind = S_ISDIR(info.st_mode)    ? "a folder"
-                     : S_ISFIFO(info.st_mode) ? "a named pipe"
-                     : S_ISSOCK(info.st_mode) ? "a socket"
-                                              : "a device";
-  return usage_error(option, " ", path, ": is ", kind, ", not a regular file; nothing is written to it");
+  return usage_error(option, " ", path, ": is ", file_kind(info.st_mode), ", not a regular file; nothing is written to it");
 }
 
 bool same_file(const struct stat& a, const struct stat& b) {
@@ -27,6 +23,14 @@ bool same_file(const struct stat& a, const struct stat& b) {
 }
 
 }  // namespace
+
+const char* file_kind(u32 mode) {
+  return S_ISDIR(mode)    ? "a folder"
+         : S_ISFIFO(mode) ? "a named pipe"
+         : S_ISSOCK(mode) ? "a socket"
+         : S_ISLNK(mode)  ? "a symbolic link"
+                          : "a device";
+}
 
 Status check_destination(const char* option, const char* path, Span<const char* const> inputs) {
   struct stat info;

@@ -4,6 +4,9 @@
 
 namespace edgellm {
 
+// What a file of st_mode `mode` is when it is no regular one: "a folder", "a device", "a named pipe", ...
+const char* file_kind(u32 mode);
+
 // Refuses a destination that exists and is no regular file, and one that is the same file as one of `inputs` (paths; a null
 // one is none) or as a standard stream of this process, however either is named. Links are followed. `option` is what an
 // error calls it. Touches nothing, so that it can be asked before anything is computed.

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/destination.h"
 #include "error.h"
 #include "mapped_file.h"
 
@@ -18,15 +19,6 @@ namespace edgellm::convert {
 namespace {
 
 constexpr int MOST_LINKS = 40;  // as Linux follows
-
-const char* kind_of(mode_t mode) {
-  return S_ISDIR(mode)                    ? "a folder"
-         : S_ISCHR(mode) || S_ISBLK(mode) ? "a device"
-         : S_ISFIFO(mode)                 ? "a named pipe"
-         : S_ISSOCK(mode)                 ? "a socket"
-         : S_ISLNK(mode)                  ? "a symbolic link"
-                                          : "no regular file";
-}
 
 void refuse_source(const std::string& path) {
   if (std::optional<std::string> source = opened_as(path)) {
@@ -46,7 +38,7 @@ void remove_left_over(const std::string& path) {
   struct stat status;
   if (lstat(path.c_str(), &status) != 0) return;  // whatever is wrong, creating it says
   if (!S_ISREG(status.st_mode)) {
-    io_error(path, " is ", kind_of(status.st_mode), " and in the way: remove it, or give another name");
+    io_error(path, " is ", file_kind(status.st_mode), " and in the way: remove it, or give another name");
   }
   refuse_source(path);
   const int descriptor = open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -66,7 +58,7 @@ std::string destination_of(const std::string& path) {
   if (path.empty()) wrong_usage("DST is empty, expected the name of a file");
   struct stat status;
   if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-    wrong_usage(path, " is ", kind_of(status.st_mode), ", expected the name of a file");
+    wrong_usage(path, " is ", file_kind(status.st_mode), ", expected the name of a file");
   }
   std::filesystem::path place = path;
   for (int links = 0; links <= MOST_LINKS; links++) {

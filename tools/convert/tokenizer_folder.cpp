@@ -213,15 +213,13 @@ GenerationIds read_generation_ids(const fs::path& folder, i64 vocab) {
     const Fields fields(json, path);
     std::vector<u32> bos;
     fields.add_ids("bos_token_id", &bos);
-    std::vector<u32> eos;
-    fields.add_ids("eos_token_id", &eos);
-    for (const auto& [key, ids] : {std::pair{"bos_token_id", &bos}, {"eos_token_id", &eos}}) {
+    fields.add_ids("eos_token_id", &out.eos);
+    for (const auto& [key, ids] : {std::pair{"bos_token_id", &bos}, {"eos_token_id", &out.eos}}) {
       for (u32 id : *ids) {
         if (id >= vocab) unusable(path, ": ", key, " ", id, ", the model has ", vocab, " ids");
       }
     }
     if (!out.bos && !bos.empty()) out.bos = bos.front();
-    fields.add_ids("eos_token_id", &out.eos);
   }
   return out;
 }
