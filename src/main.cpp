@@ -1,8 +1,8 @@
 // edgellm: one command each. Only this file exits.
 #include "base/floating_point.h"
-#include "base/signals.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "platform/signals.h"
 
 namespace edgellm {
 

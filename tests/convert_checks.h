@@ -3,8 +3,8 @@
 #include <sstream>
 
 #include "check.h"
+#include "convert/base/error.h"
 #include "convert/convert.h"
-#include "convert/error.h"
 #include "convert_sources.h"
 #include "model_reader.h"
 

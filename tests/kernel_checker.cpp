@@ -10,8 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/cpu.h"
 #include "golden.h"
+#include "platform/cpu.h"
 
 namespace checker {
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/math.h"
-#include "base/memory.h"
 #include "kernels.h"
+#include "platform/memory.h"
 
 namespace checker {
 

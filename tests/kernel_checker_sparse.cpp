@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/bandwidth.h"
-#include "base/clock.h"
-#include "base/threads.h"
 #include "kernel_checker.h"
+#include "platform/bandwidth.h"
+#include "platform/clock.h"
+#include "platform/threads.h"
 #include "sparse_matrix.h"
 
 namespace checker {

@@ -9,7 +9,7 @@
 
 #include "base/math.h"
 #include "base/random.h"
-#include "convert/writer.h"
+#include "convert/output/writer.h"
 #include "sparse_matrix.h"
 
 using namespace edgellm;

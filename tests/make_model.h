@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/types.h"
-#include "convert/model.h"
+#include "convert/base/model.h"
 #include "kernels.h"
 
 struct ModelRecipe {

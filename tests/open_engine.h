@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "base/memory.h"
 #include "check.h"
 #include "engine/engine.h"
+#include "platform/memory.h"
 
 struct OpenEngine {
   edgellm::Engine engine;

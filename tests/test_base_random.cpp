@@ -2,6 +2,7 @@
 
 #include "base/random.h"
 #include "check.h"
+#include "platform/seed.h"
 
 using namespace edgellm;
 

@@ -1,19 +1,19 @@
 // Chat templates: what real ones are taken for, that conversations become the text and the ids that `transformers` makes of them
 // (tools/golden/chat_golden.py), and that a session which is talked to turn by turn holds the bits of one that read it at once.
-#include "convert/chat.h"
-#include "convert/jinja.h"
+#include "convert/chat/chat.h"
+#include "convert/chat/jinja.h"
 
 #include <signal.h>
 #include <sys/time.h>
 
 #include <algorithm>
 
-#include "base/memory.h"
-#include "base/signals.h"
-#include "convert/json.h"
+#include "convert/base/json.h"
 #include "convert_checks.h"
 #include "data_path.h"
 #include "engine/chat.h"
+#include "platform/memory.h"
+#include "platform/signals.h"
 #include "tokenizer_test.h"
 
 using namespace edgellm;

@@ -1,12 +1,12 @@
 // Tiny sources of every kind but Hugging Face's, converted and read back by a second reader: every value, scale, format and
 // setting.
-#include "convert/encode.h"
+#include "convert/output/encode.h"
 
 #include <algorithm>
 
-#include "convert/source.h"
-#include "convert/tokenizer.h"
-#include "convert/verify.h"
+#include "convert/family/source.h"
+#include "convert/output/verify.h"
+#include "convert/tokenizer/tokenizer.h"
 #include "convert_checks.h"
 #include "data_path.h"
 #include "file/legacy.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "convert/gguf.h"
+#include "convert/source/gguf.h"
 #include "convert_checks.h"
 #include "engine/engine.h"
 #include "gguf_source.h"

@@ -3,9 +3,9 @@
 #include <sstream>
 
 #include "check.h"
+#include "convert/base/error.h"
+#include "convert/base/json.h"
 #include "convert/convert.h"
-#include "convert/error.h"
-#include "convert/json.h"
 #include "engine/engine.h"
 #include "gguf_source.h"
 #include "model_reader.h"

@@ -1,7 +1,7 @@
 // The layout of I2_S tensors: the bundled model as a GGUF file in either, told apart by the text it expects.
 #include <algorithm>
 
-#include "convert/tokenizer_vocabulary.h"
+#include "convert/tokenizer/vocabulary.h"
 #include "convert_checks.h"
 #include "gguf_source.h"
 #include "text/unicode.h"

@@ -4,12 +4,12 @@
 #include <vector>
 
 #include "base/checksum.h"
-#include "base/cpu.h"
 #include "check.h"
 #include "edgellm.h"
 #include "engine/generate.h"
 #include "engine/state.h"
 #include "make_model.h"
+#include "platform/cpu.h"
 
 using namespace edgellm;
 

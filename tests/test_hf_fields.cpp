@@ -7,8 +7,8 @@
 #include <sstream>
 
 #include "check.h"
-#include "convert/error.h"
-#include "convert/hf_fields.h"
+#include "convert/base/error.h"
+#include "convert/family/hf_fields.h"
 
 using namespace edgellm;
 using namespace edgellm::convert;

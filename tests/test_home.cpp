@@ -10,11 +10,11 @@
 #include <sstream>
 #include <vector>
 
-#include "base/cpu.h"
 #include "check.h"
-#include "convert/json.h"
+#include "convert/base/json.h"
 #include "engine/generate.h"
 #include "open_engine.h"
+#include "platform/cpu.h"
 
 using namespace edgellm;
 using convert::Json;

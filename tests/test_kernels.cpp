@@ -6,9 +6,9 @@
 #include <cstring>
 #include <vector>
 
-#include "base/cpu.h"
 #include "base/math.h"
 #include "check.h"
+#include "platform/cpu.h"
 #include "sparse_matrix.h"
 
 using namespace edgellm;

@@ -3,12 +3,12 @@
 
 #include "arch/arch.h"
 #include "base/checksum.h"
-#include "base/cpu.h"
 #include "base/random.h"
 #include "check.h"
 #include "engine/grammar.h"
 #include "file/legacy.h"
 #include "make_model.h"
+#include "platform/cpu.h"
 #include "sparse.h"
 
 using namespace edgellm;

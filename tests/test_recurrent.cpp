@@ -8,19 +8,19 @@
 #include <optional>
 #include <sstream>
 
-#include "base/cpu.h"
 #include "base/random.h"
 #include "check.h"
 #include "convert/convert.h"
-#include "convert/encode.h"
-#include "convert/mamba.h"
-#include "convert/plan.h"
-#include "convert/pth.h"
-#include "convert/retnet.h"
-#include "convert/rwkv.h"
+#include "convert/family/mamba.h"
+#include "convert/family/retnet.h"
+#include "convert/family/rwkv.h"
+#include "convert/output/encode.h"
+#include "convert/output/plan.h"
+#include "convert/source/pth.h"
 #include "data_path.h"
 #include "make_model.h"
 #include "open_engine.h"
+#include "platform/cpu.h"
 
 using namespace edgellm;
 

@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include "check.h"
+#include "convert/base/json.h"
 #include "convert/convert.h"
-#include "convert/json.h"
 #include "data_path.h"
 #include "engine/generate.h"
 #include "make_model.h"

@@ -3,10 +3,10 @@
 #include <map>
 #include <vector>
 
-#include "base/cpu.h"
 #include "check.h"
 #include "engine/sample.h"
 #include "engine/stop.h"
+#include "platform/cpu.h"
 
 using namespace edgellm;
 

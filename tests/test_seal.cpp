@@ -5,14 +5,14 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "base/clock.h"
-#include "base/console.h"
-#include "base/memory.h"
-#include "base/seal.h"
-#include "base/signals.h"
-#include "base/threads.h"
 #include "check.h"
 #include "child.h"
+#include "platform/clock.h"
+#include "platform/console.h"
+#include "platform/memory.h"
+#include "platform/seal.h"
+#include "platform/signals.h"
+#include "platform/threads.h"
 
 using namespace edgellm;
 

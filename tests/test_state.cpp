@@ -13,14 +13,14 @@
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
-#include "base/signals.h"
 #include "check.h"
 #include "child.h"
 #include "engine/chat.h"
 #include "engine/generate.h"
 #include "make_model.h"
 #include "open_engine.h"
+#include "platform/clock.h"
+#include "platform/signals.h"
 
 using namespace edgellm;
 

@@ -3,8 +3,8 @@
 #include <map>
 #include <random>
 
-#include "convert/error.h"
-#include "convert/json.h"
+#include "convert/base/error.h"
+#include "convert/base/json.h"
 #include "tokenizer_test.h"
 
 using namespace edgellm;

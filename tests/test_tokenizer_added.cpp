@@ -5,9 +5,9 @@
 #include <map>
 #include <memory>
 
-#include "convert/chat.h"
-#include "convert/error.h"
-#include "convert/json.h"
+#include "convert/base/error.h"
+#include "convert/base/json.h"
+#include "convert/chat/chat.h"
 #include "convert_sources.h"
 #include "text/chat.h"
 #include "tokenizer_test.h"

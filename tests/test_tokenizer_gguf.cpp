@@ -1,9 +1,9 @@
 // Tokenizers in GGUF files: the same section, to the byte, as from the files that they were made of.
 #include <algorithm>
 
-#include "convert/error.h"
-#include "convert/json.h"
-#include "convert/protobuf.h"
+#include "convert/base/error.h"
+#include "convert/base/json.h"
+#include "convert/base/protobuf.h"
 #include "data_path.h"
 #include "gguf_source.h"
 #include "make_model.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "check.h"
-#include "convert/tokenizer.h"
+#include "convert/tokenizer/tokenizer.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 

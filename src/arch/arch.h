@@ -3,9 +3,9 @@
 #pragma once
 #include "base/arena.h"
 #include "base/status.h"
-#include "base/threads.h"
 #include "file/model_file.h"
 #include "kernels.h"
+#include "platform/threads.h"
 
 namespace edgellm {
 

@@ -2,8 +2,8 @@
 #pragma once
 #include "arch/arch.h"
 #include "base/arena.h"
-#include "base/threads.h"
 #include "kernels.h"
+#include "platform/threads.h"
 
 namespace edgellm {
 

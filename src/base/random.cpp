@@ -1,12 +1,5 @@
 #include "base/random.h"
 
-#include <unistd.h>
-#if defined(__APPLE__)
-#include <sys/random.h>
-#endif
-
-#include "base/clock.h"
-
 namespace edgellm {
 
 Philox philox(Philox counter, u64 key) {
@@ -33,12 +26,6 @@ u64 random_bits(u64 seed, u64 index) {
 
 f64 random_unit(u64 seed, u64 index) {
   return static_cast<f64>(random_bits(seed, index) >> 11) * 0x1p-53;
-}
-
-u64 draw_seed() {
-  u64 seed = 0;
-  if (getentropy(&seed, sizeof seed) == 0) return seed;
-  return random_bits(static_cast<u64>(now_ns()), static_cast<u64>(unix_seconds()));  // a kernel older than 3.17
 }
 
 }  // namespace edgellm

@@ -18,7 +18,4 @@ u64 random_bits(u64 seed, u64 index);
 // The same as a number in [0, 1), a multiple of 2^-53.
 f64 random_unit(u64 seed, u64 index);
 
-// 64 bits from the operating system's generator, for a seed that nobody gave.
-u64 draw_seed();
-
 }  // namespace edgellm

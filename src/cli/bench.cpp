@@ -1,13 +1,13 @@
 // edgellm bench: how fast a model runs here, beside how fast this machine reads memory in the same minute.
 #include <stdlib.h>
 
-#include "base/bandwidth.h"
-#include "base/clock.h"
-#include "base/heap.h"
-#include "base/machine.h"
-#include "base/seal.h"
 #include "cli/command.h"
 #include "cli/json.h"
+#include "platform/bandwidth.h"
+#include "platform/clock.h"
+#include "platform/heap.h"
+#include "platform/machine.h"
+#include "platform/seal.h"
 
 namespace edgellm {
 

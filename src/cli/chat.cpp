@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/random.h"
-#include "base/seal.h"
-#include "base/signals.h"
 #include "cli/command.h"
+#include "platform/seal.h"
+#include "platform/seed.h"
+#include "platform/signals.h"
 
 namespace edgellm {
 

@@ -1,8 +1,8 @@
 // The commands of the program. Each takes the parsed options and answers with a status; main turns it into the exit code.
 #pragma once
-#include "base/console.h"
 #include "cli/options.h"
 #include "engine/state.h"
+#include "platform/console.h"
 
 namespace edgellm {
 
@@ -43,7 +43,7 @@ Status open_saved(const Options& options, Engine& engine, Saved* saved);
 // Keeps the state as --state-save asks.
 Status save(const Options& options, const Engine& engine, Saved& saved);
 
-// Seals the process as --seal asks; `extra` as in base/seal.h. Nothing can be opened or taken afterwards.
+// Seals the process as --seal asks; `extra` as in platform/seal.h. Nothing can be opened or taken afterwards.
 Status seal_for(const Options& options, u32 extra);
 
 // Token ids of a text as the model wants a prompt (its first id in front, if the text is the `start` of a timeline). A model without a tokenizer takes a list of ids.

@@ -2,13 +2,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bandwidth.h"
-#include "base/destination.h"
-#include "base/heap.h"
-#include "base/machine.h"
-#include "base/seal.h"
-#include "base/signals.h"
 #include "cli/command.h"
+#include "platform/bandwidth.h"
+#include "platform/destination.h"
+#include "platform/heap.h"
+#include "platform/machine.h"
+#include "platform/seal.h"
+#include "platform/signals.h"
 
 namespace edgellm {
 

@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/destination.h"
 #include "base/math.h"
-#include "base/seal.h"
 #include "cli/command.h"
+#include "platform/clock.h"
+#include "platform/destination.h"
+#include "platform/seal.h"
 
 namespace edgellm {
 

@@ -1,11 +1,11 @@
 // edgellm info: this machine, and what is in a model file.
-#include "base/bandwidth.h"
-#include "base/cpu.h"
-#include "base/machine.h"
-#include "base/signals.h"
 #include "base/version.h"
 #include "cli/command.h"
 #include "cli/json.h"
+#include "platform/bandwidth.h"
+#include "platform/cpu.h"
+#include "platform/machine.h"
+#include "platform/signals.h"
 
 namespace edgellm {
 

@@ -1,6 +1,6 @@
 // Writing one JSON object to a descriptor, key by key.
 #pragma once
-#include "base/console.h"
+#include "platform/console.h"
 
 namespace edgellm {
 

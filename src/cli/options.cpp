@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "base/console.h"
+#include "platform/console.h"
 
 namespace edgellm {
 

@@ -1,8 +1,8 @@
 // edgellm MODEL: goes on from a text.
-#include "base/random.h"
-#include "base/realtime.h"
-#include "base/seal.h"
 #include "cli/command.h"
+#include "platform/realtime.h"
+#include "platform/seal.h"
+#include "platform/seed.h"
 
 namespace edgellm {
 

@@ -1,10 +1,10 @@
 // edgellm selftest: proof on this very machine. Every kernel of every set that the CPU has gives the committed digests, and the
 // model gives the same logits with each set, each thread count, and the prompt in one call or token by token. The hash of a
 // bundled model is known (cli/models.def) and must come out.
-#include "base/cpu.h"
-#include "base/signals.h"
 #include "cli/command.h"
 #include "golden.h"
+#include "platform/cpu.h"
+#include "platform/signals.h"
 
 namespace edgellm {
 

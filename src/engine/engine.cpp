@@ -1,10 +1,10 @@
 #include "engine/engine.h"
 
 #include "base/checksum.h"
-#include "base/cpu.h"
-#include "base/machine.h"
-#include "base/signals.h"
 #include "file/legacy.h"
+#include "platform/cpu.h"
+#include "platform/machine.h"
+#include "platform/signals.h"
 
 namespace edgellm {
 

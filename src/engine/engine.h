@@ -2,9 +2,9 @@
 // once, and then only used. The caller's file owns the weights, the arena owns the rest.
 #pragma once
 #include "arch/arch.h"
-#include "base/memory.h"
 #include "engine/grammar.h"
 #include "engine/sample.h"
+#include "platform/memory.h"
 #include "text/tokenizer.h"
 
 namespace edgellm {
@@ -86,7 +86,7 @@ void close_engine(Engine& engine);
 
 // Runs the steps, in as few passes as `columns` allows. The last pass holds the last id of every step, so that the rows of
 // engine.model.logits are in the order of the steps that want them. `Wanted::all` rows must fit one pass: a step alone, of at
-// most min(columns, logits) ids. Too long for the context is an error, and nothing is run. A signal (base/signals.h) ends it
+// most min(columns, logits) ids. Too long for the context is an error, and nothing is run. A signal (platform/signals.h) ends it
 // between two passes: the sessions then stand after the ids that were run, as if no more had been asked for.
 Status forward(Engine& engine, Span<const Step> steps);
 

@@ -1,7 +1,7 @@
 #include "engine/generate.h"
 
-#include "base/clock.h"
-#include "base/signals.h"
+#include "platform/clock.h"
+#include "platform/signals.h"
 
 namespace edgellm {
 

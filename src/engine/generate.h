@@ -17,7 +17,7 @@ struct GenerateOptions {
   f64 most_duty = 0;  // with a pace: computing for a larger share of the time is an error (REALTIME_DUTY); 0: is not
 };
 
-enum class Ending : u8 { length, stop_id, stop_string, interrupted, sink_closed };  // interrupted: base/signals.h
+enum class Ending : u8 { length, stop_id, stop_string, interrupted, sink_closed };  // interrupted: platform/signals.h
 
 struct Generated {
   i32 count = 0;

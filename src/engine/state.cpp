@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/checksum.h"
-#include "base/console.h"
-#include "base/destination.h"
+#include "platform/console.h"
+#include "platform/destination.h"
 
 namespace edgellm {
 

@@ -5,10 +5,10 @@
 
 #include "base/checksum.h"
 #include "base/math.h"
-#include "base/signals.h"
 #include "file/layout.h"
 #include "file/limits.h"
 #include "kernels.h"
+#include "platform/signals.h"
 
 namespace edgellm {
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
-#include "base/signals.h"
+#include "platform/signals.h"
 #include "sparse.h"
 
 namespace edgellm {

@@ -2,7 +2,7 @@
 // the one that its position would enter. A merge enters at most two and has left one, so that 2 n entries are enough.
 #include "text/bpe.h"
 
-#include "base/signals.h"
+#include "platform/signals.h"
 
 namespace edgellm {
 

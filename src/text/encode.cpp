@@ -1,7 +1,7 @@
 // text -> added tokens -> normalised -> added tokens of normalised text -> words -> symbols -> merged -> ids
 #include <string.h>
 
-#include "base/signals.h"
+#include "platform/signals.h"
 #include "text/bpe.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"

@@ -1,6 +1,6 @@
 // Any text as a chat template: it is taken apart or refused, in little time and memory.
-#include "convert/chat.h"
-#include "convert/error.h"
+#include "convert/base/error.h"
+#include "convert/chat/chat.h"
 
 using namespace edgellm;
 

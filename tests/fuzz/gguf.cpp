@@ -5,9 +5,9 @@
 
 #include <string>
 
-#include "convert/error.h"
-#include "convert/source.h"
-#include "convert/tokenizer.h"
+#include "convert/base/error.h"
+#include "convert/family/source.h"
+#include "convert/tokenizer/tokenizer.h"
 #include "reading.h"
 
 using namespace edgellm;

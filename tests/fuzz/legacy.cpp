@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "file/legacy.h"
 #include "file/model_file.h"
+#include "platform/memory.h"
 
 using namespace edgellm;
 

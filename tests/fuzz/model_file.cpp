@@ -5,9 +5,9 @@
 
 #include "arch/arch.h"
 #include "base/checksum.h"
-#include "base/cpu.h"
-#include "base/memory.h"
 #include "engine/grammar.h"
+#include "platform/cpu.h"
+#include "platform/memory.h"
 
 using namespace edgellm;
 

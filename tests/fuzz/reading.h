@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "convert/model.h"
+#include "convert/base/model.h"
 
 inline void read(const edgellm::convert::Tensor& tensor) {
   using namespace edgellm;

@@ -4,8 +4,8 @@
 //   a  an adapter of a small model: likewise adapter_config.json and its weights
 #include <algorithm>
 
-#include "convert/lora.h"
-#include "convert/source.h"
+#include "convert/family/lora.h"
+#include "convert/family/source.h"
 #include "convert_sources.h"
 #include "reading.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "convert/tokenizer.h"
+#include "convert/tokenizer/tokenizer.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "convert/error.h"
-#include "convert/tokenizer.h"
+#include "convert/base/error.h"
+#include "convert/tokenizer/tokenizer.h"
 #include "convert_sources.h"
 #include "text/tokenizer.h"
 

@@ -1,4 +1,4 @@
-#include "convert.h"
+#include "convert/convert.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -6,17 +6,17 @@
 #include <ostream>
 #include <sstream>
 
-#include "base/machine.h"
 #include "base/version.h"
-#include "compare.h"
-#include "destination.h"
-#include "english.h"
-#include "grammar.h"
-#include "lora.h"
-#include "report.h"
-#include "source.h"
-#include "text_side.h"
-#include "verify.h"
+#include "convert/base/english.h"
+#include "convert/chat/grammar.h"
+#include "convert/family/lora.h"
+#include "convert/family/source.h"
+#include "convert/output/compare.h"
+#include "convert/output/destination.h"
+#include "convert/output/report.h"
+#include "convert/output/text_side.h"
+#include "convert/output/verify.h"
+#include "platform/machine.h"
 
 namespace edgellm::convert {
 namespace {

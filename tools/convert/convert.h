@@ -3,8 +3,8 @@
 #include <iosfwd>
 #include <string>
 
-#include "plan.h"
-#include "prune.h"
+#include "convert/output/plan.h"
+#include "convert/output/prune.h"
 
 namespace edgellm::convert {
 

@@ -9,9 +9,9 @@
 #include <new>
 
 #include "base/version.h"
-#include "convert.h"
-#include "destination.h"
-#include "error.h"
+#include "convert/base/error.h"
+#include "convert/convert.h"
+#include "convert/output/destination.h"
 #include "file/limits.h"
 
 namespace edgellm::convert {

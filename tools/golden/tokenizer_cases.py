@@ -23,8 +23,8 @@ import tempfile
 import unicodedata
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SOURCES = ["src/text/*.cpp", "src/base/format.cpp", "src/base/status.cpp", "tools/convert/tokenizer*.cpp", "tools/convert/json.cpp",
-           "tools/convert/mapped_file.cpp", "tools/convert/gguf.cpp", "tools/convert/gguf_blocks.cpp", "tools/golden/tokenizer_driver.cpp"]
+SOURCES = ["src/text/*.cpp", "src/base/format.cpp", "src/base/status.cpp", "tools/convert/tokenizer/*.cpp", "tools/convert/base/json.cpp",
+           "tools/convert/base/mapped_file.cpp", "tools/convert/source/gguf.cpp", "tools/convert/source/gguf_blocks.cpp", "tools/golden/tokenizer_driver.cpp"]
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "convert/tokenizer.h"
+#include "convert/tokenizer/tokenizer.h"
 #include "text/tokenizer.h"
 
 using namespace edgellm;

@@ -1,0 +1,157 @@
+#include "platform/seal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define EDGELLM_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define EDGELLM_SANITIZED
+#endif
+
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__)) && !defined(EDGELLM_SANITIZED)
+#define EDGELLM_CAN_SEAL
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace edgellm {
+
+#if defined(EDGELLM_CAN_SEAL)
+
+#if defined(__x86_64__)
+constexpr u32 OUR_ARCH = AUDIT_ARCH_X86_64;
+#else
+constexpr u32 OUR_ARCH = AUDIT_ARCH_AARCH64;
+#endif
+
+struct Call {
+  u32 needs;  // SEAL_* bit, 0: always
+  u32 number;
+};
+
+constexpr Call ALLOWED[] = {
+    {0, SYS_read},
+    {0, SYS_write},
+    {0, SYS_writev},
+    {0, SYS_futex},
+    {0, SYS_clock_gettime},  // usually answered without a system call
+    {0, SYS_clock_nanosleep},
+    {0, SYS_nanosleep},
+    {0, SYS_ppoll},  // a terminal or pipe that somebody made non-blocking
+#if defined(SYS_poll)
+    {0, SYS_poll},
+#endif
+    {0, SYS_pselect6},  // a message or Ctrl-C
+#if defined(SYS_pselect6_time64)
+    {0, SYS_pselect6_time64},
+#endif
+    {0, SYS_rt_sigprocmask},
+    {0, SYS_sched_yield},
+    {0, SYS_rt_sigreturn},
+    {0, SYS_restart_syscall},  // the kernel's own, after a stop and continue
+    {0, SYS_exit},
+    {0, SYS_exit_group},
+    {SEAL_SOCKETS, SYS_accept4},
+    {SEAL_SOCKETS, SYS_accept},
+    {SEAL_SOCKETS, SYS_recvfrom},
+    {SEAL_SOCKETS, SYS_recvmsg},
+    {SEAL_SOCKETS, SYS_sendto},
+    {SEAL_SOCKETS, SYS_sendmsg},
+    {SEAL_SOCKETS, SYS_shutdown},
+    {SEAL_SOCKETS, SYS_setsockopt},
+    {SEAL_SOCKETS, SYS_getsockopt},
+    {SEAL_SOCKETS, SYS_epoll_ctl},
+    {SEAL_SOCKETS, SYS_epoll_pwait},
+#if defined(SYS_epoll_wait)
+    {SEAL_SOCKETS, SYS_epoll_wait},
+#endif
+    {SEAL_SOCKETS, SYS_close},
+    {SEAL_FILES, SYS_pread64},
+    {SEAL_FILES, SYS_pwrite64},
+    {SEAL_FILES, SYS_lseek},
+    {SEAL_FILES, SYS_ftruncate},
+    {SEAL_FILES, SYS_fsync},
+    {SEAL_FILES, SYS_fdatasync},
+    {SEAL_FIGURES, SYS_getrusage},
+};
+constexpr i32 CALLS = sizeof ALLOWED / sizeof ALLOWED[0];
+
+class Filter {
+ public:
+  void add(u16 code, u32 value, u8 if_true = 0, u8 if_false = 0) { program_[count_++] = {code, if_true, if_false, value}; }
+  void load(size_t offset) { add(BPF_LD | BPF_W | BPF_ABS, static_cast<u32>(offset)); }
+  void answer(u32 value) { add(BPF_RET | BPF_K, value); }
+  // Answers `value` when the loaded word is `word`, else goes on.
+  void when(u32 word, u32 value) {
+    add(BPF_JMP | BPF_JEQ | BPF_K, word, 0, 1);
+    answer(value);
+  }
+  sock_fprog program() { return {count_, program_}; }
+
+ private:
+  sock_filter program_[2 * CALLS + 8];
+  u16 count_ = 0;
+};
+
+constexpr u32 REFUSE = SECCOMP_RET_ERRNO | EPERM;
+
+static void build(Filter& filter, u32 extra) {
+  filter.load(offsetof(seccomp_data, arch));
+  filter.add(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0);  // the numbers mean something else to another ABI
+  filter.answer(REFUSE);
+  filter.load(offsetof(seccomp_data, nr));
+  for (const Call& call : ALLOWED) {
+    if ((call.needs & ~extra) == 0) filter.when(call.number, SECCOMP_RET_ALLOW);
+  }
+  // The kernel's brk never answers an error code: it answers the present end of the heap, and libc would take -1 for it.
+  filter.when(SYS_brk, SECCOMP_RET_ERRNO | 0);
+  filter.answer(REFUSE);
+}
+
+Seal seal_process(u32 extra, Writer& why) {
+  Filter filter;
+  build(filter, extra);
+  sock_fprog program = filter.program();
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    write(why, "not sealed: the system refused no_new_privs: ", strerror(errno));
+    return Seal::unavailable;
+  }
+  long answer = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+  if (answer < 0 && (errno == ENOSYS || errno == EINVAL)) {
+    write(why, "not sealed: this kernel or emulator has no seccomp");
+    return Seal::unavailable;
+  }
+  if (answer != 0) {
+    write(why, "not sealed: ", answer > 0 ? "a thread is under another filter" : strerror(errno));
+    return Seal::failed;
+  }
+  // Believe it when it refuses.
+  if (syscall(SYS_getppid) != -1 || errno != EPERM) {
+    write(why, "not sealed: the filter was accepted but refuses nothing");
+    return Seal::failed;
+  }
+  return Seal::sealed;
+}
+
+#else
+
+Seal seal_process(u32, Writer& why) {
+#if defined(EDGELLM_SANITIZED)
+  write(why, "not sealed: a sanitizer needs system calls of its own");
+#else
+  write(why, "not sealed: only Linux on x86-64 and arm64 can refuse system calls");
+#endif
+  return Seal::unavailable;
+}
+
+#endif
+
+}  // namespace edgellm

@@ -1,0 +1,107 @@
+#include "platform/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/select.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace edgellm {
+
+constexpr i32 MAX_MAPS = 8;
+
+// Written before the count that admits them, read by the handler.
+static Span<const u8> maps[MAX_MAPS];
+static std::atomic<i32> map_count;
+static std::atomic<i32> stop_signal;                   // the first that asked to stop, 0: none
+static_assert(std::atomic<i32>::is_always_lock_free);  // handlers use it
+
+static void on_fault(int signal, siginfo_t* info, void*) {
+  const u8* at = static_cast<const u8*>(info->si_addr);
+  for (i32 i = 0; i < map_count.load(); i++) {
+    if (at < maps[i].begin() || at >= maps[i].end()) continue;
+    static constexpr char message[] = "edgellm: the model file was cut short or its medium was removed while in use\n";
+    ssize_t written = ::write(2, message, sizeof message - 1);
+    (void)written;
+    _exit(1);
+  }
+  // Not ours: the faulting instruction runs again and meets the default. A sealed process may not ask for that, and must
+  // not fault for ever.
+  if (::signal(signal, SIG_DFL) == SIG_ERR) _exit(128 + signal);
+}
+
+static void on_stop(int signal) {
+  i32 none = 0;
+  // Closing a terminal sends SIGHUP twice, by the shell and by the system.
+  if (!stop_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) _exit(128 + signal);
+}
+
+void install_signals() {
+  struct sigaction fault{};
+  fault.sa_sigaction = on_fault;
+  fault.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &fault, nullptr);
+  sigaction(SIGSEGV, &fault, nullptr);
+
+  struct sigaction stop{};
+  stop.sa_handler = on_stop;  // no SA_RESTART, so that a read from a terminal ends
+  sigaction(SIGINT, &stop, nullptr);
+  sigaction(SIGTERM, &stop, nullptr);
+  struct sigaction hang_up;
+  if (sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN) sigaction(SIGHUP, &stop, nullptr);
+
+  struct sigaction ignore{};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &ignore, nullptr);
+  sigaction(SIGXFSZ, &ignore, nullptr);
+}
+
+void watch_map(Span<const u8> map) {
+  i32 n = map_count.load();
+  if (n == MAX_MAPS) return;
+  maps[n] = map;
+  map_count.store(n + 1);
+}
+
+bool interrupted() {
+  return stop_signal.load(std::memory_order_relaxed) != 0;
+}
+
+static_assert(static_cast<i32>(Code::hung_up) == 128 + SIGHUP && static_cast<i32>(Code::interrupted) == 128 + SIGINT &&
+              static_cast<i32>(Code::closed) == 128 + SIGPIPE && static_cast<i32>(Code::terminated) == 128 + SIGTERM);
+
+Status check_interrupted() {
+  const i32 signal = stop_signal.load(std::memory_order_relaxed);
+  return signal ? Status::error(static_cast<Code>(128 + signal), "") : Status();
+}
+
+bool wait_to_read(i32 fd) {
+  sigset_t stop, before;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGINT);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGHUP);
+  pthread_sigmask(SIG_BLOCK, &stop, &before);
+  int ready = 0;
+  while (ready <= 0 && !interrupted()) {
+    fd_set wanted;
+    FD_ZERO(&wanted);
+    FD_SET(fd, &wanted);
+    ready = pselect(fd + 1, &wanted, nullptr, nullptr, nullptr, &before);
+    if (ready < 0 && errno != EINTR) break;  // the read will say what is wrong
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return !interrupted();
+}
+
+bool terminated() {
+  const i32 signal = stop_signal.load(std::memory_order_relaxed);
+  return signal == SIGTERM || signal == SIGHUP;
+}
+
+void set_interrupted(bool value) {
+  stop_signal.store(value ? SIGINT : 0);
+}
+
+}  // namespace edgellm

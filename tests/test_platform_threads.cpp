@@ -1,0 +1,115 @@
+#include <atomic>
+#include <vector>
+
+#include "check.h"
+#include "platform/clock.h"
+#include "platform/threads.h"
+
+using namespace edgellm;
+
+// Every chunk runs once, its writes are visible afterwards, and thread numbers are in range.
+static void run_many(i32 count, int jobs) {
+  Threads threads;
+  Status started = threads.start(count);
+  CHECK(started.ok());
+  CHECK_EQ(threads.count(), count);
+  std::vector<int> runs;  // not atomic: the pool alone orders the accesses
+  u32 mix = 1;
+  for (int job = 0; job < jobs; job++) {
+    mix = mix * 1664525 + 1013904223;
+    i32 chunks = static_cast<i32>(mix >> 24) % (job % 50 == 0 ? 200 : 12);
+    runs.assign(static_cast<size_t>(chunks), 0);
+    std::atomic<int> strangers{0};
+    auto body = [&](i32 chunk, i32 thread) {
+      runs[static_cast<size_t>(chunk)]++;
+      if (thread < 0 || thread >= count) strangers++;
+    };
+    threads.run(chunks, body);  // an lvalue
+    bool once = strangers == 0;
+    for (int n : runs)
+      once &= n == 1;
+    CHECK(once);
+    if (job % 500 == 499) sleep_until_ns(now_ns() + 300000);  // long enough for the workers to park
+  }
+  threads.stop();
+  CHECK_EQ(threads.count(), 1);
+}
+
+TEST(one_thread) {
+  run_many(1, 200);
+}
+TEST(two_threads) {
+  run_many(2, 4000);
+}
+TEST(more_threads_than_cores) {
+  run_many(7, 1000);
+}
+TEST(most_threads) {
+  run_many(Threads::MAX, 20);
+}
+
+TEST(chunks_in_order_on_one_thread) {
+  Threads threads;
+  std::vector<i32> order;
+  threads.run(5, [&](i32 chunk, i32) { order.push_back(chunk); });
+  CHECK(order == std::vector<i32>({0, 1, 2, 3, 4}));
+}
+
+// A thread that is stuck in a chunk does not keep the others from all the rest.
+TEST(late_thread_delays_one_chunk) {
+  Threads threads;
+  Status started = threads.start(3);
+  CHECK(started.ok());
+  std::atomic<int> done{0};
+  std::atomic<bool> stuck{false};
+  threads.run(64, [&](i32 chunk, i32) {
+    if (chunk == 0) {
+      while (done.load() < 63)
+        sleep_until_ns(now_ns() + 100000);
+      stuck = true;
+    } else {
+      done++;
+    }
+  });
+  CHECK(stuck);
+  CHECK_EQ(done.load(), 63);
+  threads.stop();
+}
+
+TEST(parked_workers_cost_nothing) {
+  Threads threads;
+  Status started = threads.start(4);
+  CHECK(started.ok());
+  threads.run(8, [](i32, i32) {});
+  sleep_until_ns(now_ns() + 50000000);  // all parked by now, emulated or not
+  timespec before, after;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+  sleep_until_ns(now_ns() + 200000000);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+  i64 used = (after.tv_sec - before.tv_sec) * i64{1000000000} + after.tv_nsec - before.tv_nsec;
+  CHECK(used < 20000000);
+  std::atomic<int> sum{0};
+  threads.run(8, [&](i32 chunk, i32) { sum += chunk; });
+  CHECK_EQ(sum.load(), 28);
+  threads.stop();
+}
+
+TEST(start_and_stop_again) {
+  Threads threads;
+  for (int i = 0; i < 20; i++) {
+    Status started = threads.start(1 + i % 4);
+    CHECK(started.ok());
+    std::atomic<int> runs{0};
+    threads.run(10, [&](i32, i32) { runs++; });
+    CHECK_EQ(runs.load(), 10);
+    threads.stop();
+  }
+}
+
+TEST(counts_that_cannot_be) {
+  for (i32 count : {0, -1, Threads::MAX + 1}) {
+    Threads threads;
+    Status status = threads.start(count);
+    CHECK(status.code() == Code::usage);
+  }
+}

@@ -1,0 +1,144 @@
+// TM2 version 1, the format of the first engine.
+//
+// "TM2\0", then 7 x u32 dim, hidden_dim, n_layers, n_heads, n_kv_heads, vocab_size, seq_len, then not aligned
+//   matrix  u8 1, u32 rows, u32 cols, rows x ( f16 scale, ceil(cols / 4) bytes )
+//   vector  u8 0, n x f32
+//   order   matrix embed; per layer vector input_norm, matrix q, k, v, o, vector attn_sub_norm, vector post_norm,
+//           matrix gate, up, down, vector ffn_sub_norm; vector final_norm; matrix lm_head
+// Four weights a byte, lowest two bits first: 0 is 0, 1 is +1, 2 and 3 are -1. What the file does not say is what its engine
+// does: theta 500000, epsilon 1e-5, BOS 1, stop at 128001, interleaved rotary pairs, squared ReLU.
+#include "base/math.h"
+#include "convert/family/source.h"
+#include "convert/family/transformer.h"
+
+namespace edgellm::convert {
+namespace {
+
+constexpr char MAGIC[4] = {'T', 'M', '2', 0};
+
+class Tm2Matrix : public Tensor {
+ public:
+  Tm2Matrix(std::string tensor_name, const Expected& e, Cursor* from)
+      : Tensor(std::move(tensor_name), *e.role, e.rows, e.cols),
+        file_(from->file()),
+        row_bytes_(2 + div_up<i64>(e.cols, 4)),
+        data_(from->take(static_cast<u64>(e.rows * row_bytes_), name)) {}
+
+  void values(i64 row, i64 count, f32* out) const override {
+    std::vector<i8> ternary_codes(static_cast<size_t>(count * cols));
+    std::vector<f32> scales(static_cast<size_t>(count));
+    codes(row, count, ternary_codes.data(), scales.data());
+    for (i64 i = 0; i < count * cols; i++) {
+      out[i] = scales[static_cast<size_t>(i / cols)] * static_cast<f32>(ternary_codes[static_cast<size_t>(i)]);
+    }
+  }
+
+  std::optional<Ternary> ternary() const override { return Ternary{Ternary::Per::row}; }
+
+  void codes(i64 row, i64 count, i8* out, f32* scales) const override {
+    static constexpr i8 WEIGHTS[4] = {0, 1, -1, -1};
+    for (i64 r = 0; r < count; r++) {
+      const u8* from = data_.data + (row + r) * row_bytes_;
+      u16 half;
+      std::memcpy(&half, from, 2);
+      scales[r] = f16_to_f32(half);
+      if ((half & 0x7c00) == 0x7c00) unusable(file_->path, ": ", name, ": the scale of row ", row + r, " is not finite");
+      for (i64 c = 0; c < cols; c++)
+        *out++ = WEIGHTS[from[2 + c / 4] >> (c % 4 * 2) & 3];
+    }
+  }
+
+ private:
+  File file_;
+  i64 row_bytes_;
+  Bytes data_;
+};
+
+struct Reader {
+  Cursor from;
+  const Transformer& t;
+  Tensors tensors = {};
+
+  void flag(const std::string& name, u8 expected) {
+    u8 actual = from.read<u8>(name);
+    if (actual != expected) {
+      unusable(from.file()->path, ": ", name, " at offset ", from.position() - 1, ": its kind is ", int{actual},
+               ", expected ", int{expected}, expected ? " (matrix)" : " (vector)");
+    }
+  }
+
+  void vector(const std::string& name) {
+    flag(name, 0);
+    Expected e = expected_of(t, name);
+    Bytes data = from.take(static_cast<u64>(e.cols) * 4, name);
+    tensors.push_back(std::make_unique<FloatTensor>(name, *e.role, 1, e.cols, from.file(), data, Dtype::F32));
+  }
+
+  void matrix(const std::string& name) {
+    flag(name, 1);
+    Expected e = expected_of(t, name);
+    i64 rows = from.read<u32>(name), cols = from.read<u32>(name);
+    if (rows != e.rows || cols != e.cols) {
+      unusable(from.file()->path, ": ", name, " is ", rows, " x ", cols, ", the header wants ", e.rows, " x ", e.cols);
+    }
+    tensors.push_back(std::make_unique<Tm2Matrix>(name, e, &from));
+  }
+
+  void layer(i64 index) {
+    auto name = [index](const char* tensor) { return layer_name(index, tensor); };
+    vector(name("attn_norm"));
+    for (const char* tensor : {"q", "k", "v", "o"})
+      matrix(name(tensor));
+    vector(name("attn_sub_norm"));
+    vector(name("ffn_norm"));
+    for (const char* tensor : {"gate", "up", "down"})
+      matrix(name(tensor));
+    vector(name("ffn_sub_norm"));
+  }
+};
+
+Transformer read_header(Cursor* from) {
+  from->take(sizeof MAGIC, "signature");
+  Transformer t;
+  for (i64* size : {&t.dim, &t.ffn_dim, &t.layers, &t.heads, &t.kv_heads, &t.vocab, &t.context})
+    *size = from->read<u32>("header");
+  t.head_dim = t.heads > 0 ? t.dim / t.heads : 0;
+  t.relu2 = true;
+  t.rope.theta = 500000;
+  t.rope.interleaved = true;
+  t.bos = 1;
+  t.stop = {128001};
+  check_sizes(t, from->file()->path);
+  if (t.dim != t.heads * t.head_dim) {
+    unusable(from->file()->path, ": hidden size ", t.dim, " is no multiple of ", t.heads, " heads");
+  }
+  return t;
+}
+
+}  // namespace
+
+bool is_tm2(const std::string&, Bytes head) {
+  return head.size >= sizeof MAGIC && std::memcmp(head.data, MAGIC, sizeof MAGIC) == 0;
+}
+
+Model open_tm2(const std::string& path) {
+  Cursor from(MappedFile::open(path));
+  Transformer t = read_header(&from);
+  Reader reader{from, t};
+  reader.matrix("embed");
+  for (i64 layer = 0; layer < t.layers; layer++)
+    reader.layer(layer);
+  reader.vector("norm");
+  reader.matrix("head");
+  if (reader.from.left() > 0) unusable(path, ": ", reader.from.left(), " bytes follow the last tensor");
+  Model model;
+  model.bitnet = true;
+  model.tensors = std::move(reader.tensors);
+  complete(t, path, &model);
+  model.notes.push_back(
+      "rotary pairs are taken as interleaved, as the engine of this format does; files that were made from "
+      "Hugging Face weights need --rope half");
+  return model;
+}
+
+}  // namespace edgellm::convert
