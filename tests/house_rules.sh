@@ -46,8 +46,9 @@ floor() {
     tools/convert/tokenizer/*) echo 12 ;;
     tools/convert/chat/*) echo 13 ;;
     tools/convert/family/*) echo 14 ;;
-    tools/convert/output/*) echo 15 ;;
-    tools/convert/*) echo 16 ;;
+    tools/convert/change/*) echo 15 ;;
+    tools/convert/output/*) echo 16 ;;
+    tools/convert/*) echo 17 ;;
     *) echo 6 ;;  # main.cpp and the public interface
   esac
 }

@@ -104,23 +104,17 @@ void check_golden(const std::string& name, const std::string& file = "") {
 
 struct Source {
   convert::Family family;
-  std::optional<convert::RetNet> retnet;  // has tensors beside the family's
-
-  convert::Model model() const {
-    convert::Model made = convert::random_model(family);
-    if (retnet) convert::add_computed(*retnet, &made);
-    return made;
-  }
+  convert::Model model() const { return convert::random_model(family); }
 };
 
 Source rwkv7(convert::Rwkv shape) {
   shape.version = 7;
-  return {convert::rwkv_family(shape), std::nullopt};
+  return {convert::rwkv_family(shape)};
 }
 
 Source rwkv4(convert::Rwkv shape) {
   shape.version = 4;
-  return {convert::rwkv_family(shape), std::nullopt};
+  return {convert::rwkv_family(shape)};
 }
 
 const convert::Rwkv SMALL7 = {.layers = 3,
@@ -147,12 +141,12 @@ const convert::Rwkv ODD4 = {.layers = 2, .dim = 35, .ffn_dim = 61, .vocab = 33, 
 
 Source mamba(convert::Mamba shape) {
   shape.version = 1;
-  return {convert::mamba_family(shape), std::nullopt};
+  return {convert::mamba_family(shape)};
 }
 
 Source mamba2(convert::Mamba shape) {
   shape.version = 2;
-  return {convert::mamba_family(shape), std::nullopt};
+  return {convert::mamba_family(shape)};
 }
 
 // Bounds of the step size.
@@ -188,7 +182,7 @@ const convert::RetNet ODD_RETNET = {.layers = 2,
                                     .tied = true};
 
 Source retnet(const convert::RetNet& shape) {
-  return {convert::retnet_family(shape), shape};
+  return {convert::retnet_family(shape)};
 }
 
 struct Variant {
