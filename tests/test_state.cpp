@@ -81,6 +81,30 @@ TEST(a_state_is_bound_to_all_that_changes_its_bits) {
   CHECK_EQ(refusal(wide, path, plain, path), std::string("state: it was saved with --ctx 48, and this is --ctx 96"));
 }
 
+TEST(a_damaged_or_foreign_state_is_refused) {
+  const std::string path = model_file("state.tm2"), other = model_file("other.tm2", {}, 2);
+  EngineOptions f16 = small();
+  f16.kv = KvFormat::F16;
+  OpenEngine a(small(), path), b(small(), other), c(f16, path);
+  a.run(0, {1, 2, 3});
+  Image image(a.engine);
+  u8* bytes = image.bytes();
+  const i64 size = image.all().count;
+  Session& session = a.engine.sessions[0];
+  save_state(a.engine, session, 1, bytes);
+  CHECK(restore_state(a.engine, image.all(), &session).ok());
+  CHECK(!restore_state(b.engine, image.all(), &b.engine.sessions[0]).ok());
+  CHECK(!restore_state(c.engine, image.all(), &c.engine.sessions[0]).ok());
+  for (i64 cut : {i64{0}, i64{100}, i64{512}, size - 1})
+    CHECK(!restore_state(a.engine, {bytes, cut}, &session).ok());
+  for (i64 at = 0; at < size; at += at < 512 ? 1 : 97) {
+    bytes[at] = static_cast<u8>(~bytes[at]);
+    CHECK(!restore_state(a.engine, image.all(), &session).ok());
+    bytes[at] = static_cast<u8>(~bytes[at]);
+  }
+  CHECK_EQ(session.position, 3);  // refused states touched nothing
+}
+
 TEST(an_older_state_is_refused_with_words) {
   OpenEngine open(small(), model_file("old.tm2"));
   open.run(0, {1});
