@@ -31,7 +31,7 @@ count() {
   valgrind --tool=callgrind --callgrind-out-file=/dev/null "$1" "$2" -i "$3" -n "$4" -t 0 --threads 1 --isa "$isa" \
     >/dev/null 2>"$folder/said" || true
   if ! grep -qE "; $4 out" "$folder/said"; then
-    grep -vE '^(==|--)' "$folder/said" >&2
+    sed -E '/^(==|--)/d' "$folder/said" >&2
     echo "$1 $2: it did not make $4 tokens" >&2
     return 1
   fi
