@@ -343,8 +343,12 @@ Status run_model(const Model& model, const Kernels& kernels, Threads& threads, S
                  .scratch = stack.scratch,
                  .zeros = &stack.zero_codes};
   embed(stack, batch);
-  for (const Block& block : stack.blocks)
+  for (const Block& block : stack.blocks) {
+#if defined(EDGELLM_DIRTY_SCRATCH)
+    memset(stack.scratch.data, 0xff, static_cast<size_t>(stack.scratch.count));
+#endif
     block.kind->run(block, batch);
+  }
   close(batch);
   EDGELLM_TRY(check_finite(batch));
   return n.logits ? run_head(model, stack, batch, n.logits) : Status();
