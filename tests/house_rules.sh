@@ -27,6 +27,7 @@ fi
 list() { grep -E "$1" <<<"$files" | while IFS= read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done; }
 code=$(list '^(src|kernels|tools|tests)/.*\.(cpp|h|def)$')
 runtime=$(list '^(src|kernels)/.*\.(cpp|h|def)$')
+converter=$(list '^tools/convert/.*\.(cpp|h)$')
 build_files=$(list '(CMakeLists\.txt|\.cmake|FLAGS|Makefile|Dockerfile|\.ci/.*|\.sh)$' | grep -v '^tests/house_rules\.sh$')
 text="$code $build_files $(list '(\.(md|yml|yaml|json|service|plist)|LICENSE)$')"
 
@@ -40,6 +41,13 @@ floor() {
     src/arch/*) echo 3 ;;
     src/engine/*) echo 4 ;;
     src/server/* | src/cli/*) echo 5 ;;
+    tools/convert/base/*) echo 10 ;;
+    tools/convert/source/*) echo 11 ;;
+    tools/convert/tokenizer/*) echo 12 ;;
+    tools/convert/chat/*) echo 13 ;;
+    tools/convert/family/*) echo 14 ;;
+    tools/convert/output/*) echo 15 ;;
+    tools/convert/*) echo 16 ;;
     *) echo 6 ;;  # main.cpp and the public interface
   esac
 }
@@ -47,22 +55,22 @@ floor() {
 # Files of one room may include each other.
 room() {
   case $1 in
-    src/*/*) dirname "$1" ;;
+    src/*/* | tools/convert/*/*) dirname "$1" ;;
     *) echo "${1%%/*}" ;;  # kernels; src: main.cpp and the public interface
   esac
 }
 
-# The file that an include in quotes names: roots are src/ and kernels/, and the folder of the includer.
+# The file that an include in quotes names: roots are src/, kernels/ and tools/, and the folder of the includer.
 resolve() {
   local candidate
-  for candidate in "$(dirname "$1")/$2" "src/$2" "kernels/$2"; do
+  for candidate in "$(dirname "$1")/$2" "src/$2" "kernels/$2" "tools/$2"; do
     if [ -f "$candidate" ]; then echo "$candidate"; return; fi
   done
 }
 
 includes_go_down() {
   local file include target own
-  for file in $runtime; do
+  for file in $runtime $converter; do
     own=$(floor "$file")
     while IFS= read -r include; do
       target=$(resolve "$file" "$include")
