@@ -7,7 +7,7 @@
 #include "convert/source/packed.h"
 #include "convert/source/ternary.h"
 #include "convert/source/weights.h"
-#include "convert/tokenizer/tokenizer.h"
+#include "convert/tokenizer/folder.h"
 
 namespace edgellm::convert {
 namespace {
@@ -129,7 +129,7 @@ Model open_hf(const Source& source) {
   model.bitnet = config.bitnet;
   model.plain_floats = !config.quantized;
   model.notes.insert(model.notes.begin(), config.notes.begin(), config.notes.end());
-  if (has_tokenizer(source.path)) model.tokenizer = source.path;
+  model.tokenizer = find_tokenizer(source.path);
   return model;
 }
 

@@ -8,7 +8,6 @@
 #include "convert/family/hf_fields.h"
 #include "convert/family/open.h"
 #include "convert/tokenizer/folder.h"
-#include "convert/tokenizer/tokenizer.h"
 #include "file/limits.h"
 
 namespace edgellm::convert {
@@ -243,7 +242,7 @@ Model open_mamba(const Source& source) {
   check_conv_bias(config, &shape, &stored, &notes);
   Model model = take_floats(mamba_family(shape), std::move(stored), path);
   model.notes = std::move(notes);
-  if (has_tokenizer(path)) model.tokenizer = path;
+  model.tokenizer = find_tokenizer(path);
   model.stop = read_generation_ids(path, model.vocab).eos;
   return model;
 }

@@ -8,7 +8,6 @@
 #include "convert/family/hf_fields.h"
 #include "convert/family/open.h"
 #include "convert/tokenizer/folder.h"
-#include "convert/tokenizer/tokenizer.h"
 #include "file/limits.h"
 
 namespace edgellm::convert {
@@ -125,7 +124,7 @@ Model open_retnet(const Source& source) {
   }
   Model model = take_floats(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
   model.notes = std::move(notes);
-  if (has_tokenizer(path)) model.tokenizer = path;
+  model.tokenizer = find_tokenizer(path);
   model.stop = read_generation_ids(path, model.vocab).eos;
   return model;
 }
