@@ -141,7 +141,7 @@ Status fill_facts(const edgellm_config* config, edgellm_facts* facts) {
             .context = limits.context,
             .chunk = limits.columns,
             .threads = limits.threads,
-            .family = engine.model.arch->name,
+            .family = engine.model.arch,
             .kernels = engine.kernels.isa};
   return {};
 }

@@ -43,10 +43,10 @@ Status open_text(const EngineOptions& options, Engine* engine) {
 }
 
 // Everything the engine takes, in the counting pass as in the real one.
-Status take_all(const EngineOptions& options, const Arch& arch, Arena& arena, Engine* engine) {
+Status take_all(const EngineOptions& options, Arena& arena, Engine* engine) {
   Model& model = engine->model;
   const Limits& limits = engine->limits;
-  EDGELLM_TRY(load_model(engine->file, arch, limits, arena, &model));
+  EDGELLM_TRY(load_model(engine->file, limits, arena, &model));
   engine->items = arena.take<Item>(limits.columns);
   engine->done = arena.take<i64>(options.sessions);
   engine->order = arena.take<i32>(model.vocab);
@@ -67,21 +67,21 @@ Status take_all(const EngineOptions& options, const Arch& arch, Arena& arena, En
   return {};
 }
 
-Status count_bytes(const EngineOptions& options, const Arch& arch, Engine* engine, i64* bytes) {
+Status count_bytes(const EngineOptions& options, Engine* engine, i64* bytes) {
   Arena counting;
-  EDGELLM_TRY(take_all(options, arch, counting, engine));
+  EDGELLM_TRY(take_all(options, counting, engine));
   *bytes = counting.used();
   return {};
 }
 
 // The largest context (a multiple of 64) that fits into `available`, 0 if none does.
-i32 fitting_context(const EngineOptions& options, const Arch& arch, Engine* engine, i64 available) {
+i32 fitting_context(const EngineOptions& options, Engine* engine, i64 available) {
   i32 low = 0, high = engine->limits.context / 64;
   while (low < high) {
     i32 middle = (low + high + 1) / 2;
     engine->limits.context = middle * 64;
     i64 bytes;
-    if (count_bytes(options, arch, engine, &bytes).ok() && bytes <= available) {
+    if (count_bytes(options, engine, &bytes).ok() && bytes <= available) {
       low = middle;
     } else {
       high = middle - 1;
@@ -95,7 +95,7 @@ Status check_fit(const EngineOptions& options, i64 usable, i64 taken, Engine* en
   i64 bytes = engine->arena_bytes;
   if (usable == 0 || bytes <= usable - taken) return {};
   f64 mb = 1e6;
-  i32 context = engine->limits.window ? 0 : fitting_context(options, *engine->model.arch, engine, usable - taken);
+  i32 context = engine->limits.window ? 0 : fitting_context(options, engine, usable - taken);
   char advice[64] = "";
   if (context) {
     Writer writer(advice);
@@ -126,7 +126,7 @@ Status set_limits(const EngineOptions& options, Engine* engine) {
 }
 
 // No token sees another that is further away than the file's numbers hold for. With a window of the cache the first sink is
-// the furthest, and it is never seen from further than position SINKS + window - 1 (arch/attention.h).
+// the furthest, and it is never seen from further than position SINKS + window - 1 (arch/attention.cpp).
 Status check_context_limit(const Engine& engine) {
   const i32 limit = engine.context_limit, window = engine.limits.window, context = engine.limits.context;
   if (limit == 0 || engine.model.unbounded) return {};
@@ -157,17 +157,15 @@ Status plan_engine(const EngineOptions& options, Engine* engine) {
   if (!select_kernels(options.isa, cpu_features(), &engine->kernels)) {
     return usage_error("this CPU or this build has no kernel set \"", options.isa ? options.isa : "", "\"");
   }
-  const Arch* arch;
-  EDGELLM_TRY(find_arch(engine->file, &arch));
   EDGELLM_TRY(set_limits(options, engine));
   EDGELLM_TRY(open_text(options, engine));
-  EDGELLM_TRY(count_bytes(options, *arch, engine, &engine->arena_bytes));
+  EDGELLM_TRY(count_bytes(options, engine, &engine->arena_bytes));
   return check_context_limit(*engine);
 }
 
 Status bind_engine(const EngineOptions& options, Span<u8> block, Engine* engine) {
   Arena arena(block.data, block.count);
-  EDGELLM_TRY(take_all(options, *engine->model.arch, arena, engine));
+  EDGELLM_TRY(take_all(options, arena, engine));
   return engine->threads.start(engine->limits.threads);
 }
 

@@ -373,6 +373,15 @@ Status ModelFile::layer_number_or(Text key, i32 layer, i32 layers, i32 fallback,
   return {};
 }
 
+i64 ModelFile::bytes_per_token() const {
+  i64 bytes = 0;
+  const bool own_head = find("head");
+  for (const TensorEntry& entry : tensors_) {
+    if (!(own_head && name_of(entry) == "embed")) bytes += tensor_bytes(entry);
+  }
+  return bytes;
+}
+
 const TensorEntry* ModelFile::find(Text name) const {
   i64 low = 0, high = tensors_.count;
   while (low < high) {

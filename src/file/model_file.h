@@ -46,6 +46,9 @@ class ModelFile {
   Status vector(Text name, i32 count, const f32** values) const;
   Status vector_or_none(Text name, i32 count, const f32** values) const;
 
+  // What a pass for one token reads: all tensors but the table of embeddings, unless that is the head too.
+  i64 bytes_per_token() const;
+
   const TensorEntry* find(Text name) const;
   Span<const TensorEntry> tensors() const { return tensors_; }
   Span<const u8> metadata() const { return metadata_; }
