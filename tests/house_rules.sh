@@ -50,8 +50,9 @@ includes() {
       if (file ~ /^tools\/convert\/tokenizer\//) return 9
       if (file ~ /^tools\/convert\/chat\//) return 10
       if (file ~ /^tools\/convert\/family\//) return 11
-      if (file ~ /^tools\/convert\/output\//) return 12
-      return 13  # main.cpp and convert.cpp of the converter
+      if (file ~ /^tools\/convert\/change\//) return 12
+      if (file ~ /^tools\/convert\/output\//) return 13
+      return 14  # main.cpp and convert.cpp of the converter
     }
     function folder(file) { return match(file, /.*\//) ? substr(file, 1, RLENGTH - 1) : "" }
     function room(file) { return file ~ /^kernels\// ? "kernels" : folder(file) }

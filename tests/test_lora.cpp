@@ -2,7 +2,7 @@
 // adapters that must be refused.
 #include <cstring>
 
-#include "convert/family/peft.h"
+#include "convert/change/peft.h"
 #include "convert_checks.h"
 #include "engine/engine.h"
 
