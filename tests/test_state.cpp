@@ -15,7 +15,7 @@
 
 #include "check.h"
 #include "child.h"
-#include "engine/chat.h"
+#include "engine/conversation.h"
 #include "engine/generate.h"
 #include "make_model.h"
 #include "open_engine.h"

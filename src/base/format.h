@@ -17,6 +17,11 @@ struct Fixed {
   i32 decimals;  // 0 to 9
 };
 
+// Bytes in units of 10^6.
+constexpr Fixed megabytes(i64 bytes, i32 decimals) {
+  return {static_cast<f64>(bytes) / 1e6, decimals};
+}
+
 class Writer {
  public:
   template <i64 N>

@@ -95,15 +95,14 @@ i32 fitting_context(const EngineOptions& options, const Arch& arch, Engine* engi
 Status check_fit(const EngineOptions& options, i64 usable, i64 taken, Engine* engine) {
   i64 bytes = engine->arena_bytes;
   if (usable == 0 || bytes <= usable - taken) return {};
-  f64 mb = 1e6;
   i32 context = engine->limits.window ? 0 : fitting_context(options, *engine->model.arch, engine, usable - taken);
   char advice[64] = "";
   if (context) {
     Writer writer(advice);
     write(writer, "; --ctx ", context, " fits");
   }
-  return failed("not enough memory: ", Fixed{static_cast<f64>(bytes) / mb, 1}, " MB are needed beside the model file, ",
-                Fixed{static_cast<f64>(usable) / mb, 1}, " MB can be used", advice);
+  return failed("not enough memory: ", megabytes(bytes, 1), " MB are needed beside the model file, ", megabytes(usable, 1),
+                " MB can be used", advice);
 }
 
 Status set_limits(const EngineOptions& options, Engine* engine) {
@@ -149,15 +148,24 @@ void Session::remember(i32 id) {
   recent[recent_count++] = id;
 }
 
+void Session::restart() {
+  position = recent_count = 0;
+  pending = -1;
+  grammar_state = Grammar::START;
+}
+
+Status choose_kernels(const char* isa, Kernels* kernels) {
+  if (select_kernels(isa, cpu_features(), kernels)) return {};
+  return usage_error("this CPU or this build has no kernel set \"", isa ? isa : "", "\"");
+}
+
 Status plan_engine(const EngineOptions& options, Engine* engine) {
   if (is_legacy(options.file)) {
     return bad_model("a TM2 version 1 file must be repacked: `edgellm-convert OLD NEW` makes one that starts at once");
   }
   EDGELLM_TRY(engine->file.open(options.file));
   if (options.check) EDGELLM_TRY(engine->file.check_data());
-  if (!select_kernels(options.isa, cpu_features(), &engine->kernels)) {
-    return usage_error("this CPU or this build has no kernel set \"", options.isa ? options.isa : "", "\"");
-  }
+  EDGELLM_TRY(choose_kernels(options.isa, &engine->kernels));
   const Arch* arch;
   EDGELLM_TRY(find_arch(engine->file, &arch));
   EDGELLM_TRY(set_limits(options, engine));
@@ -269,16 +277,24 @@ Status forward(Engine& engine, Span<const Step> steps) {
   return status;
 }
 
-i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options) {
+Status draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options, i32* id) {
   f32* logits = logits_row(engine, row);
   i32 vocab = engine.model.vocab;
   engine.grammar.restrict(session.grammar_state, logits, vocab, engine.order);
-  i32 id =
+  *id =
       sample(engine.kernels, logits, vocab, options, {session.recent, session.recent_count}, session.position, engine.order);
-  i32 next = id < 0 ? -1 : engine.grammar.after(session.grammar_state, id);
-  if (next < 0) return -1;
+  i32 next = *id < 0 ? -1 : engine.grammar.after(session.grammar_state, *id);
+  if (next < 0) return failed("every logit at position ", session.position - 1, " is not a number");
   session.grammar_state = next;
-  return session.pending = id;
+  session.pending = *id;
+  return {};
+}
+
+Status encode(const Engine& engine, Text text, const EncodeOptions& options, Span<const i32>* ids) {
+  i32 count = 0;
+  EDGELLM_TRY(engine.tokenizer.encode(text, options, engine.text_workspace, engine.text_ids, &count));
+  *ids = engine.text_ids.slice(0, count);
+  return {};
 }
 
 Text more_room(const Engine& engine, Writer& words) {

@@ -40,6 +40,14 @@ struct MetadataEntry {
 };
 static_assert(sizeof(MetadataEntry) == 8);
 
+// Where the value is, from the start of the entry, and where the next entry.
+constexpr i64 metadata_value_at(const MetadataEntry& entry) {
+  return align_up<i64>(static_cast<i64>(sizeof entry) + entry.key_bytes, 8);
+}
+constexpr i64 metadata_entry_bytes(const MetadataEntry& entry) {
+  return align_up<i64>(metadata_value_at(entry) + entry.value_bytes, 8);
+}
+
 // The table is sorted by name, ascending in bytes. A tensor of rank 1 is a plain array of f32. Rank 2 is (rows, cols) in panels (kernels/ref/<format>.cpp). Rank 3 is
 // (count, rows, cols): that many rank 2 tensors, each `stride` bytes after the one before; not of sparse formats.
 struct TensorEntry {
@@ -57,5 +65,10 @@ struct TensorEntry {
   u64 reserved;                    // 0
 };
 static_assert(sizeof(TensorEntry) == 128);
+
+// Where the tensor table ends. What follows is in the data checksum.
+constexpr i64 data_start(const FileHeader& header) {
+  return static_cast<i64>(header.tensor_offset + u64{header.tensor_count} * sizeof(TensorEntry));
+}
 
 }  // namespace edgellm
