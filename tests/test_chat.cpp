@@ -478,7 +478,8 @@ struct Talk {
     bool found;
     CHECK(read_chat_template(engine.file, &form, &found).ok());
     if (form_name) form = *find_chat_template(form_name);
-    CHECK(open_conversation(engine, engine.sessions[0], form, {text.data(), Conversation::TEXT_BYTES}, &options, &chat).ok());
+    CHECK(
+        open_conversation(engine, engine.sessions[0], form, {text.data(), Conversation::TEXT_BYTES}, &options, &chat).ok());
     options.count = 6;
     options.hash = true;
     options.sampling.temperature = 0;
