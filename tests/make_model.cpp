@@ -2,10 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <sstream>
+#include <stdexcept>
 
 #include "base/math.h"
 #include "base/random.h"
@@ -122,82 +125,210 @@ TensorData make_frequencies(i32 pairs) {
   return tensor;
 }
 
-std::vector<TensorData> make_tensors(const ModelRecipe& r, u64 seed) {
-  Random random = {seed};
-  std::vector<TensorData> tensors;
-  auto matrix = [&](const std::string& name, i64 rows, i64 cols) {
-    tensors.push_back(make_matrix(random, name, rows, cols, r.matrices, r.scale, r.activations, r.zeros));
-  };
-  auto vector = [&](const std::string& name, i64 count, f32 centre) {
-    tensors.push_back(make_vector(random, name, count, centre, 0.4f));
-  };
-  auto table = [&](const std::string& name) {
-    bool floats = r.embedding == Format::F32 || r.embedding == Format::F16;
-    tensors.push_back(make_matrix(random, name, r.vocab, r.dim, r.embedding,
-                                  r.embedding == Format::I8 ? Scale::row : Scale::none,
-                                  floats ? Quantization::none : Quantization::group32));
-  };
-  i64 q_dim = r.heads * r.head_dim, kv_dim = r.kv_heads * r.head_dim;
-  table("embed");
-  if (!r.tied) table("head");
-  vector("norm", r.dim, 1);
-  if (r.phi) vector("norm_bias", r.dim, 0), vector("head_bias", r.vocab, 0);
-  tensors.push_back(make_frequencies(r.head_dim / 2));
-  for (i32 i = 0; i < r.layers; i++) {
-    std::string at = "layers." + std::to_string(i) + ".";
-    if (r.layer_norms) vector(at + "attn_norm", r.dim, 1);
-    matrix(at + "q", q_dim, r.dim);
-    matrix(at + "k", kv_dim, r.dim);
-    matrix(at + "v", kv_dim, r.dim);
-    if (r.biases) {
-      vector(at + "q_bias", q_dim, 0);
-      vector(at + "k_bias", kv_dim, 0);
-      vector(at + "v_bias", kv_dim, 0);
-      vector(at + "o_bias", r.dim, 0);
-    }
-    if (r.head_norms) {
-      vector(at + "q_norm", r.head_dim, 1);
-      vector(at + "k_norm", r.head_dim, 1);
-    }
-    if (r.sub_norms) vector(at + "attn_sub_norm", q_dim, 1);
-    matrix(at + "o", r.dim, q_dim);
-    if (r.layer_norms && !r.phi) vector(at + "ffn_norm", r.dim, 1);
-    if (r.phi) {
-      vector(at + "attn_norm_bias", r.dim, 0);
-      vector(at + "up_bias", r.ffn_dim, 0);
-      vector(at + "down_bias", r.dim, 0);
-    } else {
-      matrix(at + "gate", r.ffn_dim, r.dim);
-    }
-    matrix(at + "up", r.ffn_dim, r.dim);
-    if (r.sub_norms) vector(at + "ffn_sub_norm", r.ffn_dim, 1);
-    matrix(at + "down", r.dim, r.ffn_dim);
+// The tensors of a recipe, one after the other.
+class Tensors {
+ public:
+  Tensors(const ModelRecipe& recipe, u64 seed) : r_(recipe), random_{seed} {}
+
+  // Embedding, head and last norm.
+  void ends() {
+    table("embed");
+    if (!r_.tied) table("head");
+    vector("norm", r_.dim, 1);
+    if (r_.phi) vector("norm_bias", r_.dim, 0), vector("head_bias", r_.vocab, 0);
   }
-  return tensors;
+
+  void block(const std::string& kind, i32 layer) {
+    layer_ = layer;
+    if (kind == "attention") frequencies(r_.head_dim[layer] / 2);
+    if (kind == "retention") frequencies(r_.dim / r_.heads[layer] / 2), decays();
+    prefix_ = "layers." + std::to_string(layer) + ".";
+    if (kind == "attention") return attention();
+    if (kind == "ffn") return ffn();
+    if (kind == "mamba") return mamba();
+    if (kind == "mamba2") return mamba2();
+    if (kind == "retention") return retention();
+    throw std::invalid_argument("no tensors are known of the block kind " + kind);
+  }
+
+  std::vector<TensorData> take() { return std::move(list_); }
+
+ private:
+  // Of all layers alike, before the first that needs them.
+  void frequencies(i32 pairs) {
+    if (!has("rope.inv_freq")) list_.push_back(make_frequencies(pairs));
+  }
+  void decays() {
+    prefix_.clear();
+    if (!has("decay")) vector("decay", r_.heads[layer_], 0.75f);
+  }
+
+  void attention() {
+    const i64 q_dim = r_.heads[layer_] * r_.head_dim[layer_], kv_dim = r_.kv_heads[layer_] * r_.head_dim[layer_];
+    if (r_.layer_norms) vector("attn_norm", r_.dim, 1);
+    matrix("q", q_dim, r_.dim);
+    matrix("k", kv_dim, r_.dim);
+    matrix("v", kv_dim, r_.dim);
+    if (r_.biases) {
+      vector("q_bias", q_dim, 0);
+      vector("k_bias", kv_dim, 0);
+      vector("v_bias", kv_dim, 0);
+      vector("o_bias", r_.dim, 0);
+    }
+    if (r_.head_norms) {
+      vector("q_norm", r_.head_dim[layer_], 1);
+      vector("k_norm", r_.head_dim[layer_], 1);
+    }
+    if (r_.sub_norms) vector("attn_sub_norm", q_dim, 1);
+    matrix("o", r_.dim, q_dim);
+  }
+
+  void ffn() {
+    const i64 width = r_.ffn_dim[layer_];
+    if (r_.layer_norms && !r_.phi) vector("ffn_norm", r_.dim, 1);
+    if (r_.phi) {
+      vector("attn_norm_bias", r_.dim, 0);
+      vector("up_bias", width, 0);
+      vector("down_bias", r_.dim, 0);
+    } else {
+      matrix("gate", width, r_.dim);
+    }
+    matrix("up", width, r_.dim);
+    if (r_.sub_norms) vector("ffn_sub_norm", width, 1);
+    matrix("down", r_.dim, width);
+  }
+
+  void mamba() {
+    vector("norm", r_.dim, 1);
+    matrix("in", 2 * r_.inner, r_.dim);
+    vector("conv", r_.taps * r_.inner, 0);
+    vector("conv_bias", r_.inner, 0);
+    matrix("select", r_.rank + 2 * r_.states, r_.inner);
+    matrix("dt", r_.inner, r_.rank);
+    vector("dt_bias", r_.inner, -3);
+    vector("rate", r_.states * r_.inner, -0.3f);
+    vector("skip", r_.inner, 1);
+    matrix("out", r_.dim, r_.inner);
+  }
+
+  void mamba2() {
+    const i64 heads = r_.heads[layer_], inner = heads * r_.head_dim[layer_];
+    const i64 convolved = inner + 2 * r_.groups * r_.states;
+    vector("norm", r_.dim, 1);
+    matrix("in", inner + convolved + heads, r_.dim);
+    vector("conv", r_.taps * convolved, 0);
+    vector("conv_bias", convolved, 0);
+    vector("dt_bias", heads, -3);
+    vector("rate", heads, -0.3f);
+    vector("skip", heads, 1);
+    vector("gate_norm", inner, 1);
+    matrix("out", r_.dim, inner);
+  }
+
+  void retention() {
+    vector("ret_norm", r_.dim, 1);
+    matrix("q", r_.dim, r_.dim);
+    matrix("k", r_.dim, r_.dim);
+    matrix("v", r_.value_dim, r_.dim);
+    matrix("g", r_.value_dim, r_.dim);
+    matrix("o", r_.dim, r_.value_dim);
+  }
+
+  bool has(const char* name) const {
+    return std::any_of(list_.begin(), list_.end(), [&](const TensorData& tensor) { return tensor.spec.name == name; });
+  }
+  void matrix(const char* name, i64 rows, i64 cols) {
+    list_.push_back(make_matrix(random_, prefix_ + name, rows, cols, r_.matrices, r_.scale, r_.activations, r_.zeros));
+  }
+  void vector(const char* name, i64 count, f32 centre) {
+    list_.push_back(make_vector(random_, prefix_ + name, count, centre, 0.4f));
+  }
+  void table(const char* name) {
+    const bool floats = r_.embedding == Format::F32 || r_.embedding == Format::F16;
+    list_.push_back(make_matrix(random_, name, r_.vocab, r_.dim, r_.embedding,
+                                r_.embedding == Format::I8 ? Scale::row : Scale::none,
+                                floats ? Quantization::none : Quantization::group32));
+  }
+
+  const ModelRecipe& r_;
+  Random random_;
+  i32 layer_ = 0;
+  std::string prefix_;  // of the names of a layer's tensors
+  std::vector<TensorData> list_;
+};
+
+// The block kinds of each layer of the pattern.
+std::vector<std::vector<std::string>> kinds_of(const std::string& blocks) {
+  std::vector<std::vector<std::string>> layers(1);
+  std::istringstream words(blocks);
+  for (std::string word; words >> word;) {
+    if (word == "|") {
+      layers.emplace_back();
+    } else {
+      layers.back().push_back(word);
+    }
+  }
+  return layers;
+}
+
+bool has_kind(const ModelRecipe& recipe, const std::string& kind) {
+  for (const std::vector<std::string>& kinds : kinds_of(recipe.blocks)) {
+    if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) return true;
+  }
+  return false;
+}
+
+std::vector<TensorData> make_tensors(const ModelRecipe& recipe, u64 seed) {
+  Tensors tensors(recipe, seed);
+  tensors.ends();
+  const std::vector<std::vector<std::string>> layers = kinds_of(recipe.blocks);
+  for (i32 i = 0; i < recipe.layers; i++) {
+    for (const std::string& kind : layers[static_cast<size_t>(i) % layers.size()])
+      tensors.block(kind, i);
+  }
+  return tensors.take();
+}
+
+// The family that has these blocks in every layer; `stack`, none has.
+std::string arch_of(const std::string& blocks) {
+  const std::pair<const char*, const char*> families[] = {
+      {"attention ffn", "transformer"}, {"mamba", "mamba"}, {"mamba2", "mamba2"}, {"retention ffn", "retnet"}};
+  for (const auto& [family, name] : families) {
+    if (blocks == family) return name;
+  }
+  return "stack";
 }
 
 convert::Metadata make_metadata(const ModelRecipe& r) {
   auto number = [](i32 value) { return static_cast<u32>(value); };
-  return {{"arch", std::string("transformer")},
-          {"layers", number(r.layers)},
-          {"dim", number(r.dim)},
-          {"ffn_dim", number(r.ffn_dim)},
-          {"heads", number(r.heads)},
-          {"kv_heads", number(r.kv_heads)},
-          {"head_dim", number(r.head_dim)},
-          {"vocab", number(r.vocab)},
-          {"context", number(r.context)},
-          {"norm", std::string(r.layer_norm_kind ? "layer" : "rms")},
-          {"norm_eps", 1e-5f},
-          {"unit_norms", number(!r.layer_norms)},
-          {"gate", std::string(r.phi     ? "gelu"
-                               : r.relu2 ? "relu2"
-                                         : "silu")},
-          {"parallel", number(r.phi)},
-          {"window", number(r.window)},
-          {"rope", std::string(r.interleaved ? "interleaved" : "half")},
-          {"bos", 1u},
-          {"stop", std::vector<u32>{2}}};
+  const std::string arch = arch_of(r.blocks);
+  convert::Metadata metadata = {{"arch", arch},
+                                {"layers", number(r.layers)},
+                                {"dim", number(r.dim)},
+                                {"ffn_dim", r.ffn_dim.value()},
+                                {"heads", r.heads.value()},
+                                {"kv_heads", r.kv_heads.value()},
+                                {"head_dim", r.head_dim.value()},
+                                {"vocab", number(r.vocab)},
+                                {"context", number(r.context)},
+                                {"norm", std::string(r.layer_norm_kind ? "layer" : "rms")},
+                                {"norm_eps", 1e-5f},
+                                {"unit_norms", number(!r.layer_norms)},
+                                {"gate", std::string(r.phi     ? "gelu"
+                                                     : r.relu2 ? "relu2"
+                                                               : "silu")},
+                                {"parallel", number(r.phi)},
+                                {"window", r.window.value()},
+                                {"rope", std::string(r.interleaved ? "interleaved" : "half")},
+                                {"bos", 1u},
+                                {"stop", std::vector<u32>{2}}};
+  if (arch == "stack") metadata.emplace_back("blocks", r.blocks);
+  const bool mamba = has_kind(r, "mamba"), mamba2 = has_kind(r, "mamba2"), retention = has_kind(r, "retention");
+  if (mamba) metadata.emplace_back("inner", number(r.inner)), metadata.emplace_back("rank", number(r.rank));
+  if (mamba2) metadata.emplace_back("groups", number(r.groups));
+  if (mamba || mamba2) metadata.emplace_back("states", number(r.states)), metadata.emplace_back("taps", number(r.taps));
+  if (retention) metadata.emplace_back("value_dim", number(r.value_dim));
+  return metadata;
 }
 
 }  // namespace
