@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/checksum.h"
-#include "platform/console.h"
 #include "platform/destination.h"
 
 namespace edgellm {

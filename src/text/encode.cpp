@@ -1,5 +1,4 @@
 // text -> added tokens -> normalised -> added tokens of normalised text -> words -> symbols -> merged -> ids
-#include <string.h>
 
 #include "platform/signals.h"
 #include "text/bpe.h"
@@ -160,6 +159,7 @@ void Encoder::encode_raw(Text text, bool at_start) {
 
 // Writes the normalised text to text_ and returns its size.
 i64 Encoder::normalize(Text text, bool at_start) {
+  static_assert(nfc_scratch_bytes(1) <= nfc_bytes(1) * MERGE_BYTES);
   if (has(TOKENIZER_NFC)) return normalize_nfc(text, text_, reinterpret_cast<u8*>(space_.symbols));
   char* to = text_;
   bool prefix = prefixed(at_start) && !has(TOKENIZER_PREFIX_MISSING);
