@@ -118,6 +118,17 @@ rule "no flags that change results or tie to one machine" \
   grep -nE -- '-m(arch|cpu|tune)=native|-ffast-math|-Ofast|-funsafe-math|-ffp-contract=(fast|on)' /dev/null $build_files
 rule "no path of a machine" grep -nE '(^|[^a-z0-9.)*}])/(work|root|home/[a-z]+)(/|$)' /dev/null $text
 
+# Paths in the documents lead somewhere; a * stands for any name.
+documents_name_what_is_there() {
+  local file line name
+  grep -noE '(^|[^A-Za-z0-9_./-])(\.ci|cmake|deploy|docs|kernels|models|src|tests|tools)/[A-Za-z0-9_./*-]*[A-Za-z0-9_*]' $(list '\.md$') /dev/null |
+    while IFS=: read -r file line name; do
+      name=${name#[!.a-z]}
+      compgen -G "$name" >/dev/null || echo "$file:$line names $name, which is not there"
+    done
+}
+rule "documents name what is there" documents_name_what_is_there
+
 # --- Objects and programs (ELF) ------------------------------------------------------------------------------------------
 
 # An inline function compiled for a newer CPU could become the copy that baseline code calls: so one strong symbol, the
