@@ -89,7 +89,7 @@ Status read_config(const edgellm_config* config, EngineOptions* options) {
               .check = c.check == 1,
               .tokenizer = {},
               .sessions = max(c.sessions, 1),
-              .columns = c.chunk ? c.chunk : DEFAULT_CHUNK,
+              .tokens = c.chunk ? c.chunk : DEFAULT_CHUNK,
               .text_bytes = static_cast<i64>(c.text_bytes)};
   return {};
 }
@@ -137,7 +137,7 @@ Status fill_facts(const edgellm_config* config, edgellm_facts* facts) {
             .unbounded = engine.model.unbounded || limits.window,
             .sessions = options.sessions,
             .context = limits.context,
-            .chunk = limits.columns,
+            .chunk = limits.tokens,
             .threads = limits.threads,
             .family = engine.model.arch->name,
             .kernels = engine.kernels.isa};

@@ -470,7 +470,7 @@ struct Talk {
     engine_options.file = map;
     engine_options.threads = 1;
     engine_options.context = context;
-    engine_options.columns = 16;
+    engine_options.tokens = 16;
     engine_options.text_bytes = Conversation::TEXT_BYTES;
     Status status = open_engine(engine_options, &engine);
     CHECK_EQ(std::string(status.text()), "");

@@ -62,7 +62,7 @@ Status open_and_run(Span<const u8> bytes) {
   EDGELLM_TRY(file.open(bytes));
   const Arch* arch;
   EDGELLM_TRY(find_arch(file, &arch));
-  const Limits limits = {.context = 8, .columns = 4, .logits = 1};
+  const Limits limits = {.context = 8, .tokens = 4, .logits = 1};
   Model model;
   Arena counting;
   EDGELLM_TRY(load_model(file, *arch, limits, counting, &model));

@@ -30,7 +30,7 @@ EngineOptions small(i32 window = 0) {
   EngineOptions options;
   options.window = window;
   options.threads = 1;
-  options.columns = 16;
+  options.tokens = 16;
   return options;
 }
 

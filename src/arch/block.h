@@ -134,7 +134,7 @@ Status place(const Layer& layer, const Own& loaded, i64 state_bytes, Block* bloc
   block->own = placed;
   block->state_bytes = state_bytes;
   Arena scratch;
-  (void)Work(scratch, loaded, layer.limits.columns, layer.limits.threads);
+  (void)Work(scratch, loaded, layer.limits.tokens, layer.limits.threads);
   layer.needs.scratch_bytes = max(layer.needs.scratch_bytes, scratch.used());
   return {};
 }

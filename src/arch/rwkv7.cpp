@@ -126,7 +126,7 @@ Status load_time(const Layer& layer, Block* block) {
   EDGELLM_TRY(layer.norm("att_norm", m.dim, Norm::Kind::layer, &block->norm));
   EDGELLM_TRY(bind_time(layer, &m));
   if (m.is_first) {
-    m.first_v = {layer.arena, layer.limits.columns, m.dim};
+    m.first_v = {layer.arena, layer.limits.tokens, m.dim};
   } else if (!layer.arena.counting()) {
     m.first_v = own<Time>(*layer.first).first_v;
   }

@@ -137,7 +137,7 @@ Status load_ropes(const ModelFile& file, const Limits& limits, Arena& arena, Sta
   for (i32 i = 0; i <= last; i++) {
     Rope& rope = stack->ropes[i];
     EDGELLM_TRY(bind_rope(file, i, &rope));
-    const i64 angles = i64{limits.columns} * rope.pairs;
+    const i64 angles = i64{limits.tokens} * rope.pairs;
     rope.tokens = {arena.take<f32>(angles), arena.take<f32>(angles)};
     rope.at_sinks = {arena.take<f32>(rope.pairs), arena.take<f32>(rope.pairs)};
     if (limits.window && !arena.counting()) rope.fill(SINKS + limits.window - 1, rope.at_sinks);
@@ -201,7 +201,7 @@ Status load_blocks(Loading& loading, Stack* stack, Model* model) {
 void take_buffers(const Loading& loading, Stack* stack) {
   Arena& arena = loading.arena;
   const Limits& limits = loading.limits;
-  const i32 tokens = limits.columns, dim = stack->shape.dim;
+  const i32 tokens = limits.tokens, dim = stack->shape.dim;
   stack->max_tokens = tokens;
   stack->max_logits = limits.logits;
   stack->tokens = arena.take<Token>(tokens);

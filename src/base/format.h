@@ -53,7 +53,7 @@ class Writer {
   i64 size_ = 0;
 };
 
-// What write() and the like of it take, any number of them. Each becomes one of few types, and one function of C's variable
+// What write() and functions like it take, any number of them. Each becomes one of few types, and one function of C's variable
 // arguments writes them all: with a call for each in the code of every error, errors were a tenth of the program.
 constexpr const char* part(const char* text) {
   return text;

@@ -141,7 +141,7 @@ void empty_loop(i64 rounds) {
     i = i + 1;
 }
 
-// Tokens and empty loops in turn. Any machine stops a program now and then: a token can be no steadier than such a loop.
+// Tokens and empty loops in turn. Every machine interrupts a program now and then, so no token can be steadier than such a loop.
 Status measure_stalls(Bench& bench, const Place& place, Measured* result) {
   constexpr i64 TRIAL = 1 << 20;
   i64 start = now_ns();
@@ -205,7 +205,7 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
 i64 bytes_per_pass(const Bench& bench, i32 position) {
   const Engine& engine = bench.engine;
   const Limits& limits = engine.limits;
-  i64 slots = limits.window ? SINKS + limits.window + limits.columns : limits.context;
+  i64 slots = limits.window ? SINKS + limits.window + limits.tokens : limits.context;
   return engine.model.weight_bytes + bench.sessions * engine.model.state_bytes * min<i64>(position, slots) / slots;
 }
 

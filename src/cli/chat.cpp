@@ -1,4 +1,4 @@
-// edgellm chat MODEL: a conversation, a line a message. Answers go to stdout and nothing else does, each with a line feed at its
+// edgellm chat MODEL: a conversation, one line for each message. Answers go to stdout and nothing else does, each with a line feed at its
 // end and an empty line before the next.
 #include "engine/conversation.h"
 
@@ -205,7 +205,7 @@ Status ChatLoop::run() {
   return {};
 }
 
-// As --template says, or the file; else plain text.
+// As --template says, otherwise as the file says, otherwise plain text.
 Status choose_template(const Options& options, const ModelFile& file, ChatTemplate* form) {
   bool found;
   EDGELLM_TRY(read_chat_template(file, form, &found));

@@ -25,7 +25,7 @@ Status check_outputs(const Options& options);
 constexpr i64 STDIN_BYTES = 16 << 20;
 Status read_text(const Options& options, Text* text);
 
-// Maps a model file for good.
+// Maps a model file until the process ends.
 Status map_model(const char* path, const MapOptions& how, Span<const u8>* map);
 
 // Opens the model that was named, and the engine as the options want it: with the number of threads that `auto` finds, and the
@@ -44,8 +44,8 @@ Status open_states(const Options& options, Engine& engine, StateOutput* output);
 // Writes the first session's state where --state-save asks for it.
 Status keep_state(const Options& options, const Engine& engine, StateOutput& output);
 
-// Seals the process as --seal asks, but for what the options want to write, and for `extra` (platform/seal.h). Nothing can be
-// opened or taken afterwards.
+// Seals the process as --seal asks; files that the options write stay usable, and so does what `extra` names (platform/seal.h).
+// Nothing can be opened or taken afterwards.
 Status seal_as_asked(const Options& options, u32 extra = 0);
 
 // What read_bandwidth is measured with here: a buffer as large as this machine needs, and how often it is read.

@@ -58,7 +58,7 @@ Status map_model(const char* path, const MapOptions& how, Span<const u8>* map) {
   return {};
 }
 
-// The tokenizer section of another model file; the map stays for good.
+// The tokenizer section of another model file; the map stays until the process ends.
 static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
   Span<const u8> map;
   EDGELLM_TRY(map_model(path, {}, &map));

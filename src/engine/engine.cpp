@@ -47,7 +47,7 @@ Status take_all(const EngineOptions& options, const Arch& arch, Arena& arena, En
   Model& model = engine->model;
   const Limits& limits = engine->limits;
   EDGELLM_TRY(load_model(engine->file, arch, limits, arena, &model));
-  engine->items = arena.take<Item>(limits.columns);
+  engine->items = arena.take<Item>(limits.tokens);
   engine->done = arena.take<i64>(options.sessions);
   engine->order = arena.take<i32>(model.vocab);
   engine->sessions = arena.take<Session>(options.sessions);
@@ -107,7 +107,7 @@ Status check_fit(const EngineOptions& options, i64 usable, i64 taken, Engine* en
 Status set_limits(const EngineOptions& options, Engine* engine) {
   engine->limits = {.context = options.context,
                     .window = options.window,
-                    .columns = max(options.columns, max(options.sessions, options.logits)),
+                    .tokens = max(options.tokens, max(options.sessions, options.logits)),
                     .logits = max(options.logits, options.sessions),
                     .threads = max(options.threads, 1),
                     .kv = options.kv,
@@ -225,7 +225,7 @@ static Status check_steps(const Engine& engine, Span<const Step> steps) {
     EDGELLM_TRY(check_room(engine, end));
     if (end > INT32_MAX / 2) return failed("position ", end, " is beyond what a session can count");
     EDGELLM_TRY(check_ids(engine, step.ids));
-    assert(step.wanted != Wanted::all || (steps.count == 1 && step.ids.count <= min(limits.columns, limits.logits)));
+    assert(step.wanted != Wanted::all || (steps.count == 1 && step.ids.count <= min(limits.tokens, limits.logits)));
   }
   return {};
 }
@@ -254,16 +254,16 @@ Status forward(Engine& engine, Span<const Step> steps) {
   }
   Status status;
   while (left > 0 && (status = check_interrupted()).ok()) {
-    bool last = left <= engine.limits.columns;
-    i32 columns = 0;
+    bool last = left <= engine.limits.tokens;
+    i32 tokens = 0;
     i64 items = 0;
-    for (i64 s = 0; s < steps.count && columns < engine.limits.columns; s++) {
-      i32 count = add_item(steps[s], &engine.done[s], engine.limits.columns - columns, last ? 0 : 1, &engine.items[items]);
-      columns += count;
+    for (i64 s = 0; s < steps.count && tokens < engine.limits.tokens; s++) {
+      i32 count = add_item(steps[s], &engine.done[s], engine.limits.tokens - tokens, last ? 0 : 1, &engine.items[items]);
+      tokens += count;
       items += count > 0;
     }
     EDGELLM_TRY(run_model(engine.model, engine.kernels, engine.threads, {engine.items, items}));
-    left -= columns;
+    left -= tokens;
   }
   for (i64 s = 0; s < steps.count; s++) {
     const Step& step = steps[s];

@@ -31,7 +31,7 @@ struct EngineOptions {
   bool lock = false;         // pin the memory in RAM
   Span<const u8> tokenizer;  // a tokenizer section for files that have none; empty: the file's own
   i32 sessions = 1;
-  i32 columns = DEFAULT_CHUNK;
+  i32 tokens = DEFAULT_CHUNK;
   i32 logits = 1;      // logits rows of one pass; at least `sessions`
   i64 text_bytes = 0;  // the longest text that will be tokenized
 };
@@ -74,10 +74,10 @@ struct Engine {
   i64 arena_bytes = 0;  // what the plan needs; once open, all memory taken
 
   Session* sessions = nullptr;  // (limits' count)
-  Item* items = nullptr;        // (columns)
+  Item* items = nullptr;        // (tokens)
   i64* done = nullptr;          // (sessions) ids of each step that have been run
   i32* order = nullptr;         // (vocab) scratch of sampling
-  Span<u8> text_workspace;      // of `encode`, for a text of text_bytes
+  Span<u8> text_workspace;      // of `encode`, enough for a text of text_bytes
   Span<i32> text_ids;           // its answer
 };
 
@@ -97,9 +97,9 @@ Status open_engine(const EngineOptions& options, Engine* engine);
 // Stops the threads and gives everything back: for hosts that outlive an engine. The program never does.
 void close_engine(Engine& engine);
 
-// Runs the steps, in as few passes as `columns` allows. The last pass holds the last id of every step, so that the rows of
+// Runs the steps, in as few passes as `tokens` allows. The last pass holds the last id of every step, so that the rows of
 // engine.model.logits are in the order of the steps that want them. `Wanted::all` rows must fit one pass: a step alone, of at
-// most min(columns, logits) ids. Too long for the context is an error, and nothing is run. A signal (platform/signals.h) ends it
+// most min(tokens, logits) ids. Too long for the context is an error, and nothing is run. A signal (platform/signals.h) ends it
 // between two passes: the sessions then stand after the ids that were run, as if no more had been asked for.
 Status forward(Engine& engine, Span<const Step> steps);
 
