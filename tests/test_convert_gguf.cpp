@@ -111,7 +111,7 @@ Values logits_of(const std::string& path, int positions) {
   options.threads = 1;
   options.f32_activations = true;
   options.kv = edgellm::KvFormat::F16;
-  options.columns = options.logits = positions;
+  options.tokens = options.logits = positions;
   edgellm::Engine engine;
   edgellm::Status status = edgellm::open_engine(options, &engine);
   CHECK_EQ(std::string(status.text()), "");

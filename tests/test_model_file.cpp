@@ -60,7 +60,13 @@ constexpr Format FORMATS[] = {Format::T2, Format::I8_MASK, Format::I8_GROUP};
 Status open_and_run(Span<const u8> bytes) {
   ModelFile file;
   EDGELLM_TRY(file.open(bytes));
+<<<<<<< HEAD
   const Limits limits = {.context = 8, .columns = 4, .logits = 1};
+=======
+  const Arch* arch;
+  EDGELLM_TRY(find_arch(file, &arch));
+  const Limits limits = {.context = 8, .tokens = 4, .logits = 1};
+>>>>>>> c
   Model model;
   Arena counting;
   EDGELLM_TRY(load_model(file, limits, counting, &model));

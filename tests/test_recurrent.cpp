@@ -66,7 +66,7 @@ void check_golden(const std::string& name, const std::string& file = "") {
   EngineOptions options;
   options.threads = 1;
   options.f32_activations = true;
-  options.columns = options.logits = POSITIONS;
+  options.tokens = options.logits = POSITIONS;
   OpenEngine open(options, path);
   const i32 vocab = open.engine.model.vocab;
   std::vector<f32> expected(bytes.size() / sizeof(f32));
@@ -89,7 +89,7 @@ void check_golden(const std::string& name, const std::string& file = "") {
 EngineOptions small() {
   EngineOptions options;
   options.threads = 1;
-  options.columns = 16;
+  options.tokens = 16;
   return options;
 }
 

@@ -126,7 +126,7 @@ Logits run_golden(const std::string& name, const std::string& path) {
   out.positions = static_cast<i32>(out.expected.size()) / out.vocab;
   CHECK(out.positions >= 64);
   CHECK_EQ(out.expected.size(), static_cast<size_t>(out.positions * out.vocab));
-  options.context = options.columns = options.logits = out.positions;
+  options.context = options.tokens = options.logits = out.positions;
   OpenEngine open(options, path);
   auto [least, most] = std::minmax_element(out.expected.begin(), out.expected.end());
   out.range = *most - *least;

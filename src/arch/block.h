@@ -93,7 +93,7 @@ Status place(Layer& layer, const Own& loaded, i64 state_bytes, Block* block) {
   block->own = placed;
   block->state_bytes = state_bytes;
   Arena scratch;
-  (void)Work(scratch, loaded, layer.limits.columns, layer.limits.threads);
+  (void)Work(scratch, loaded, layer.limits.tokens, layer.limits.threads);
   layer.scratch_bytes = scratch.used();
   return {};
 }

@@ -15,7 +15,7 @@ enum class KvFormat : u8 { I8, F16, F32 };
 struct Limits {
   i32 context = 0;  // positions of a session
   i32 window = 0;   // 0: all positions stay visible; otherwise attention sinks and the last `window` positions
-  i32 columns = 0;  // tokens of one forward pass, over all sessions
+  i32 tokens = 0;   // of one forward pass, over all sessions
   i32 logits = 0;   // logits rows of one forward pass
   i32 threads = 1;
   KvFormat kv = KvFormat::I8;
@@ -66,7 +66,7 @@ struct Model {
 Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Model* model);
 
 // Runs the items as one batch. The rows of model.logits are filled in the order of the items that want them. At most
-// Limits::columns ids and Limits::logits rows. A value that is not finite is an error that names the layer.
+// Limits::tokens ids and Limits::logits rows. A value that is not finite is an error that names the layer.
 Status run_model(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items);
 
 }  // namespace edgellm

@@ -124,7 +124,7 @@ Status load_time(Layer& layer, Block* block) {
   EDGELLM_TRY(layer.norm("att_norm", m.dim, Norm::Kind::layer, false, &block->norm));
   EDGELLM_TRY(bind_time(layer, &m));
   if (m.is_first) {
-    m.first_v = {layer.arena, layer.limits.columns, m.dim};
+    m.first_v = {layer.arena, layer.limits.tokens, m.dim};
   } else if (!layer.arena.counting()) {
     m.first_v = own<Time>(*layer.first).first_v;
   }

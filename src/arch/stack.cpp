@@ -18,8 +18,8 @@ struct Stack {
   Norm embed_norm, norm;  // (dim)
 
   Rope ropes[MAX_ROPES];
-  Token* tokens;      // (Limits::columns)
-  Run* runs;          // (Limits::columns) at most one for each token
+  Token* tokens;      // (Limits::tokens)
+  Run* runs;          // (Limits::tokens) at most one for each token
   i32* logit_tokens;  // (Limits::logits) whose logits are wanted
   Buffers buffers;
   ZeroCodes zero_codes;
@@ -147,7 +147,7 @@ Status load_ropes(const ModelFile& file, const Limits& limits, Arena& arena, Sta
   }
   for (i32 i = 0; i < ropes.count; i++) {
     EDGELLM_TRY(bind_rope(file, i, &ropes[i]));
-    const i64 pairs = ropes[i].pairs, angles = limits.columns * pairs;
+    const i64 pairs = ropes[i].pairs, angles = limits.tokens * pairs;
     ropes[i].tokens = {arena.take<f32>(angles), arena.take<f32>(angles)};
     ropes[i].at_sinks = {arena.take<f32>(pairs), arena.take<f32>(pairs)};
     if (limits.window && !arena.counting()) ropes[i].fill(SINKS + limits.window - 1, ropes[i].at_sinks);
@@ -208,7 +208,7 @@ Status load_blocks(Loading& loading, Stack* stack, Model* model) {
 
 void take_buffers(const Loading& loading, Stack* stack) {
   Arena& arena = loading.arena;
-  const i32 tokens = loading.limits.columns, dim = stack->shape.dim;
+  const i32 tokens = loading.limits.tokens, dim = stack->shape.dim;
   stack->tokens = arena.take<Token>(tokens);
   stack->runs = arena.take<Run>(tokens);
   stack->logit_tokens = arena.take<i32>(loading.limits.logits);

@@ -46,8 +46,13 @@ Status open_text(const EngineOptions& options, Engine* engine) {
 Status take_all(const EngineOptions& options, Arena& arena, Engine* engine) {
   Model& model = engine->model;
   const Limits& limits = engine->limits;
+<<<<<<< HEAD
   EDGELLM_TRY(load_model(engine->file, limits, arena, &model));
   engine->items = arena.take<Item>(limits.columns);
+=======
+  EDGELLM_TRY(load_model(engine->file, arch, limits, arena, &model));
+  engine->items = arena.take<Item>(limits.tokens);
+>>>>>>> c
   engine->done = arena.take<i64>(options.sessions);
   engine->order = arena.take<i32>(model.vocab);
   engine->sessions = arena.take<Session>(options.sessions);
@@ -94,21 +99,25 @@ i32 fitting_context(const EngineOptions& options, Engine* engine, i64 available)
 Status check_fit(const EngineOptions& options, i64 usable, i64 taken, Engine* engine) {
   i64 bytes = engine->arena_bytes;
   if (usable == 0 || bytes <= usable - taken) return {};
+<<<<<<< HEAD
   f64 mb = 1e6;
   i32 context = engine->limits.window ? 0 : fitting_context(options, engine, usable - taken);
+=======
+  i32 context = engine->limits.window ? 0 : fitting_context(options, *engine->model.arch, engine, usable - taken);
+>>>>>>> c
   char advice[64] = "";
   if (context) {
     Writer writer(advice);
     write(writer, "; --ctx ", context, " fits");
   }
-  return failed("not enough memory: ", Fixed{static_cast<f64>(bytes) / mb, 1}, " MB are needed beside the model file, ",
-                Fixed{static_cast<f64>(usable) / mb, 1}, " MB can be used", advice);
+  return failed("not enough memory: ", megabytes(bytes, 1), " MB are needed beside the model file, ", megabytes(usable, 1),
+                " MB can be used", advice);
 }
 
 Status set_limits(const EngineOptions& options, Engine* engine) {
   engine->limits = {.context = options.context,
                     .window = options.window,
-                    .columns = max(options.columns, max(options.sessions, options.logits)),
+                    .tokens = max(options.tokens, max(options.sessions, options.logits)),
                     .logits = max(options.logits, options.sessions),
                     .threads = max(options.threads, 1),
                     .kv = options.kv,
@@ -148,15 +157,32 @@ void Session::remember(i32 id) {
   recent[recent_count++] = id;
 }
 
+void Session::restart() {
+  position = recent_count = 0;
+  pending = -1;
+  grammar_state = Grammar::START;
+}
+
+Status choose_kernels(const char* isa, Kernels* kernels) {
+  if (select_kernels(isa, cpu_features(), kernels)) return {};
+  return usage_error("this CPU or this build has no kernel set \"", isa ? isa : "", "\"");
+}
+
 Status plan_engine(const EngineOptions& options, Engine* engine) {
   if (is_legacy(options.file)) {
     return bad_model("a TM2 version 1 file must be repacked: `edgellm-convert OLD NEW` makes one that starts at once");
   }
   EDGELLM_TRY(engine->file.open(options.file));
   if (options.check) EDGELLM_TRY(engine->file.check_data());
+<<<<<<< HEAD
   if (!select_kernels(options.isa, cpu_features(), &engine->kernels)) {
     return usage_error("this CPU or this build has no kernel set \"", options.isa ? options.isa : "", "\"");
   }
+=======
+  EDGELLM_TRY(choose_kernels(options.isa, &engine->kernels));
+  const Arch* arch;
+  EDGELLM_TRY(find_arch(engine->file, &arch));
+>>>>>>> c
   EDGELLM_TRY(set_limits(options, engine));
   EDGELLM_TRY(open_text(options, engine));
   EDGELLM_TRY(count_bytes(options, engine, &engine->arena_bytes));
@@ -215,7 +241,7 @@ static Status check_steps(const Engine& engine, Span<const Step> steps) {
     EDGELLM_TRY(check_room(engine, end));
     if (end > INT32_MAX / 2) return failed("position ", end, " is beyond what a session can count");
     EDGELLM_TRY(check_ids(engine, step.ids));
-    assert(step.wanted != Wanted::all || (steps.count == 1 && step.ids.count <= min(limits.columns, limits.logits)));
+    assert(step.wanted != Wanted::all || (steps.count == 1 && step.ids.count <= min(limits.tokens, limits.logits)));
   }
   return {};
 }
@@ -244,16 +270,16 @@ Status forward(Engine& engine, Span<const Step> steps) {
   }
   Status status;
   while (left > 0 && (status = check_interrupted()).ok()) {
-    bool last = left <= engine.limits.columns;
-    i32 columns = 0;
+    bool last = left <= engine.limits.tokens;
+    i32 tokens = 0;
     i64 items = 0;
-    for (i64 s = 0; s < steps.count && columns < engine.limits.columns; s++) {
-      i32 count = add_item(steps[s], &engine.done[s], engine.limits.columns - columns, last ? 0 : 1, &engine.items[items]);
-      columns += count;
+    for (i64 s = 0; s < steps.count && tokens < engine.limits.tokens; s++) {
+      i32 count = add_item(steps[s], &engine.done[s], engine.limits.tokens - tokens, last ? 0 : 1, &engine.items[items]);
+      tokens += count;
       items += count > 0;
     }
     EDGELLM_TRY(run_model(engine.model, engine.kernels, engine.threads, {engine.items, items}));
-    left -= columns;
+    left -= tokens;
   }
   for (i64 s = 0; s < steps.count; s++) {
     const Step& step = steps[s];
@@ -266,16 +292,24 @@ Status forward(Engine& engine, Span<const Step> steps) {
   return status;
 }
 
-i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options) {
+Status draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options, i32* id) {
   f32* logits = logits_row(engine, row);
   i32 vocab = engine.model.vocab;
   engine.grammar.restrict(session.grammar_state, logits, vocab, engine.order);
-  i32 id =
+  *id =
       sample(engine.kernels, logits, vocab, options, {session.recent, session.recent_count}, session.position, engine.order);
-  i32 next = id < 0 ? -1 : engine.grammar.after(session.grammar_state, id);
-  if (next < 0) return -1;
+  i32 next = *id < 0 ? -1 : engine.grammar.after(session.grammar_state, *id);
+  if (next < 0) return failed("every logit at position ", session.position - 1, " is not a number");
   session.grammar_state = next;
-  return session.pending = id;
+  session.pending = *id;
+  return {};
+}
+
+Status encode(const Engine& engine, Text text, const EncodeOptions& options, Span<const i32>* ids) {
+  i32 count = 0;
+  EDGELLM_TRY(engine.tokenizer.encode(text, options, engine.text_workspace, engine.text_ids, &count));
+  *ids = engine.text_ids.slice(0, count);
+  return {};
 }
 
 Text more_room(const Engine& engine, Writer& words) {

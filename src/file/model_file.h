@@ -73,7 +73,10 @@ struct Metadata {
 };
 bool next_metadata(Span<const u8> metadata, i64* offset, Metadata* entry);
 
-// Elements of all matrices of an entry times bits, with scales: what a pass over it reads.
+// What header.table_checksum says of an undamaged file. The header was checked.
+u64 table_checksum(const u8* file, const FileHeader& header);
+
+// Bytes of an entry, with its scales: what a pass over it reads.
 i64 tensor_bytes(const TensorEntry& entry);
 
 }  // namespace edgellm

@@ -33,7 +33,7 @@ static Status run(Span<const u8> bytes) {
   EDGELLM_TRY(file.open(bytes));
   Limits limits;
   limits.context = 4;
-  limits.columns = 2;
+  limits.tokens = 2;
   limits.logits = 1;
   Model model;
   Arena counting;
