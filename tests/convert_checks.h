@@ -58,10 +58,6 @@ inline std::string failure(const Folder& folder, const std::string& source, Code
   return {};
 }
 
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // Root mean square of the difference over that of the original.
 inline double relative_error(const Values& stored, const Values& original) {
   double error = 0, signal = 0;

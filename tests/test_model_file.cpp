@@ -7,6 +7,7 @@
 #include "check.h"
 #include "engine/grammar.h"
 #include "file/legacy.h"
+#include "files.h"
 #include "make_model.h"
 #include "platform/cpu.h"
 #include "sparse.h"
@@ -50,7 +51,7 @@ ModelRecipe small(Format format) {
 std::vector<u8> small_file(Format format = Format::T2) {
   std::string path = temporary_path("small.tm2");
   write_model(small(format), path);
-  return read_bytes(path);
+  return read_array<u8>(path);
 }
 
 constexpr Format FORMATS[] = {Format::T2, Format::I8_MASK, Format::I8_GROUP};
@@ -224,7 +225,7 @@ static std::string refusal(const convert::Metadata& more) {
   recipe.more = more;
   std::string path = temporary_path("keys.tm2");
   write_model(recipe, path);
-  Aligned file(read_bytes(path));
+  Aligned file(read_array<u8>(path));
   Status status = open_and_run(file.span);
   CHECK(status.ok() || status.code() == Code::bad_model);
   return status.text();
