@@ -1,20 +1,13 @@
 // Sources that lie: every truncation is an error that leaves no file, every flipped byte an error or a whole file.
 #include <algorithm>
-#include <sstream>
 
-#include "check.h"
-#include "convert/base/error.h"
 #include "convert/base/json.h"
-#include "convert/convert.h"
+#include "convert_checks.h"
 #include "engine/engine.h"
 #include "gguf_source.h"
-#include "model_reader.h"
 
-using namespace sources;
-using edgellm::Code;
-using edgellm::convert::Error;
+using namespace convert_checks;
 using edgellm::convert::Json;
-using edgellm::convert::Options;
 using edgellm::convert::text;
 
 namespace {
@@ -39,14 +32,11 @@ bool converts(const Folder& folder, const std::string& source, std::string* refu
   Options options;
   options.source = source;
   options.destination = folder / "out.tm2";
-  std::ostringstream report;
-  try {
-    edgellm::convert::convert(options, report, false);
-  } catch (const Error& error) {
-    if (error.code != Code::bad_model) check::failed(__FILE__, __LINE__, error.what());
+  if (const std::optional<Error> error = refusal_of(options)) {
+    if (error->code != Code::bad_model) check::failed(__FILE__, __LINE__, error->what());
     CHECK(!std::filesystem::exists(folder / "out.tm2"));
     CHECK(!std::filesystem::exists(folder / "out.tm2.partial"));
-    if (refusal) *refusal = error.what();
+    if (refusal) *refusal = error->what();
     return false;
   }
   CHECK_EQ(runtime_refusal(options.destination), "");
