@@ -1,7 +1,7 @@
 // Hostile model files: whatever the bytes, an error that says something or a run without harm.
 #include <cstring>
 
-#include "arch/arch.h"
+#include "arch/model.h"
 #include "base/checksum.h"
 #include "base/random.h"
 #include "check.h"
@@ -66,20 +66,20 @@ Status open_and_run(Span<const u8> bytes) {
   const Limits limits = {.context = 8, .columns = 4, .logits = 1};
   Model model;
   Arena counting;
-  EDGELLM_TRY(arch->load(file, limits, counting, &model));
+  EDGELLM_TRY(load_model(file, *arch, limits, counting, &model));
   if (counting.used() > 64 << 20) return failed("too large for this test");
   Grammar grammar;
   EDGELLM_TRY(grammar.open(file, model.vocab));
   Aligned memory(std::vector<u8>(static_cast<size_t>(counting.used() + model.state_bytes)));
   Arena arena(memory.span.data, memory.span.count);
   u8* state = arena.take<u8>(model.state_bytes);
-  EDGELLM_TRY(arch->load(file, limits, arena, &model));
+  EDGELLM_TRY(load_model(file, *arch, limits, arena, &model));
   Kernels kernels;
   CHECK(select_kernels(nullptr, cpu_features(), &kernels));
   static Threads threads;
   i32 ids[] = {0, 1, 2};
   Item item = {state, 0, ids, min(3, model.vocab), Wanted::last};
-  (void)arch->forward(model, kernels, threads, {&item, 1});
+  (void)run_model(model, kernels, threads, {&item, 1});
   return {};
 }
 

@@ -5,6 +5,7 @@
 
 #include "convert/base/error.h"
 #include "convert/base/json.h"
+#include "convert/tokenizer/folder.h"
 #include "tokenizer_test.h"
 
 using namespace edgellm;
@@ -286,10 +287,7 @@ TEST(what_is_not_supported_is_named) {
     one += ",\"" + std::to_string(i) + "\":1";
   CHECK_EQ(error_of(R"({"model":{"type":"BPE","unk_token":"?","ignore_merges":true,"merges":[],"vocab":{)" + one + "}}}"),
            std::string());
-  CHECK_EQ(
-      error_of("what"),
-      std::string(
-          "no tokenizer known: expected tokenizer.json, vocab.json, tokenizer.model, tokenizer.bin or rwkv_vocab_*.txt"));
+  CHECK_EQ(error_of("what"), std::string("no tokenizer known: expected ") + convert::TOKENIZER_FILES);
 }
 
 // What the reference does in an order that the runtime does not have.

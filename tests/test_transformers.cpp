@@ -5,7 +5,7 @@
 #include <cstring>
 #include <sstream>
 
-#include "arch/project.h"
+#include "arch/batch.h"
 #include "base/random.h"
 #include "convert_checks.h"
 #include "golden_logits.h"
@@ -150,16 +150,15 @@ void check_layer(const std::string& name) {
 
   static u8 memory[1 << 20];
   Arena arena(memory, sizeof memory);
-  Input input;
-  input.take(arena, INPUTS, cols, false);
-  input.shape_for(w);
+  Input input(arena, INPUTS, cols);
+  input.begin(w, false);
   const std::string bytes = make_tensors(golden(name) + "/input.txt").at("input").data;
   std::vector<f32> x(bytes.size() / sizeof(f32));
   std::memcpy(x.data(), bytes.data(), bytes.size());
   for (i32 c = 0; c < INPUTS; c++) {
     for (i32 i = 0; i < cols; i++)
-      input.column(c)[i] = std::ldexp(x[static_cast<size_t>(c * cols + i)], -2 * c);
-    input.finish(open.engine.kernels, c);
+      input.row(c)[i] = std::ldexp(x[static_cast<size_t>(c * cols + i)], -2 * c);
+    input.quantise(open.engine.kernels, c);
   }
   std::vector<i8> codes = read_array<i8>(golden(name) + "/codes.i8");
   CHECK_EQ(codes.size(), static_cast<size_t>(INPUTS * cols));
@@ -172,7 +171,7 @@ void check_layer(const std::string& name) {
   const i64 stride = align_up(rows, PANEL);
   std::vector<f32> y(static_cast<size_t>(INPUTS * stride)), expected = read_array<f32>(golden(name) + "/outputs.f32");
   CHECK_EQ(expected.size(), static_cast<size_t>(INPUTS * rows));
-  matmul(open.engine.kernels, w, input.view(0, INPUTS), y.data(), stride, 0, rows);
+  matmul(open.engine.kernels, w, input.view(INPUTS), y.data(), stride, 0, rows);
   f32 worst = 0;
   for (i32 c = 0; c < INPUTS; c++) {
     auto from = expected.begin() + c * rows;

@@ -1,37 +1,31 @@
-// RWKV-7 "Goose": a linear recurrence with a state of head_dim x head_dim a head, changed by the generalised delta rule.
+// RWKV-7 "Goose": a linear recurrence with a state of head_dim x head_dim for each head, changed by the generalised delta rule.
+// Two kinds of blocks.
 //
-//   x       = ln(embed[id])                                     embed_norm
-//   for each layer:
-//     h     = ln(x); d = (h of the token before) - h            att_norm; token shift
+//   rwkv7_time:
+//     h      = ln(x); d = (h of the token before) - h            att_norm; token shift
 //     r, k, v = Wr (h + d mix_r), Wk (h + d mix_k), Wv (h + d mix_v)
-//     w     = sigmoid(w0 + W2 tanh(W1 (h + d mix_w)))
-//     a     = sigmoid(a0 + A2 (A1 (h + d mix_a)))
-//     g     = G2 sigmoid(G1 (h + d mix_g))
-//     v     = v + (v of layer 0 - v) sigmoid(v0 + V2 (V1 (h + d mix_v)))      layers after the first
+//     w      = sigmoid(w0 + W2 tanh(W1 (h + d mix_w)))
+//     a      = sigmoid(a0 + A2 (A1 (h + d mix_a)))
+//     g      = G2 sigmoid(G1 (h + d mix_g))
+//     v      = v + (v of the first such block - v) sigmoid(v0 + V2 (V1 (h + d mix_v)))      blocks after the first
 //     for each head, S its state (value, key):
 //       removal = l2(k k_k);  key = k (1 + (a - 1) k_a)
-//       S     = S diag(exp(-e^-1/2 w)) - (S removal) (removal a)^T + v key^T
-//       y     = ln(S r) + (sum of r key r_k) v                  head_norm
-//     x     = x + Wo (y g)
-//     h     = ln(x); d = (h of the token before) - h            ffn_norm
-//     x     = x + Wffn_v relu(Wffn_k (h + d ffn_mix))^2
-//   logits  = head ln(x)                                        norm
+//       S    = S diag(exp(-e^-1/2 w)) - (S removal) (removal a)^T + v key^T
+//       y    = ln(S r) + (sum of r key r_k) v                    head_norm
+//     branch = Wo (y g)
+//   rwkv7_channel:
+//     h      = ln(x); d = (h of the token before) - h            ffn_norm
+//     branch = Wffn_v relu(Wffn_k (h + d ffn_mix))^2
 //
 // Sources: Peng et al., "RWKV-7 Goose with Expressive Dynamic State Evolution" (arXiv:2503.14456), section 4 and appendix;
 // BlinkDL/RWKV-LM, RWKV-v7/rwkv_v7_numpy.py. The kernel of the recurrence: `wkv7` in kernels.h, with S transposed.
 #include <string.h>
 
-#include "arch/recurrent.h"
+#include "arch/shift.h"
 
 namespace edgellm {
 
 namespace {
-
-struct Shape {
-  i32 layers, dim, ffn_dim, head_dim, heads, vocab;
-  i32 widest_rank;  // of the low-rank pairs
-  f32 norm_eps, head_norm_eps;
-};
 
 // A matrix of low rank: W2 (dim, rank) times W1 (rank, dim).
 struct LowRank {
@@ -40,308 +34,229 @@ struct LowRank {
   const f32* bias;  // (dim) or null
 };
 
-// What the shifted vectors are for. Value residuals have a vector of their own: their weights may want another quantisation.
+// What the mixed vectors are for. W, A, G and RESIDUAL are of low rank. The value residual has a vector of its own, because its
+// weights may want another quantisation than those of v.
 enum Use : i32 { R, K, V, W, A, G, RESIDUAL, USES };
 
-struct Layer {
-  const f32 *att_norm, *att_norm_bias, *ffn_norm, *ffn_norm_bias;  // (dim)
-  const f32* mix[USES];                                            // (dim)
-  Matrix r, k, v, o;                                               // (dim, dim)
-  LowRank w, a, g, residual;
-  const f32 *k_k, *k_a, *r_k;             // (dim)
-  const f32 *head_norm, *head_norm_bias;  // (dim)
-  const f32* ffn_mix;                     // (dim)
-  Matrix ffn_k, ffn_v;                    // (ffn_dim, dim), (dim, ffn_dim)
+struct Time {
+  const f32* mix[USES];        // (dim)
+  Matrix whole[W];             // R, K, V (dim, dim)
+  LowRank low[USES];           // from W on
+  Matrix o;                    // (dim, dim)
+  const f32 *k_k, *k_a, *r_k;  // (dim)
+  Norm head_norm;              // (dim)
+  Rows first_v;                // (dim) v of the first such block, in the arena: it outlives that block's scratch
+  i32 dim, head_dim, widest_rank;
+  bool is_first;
+
+  i32 heads() const { return dim / head_dim; }
+  i32 uses() const { return is_first ? RESIDUAL : USES; }
+  const Matrix& weights(i32 use) const { return use < W ? whole[use] : low[use].first; }
+
+  // State: the shifted vector (dim), then the S of each head.
+  i64 state_values() const { return dim + i64{dim} * head_dim; }
+  f32* head_state(f32* state, i32 head) const { return state + dim + i64{head} * head_dim * head_dim; }
 };
 
-struct Rwkv7 {
-  Shape shape;
-  Stream stream;
-  const f32 *embed_norm, *embed_norm_bias;  // (dim)
-  Layer* layers;
+struct TimeWork {
+  Rows shifted;          // (dim)
+  Input inputs[USES];    // of one mixed vector each, then of one low-rank middle
+  Rows middle[USES];     // (rank) between the matrices of a low-rank pair, from W on
+  Rows projected[USES];  // (dim)
 
-  ZeroCodes zero_codes;  // of the input of ffn_v
-  Input inputs[USES];    // of one shifted vector each, or of one low-rank middle
-  Shift shifted;         // the normalised vectors (dim)
-  f32* made[USES];       // what the matrices made of them (dim)
-  f32* middle[USES];     // between the matrices of a low-rank pair (rank)
-  f32* first_v;          // v of layer 0 (dim)
-  f32* hidden;           // (ffn_dim)
-
-  i64 stride() const { return stream.stride(); }
-  i64 rank_stride() const { return align_up(shape.widest_rank, PANEL); }
-  i64 ffn_stride() const { return align_up(shape.ffn_dim, PANEL); }
-
-  // State of a session: for each layer, the shifted vectors of attention and ffn (dim each), then the heads' S.
-  i64 layer_state() const { return 2 * i64{shape.dim} + i64{shape.dim} * shape.head_dim; }
-  i64 state_bytes() const { return align_up<i64>(shape.layers * layer_state() * i64{sizeof(f32)}, 64); }
-  f32* state(const Stretch& stretch, i32 layer) const {
-    return reinterpret_cast<f32*>(stretch.state) + layer * layer_state();
-  }
-  f32* att_kept(const Stretch& stretch, i32 layer) const { return state(stretch, layer); }
-  f32* ffn_kept(const Stretch& stretch, i32 layer) const { return state(stretch, layer) + shape.dim; }
-  f32* head_state(const Stretch& stretch, i32 layer, i32 head) const {
-    return state(stretch, layer) + 2 * i64{shape.dim} + i64{head} * shape.head_dim * shape.head_dim;
+  TimeWork(Arena& arena, const Time& m, i32 tokens, i32) : shifted(arena, tokens, m.dim) {
+    for (i32 use = 0; use < m.uses(); use++) {
+      inputs[use] = {arena, tokens, max(m.dim, m.widest_rank)};
+      if (use >= W) middle[use] = {arena, tokens, m.widest_rank};
+      projected[use] = use == V && m.is_first ? m.first_v : Rows(arena, tokens, m.dim);
+    }
   }
 };
 
-Status read_shape(const ModelFile& file, Shape* shape) {
-  EDGELLM_TRY(file.number("layers", 1, MAX_LAYERS, &shape->layers));
-  EDGELLM_TRY(file.number("dim", 1, MAX_COLUMNS, &shape->dim));
-  EDGELLM_TRY(file.number("ffn_dim", 1, MAX_COLUMNS, &shape->ffn_dim));
-  EDGELLM_TRY(file.number("head_dim", 1, MAX_WKV7, &shape->head_dim));
-  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
-  EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
-  EDGELLM_TRY(file.real("head_norm_eps", 0, MAX_NORM_EPS, &shape->head_norm_eps));
-  shape->heads = shape->dim / shape->head_dim;
-  if (shape->heads * shape->head_dim == shape->dim) return {};
-  return bad_model("metadata: \"dim\" is ", shape->dim, ", no multiple of \"head_dim\" ", shape->head_dim);
-}
+struct LowRankNames {
+  const char *first, *second, *bias;  // null: no bias
+};
 
-// The pair "<letter>1", "<letter>2" and the bias "<letter>0"; the rank is what the first matrix has rows.
-Status bind_low_rank(const ModelFile& file, Shape* s, i32 index, const char* letter, bool biased, LowRank* pair) {
-  char buffer[MAX_TENSOR_NAME + 1];
-  Writer name(buffer);
-  auto at = [&](const char* digit) {
-    name.clear();
-    return write(name, "layers.", index, ".", letter, digit).text();
-  };
-  const TensorEntry* first = file.find(at("1"));
-  u32 rank = first ? first->shape[0] : 1;
-  if (rank < 1 || rank > MAX_COLUMNS)
-    return bad_model("tensor ", name.text(), ": rank ", rank, " is not 1 to ", MAX_COLUMNS);
+// The rank is how many rows the first matrix has.
+Status bind_low_rank(const Layer& layer, const LowRankNames& names, Time* m, LowRank* pair) {
+  const TensorEntry* first = layer.find(names.first);
+  const u32 rank = first ? first->shape[0] : 1;
+  if (rank < 1 || rank > MAX_COLUMNS) {
+    return bad_model("tensor ", Text(first->name), ": rank ", rank, " is not 1 to ", MAX_COLUMNS);
+  }
   pair->rank = static_cast<i32>(rank);
-  s->widest_rank = max(s->widest_rank, pair->rank);
-  EDGELLM_TRY(file.matrix(at("1"), pair->rank, s->dim, &pair->first));
-  EDGELLM_TRY(file.matrix(at("2"), s->dim, pair->rank, &pair->second));
-  return biased ? file.vector(at("0"), s->dim, &pair->bias) : Status();
+  m->widest_rank = max(m->widest_rank, pair->rank);
+  EDGELLM_TRY(
+      layer.bind({{names.first, pair->rank, m->dim, &pair->first}, {names.second, m->dim, pair->rank, &pair->second}}));
+  return names.bias ? layer.bind({{names.bias, m->dim, &pair->bias}}) : Status();
 }
 
-Status bind_layer(const ModelFile& file, Shape* s, i32 index, Layer* layer) {
-  char buffer[MAX_TENSOR_NAME + 1];
-  Writer name(buffer);
-  auto at = [&](const char* suffix) {
-    name.clear();
-    return write(name, "layers.", index, ".", suffix).text();
-  };
-  struct Vector {
-    const char* name;
-    const f32** values;
-  };
-  const Vector vectors[] = {{"att_norm", &layer->att_norm}, {"att_norm_bias", &layer->att_norm_bias},
-                            {"ffn_norm", &layer->ffn_norm}, {"ffn_norm_bias", &layer->ffn_norm_bias},
-                            {"mix_r", &layer->mix[R]},      {"mix_k", &layer->mix[K]},
-                            {"mix_v", &layer->mix[V]},      {"mix_w", &layer->mix[W]},
-                            {"mix_a", &layer->mix[A]},      {"mix_g", &layer->mix[G]},
-                            {"k_k", &layer->k_k},           {"k_a", &layer->k_a},
-                            {"r_k", &layer->r_k},           {"head_norm", &layer->head_norm},
-                            {"ffn_mix", &layer->ffn_mix},   {"head_norm_bias", &layer->head_norm_bias}};
-  for (const Vector& vector : vectors)
-    EDGELLM_TRY(file.vector(at(vector.name), s->dim, vector.values));
-  layer->mix[RESIDUAL] = layer->mix[V];
-  EDGELLM_TRY(file.matrix(at("r"), s->dim, s->dim, &layer->r));
-  EDGELLM_TRY(file.matrix(at("k"), s->dim, s->dim, &layer->k));
-  EDGELLM_TRY(file.matrix(at("v"), s->dim, s->dim, &layer->v));
-  EDGELLM_TRY(file.matrix(at("o"), s->dim, s->dim, &layer->o));
-  EDGELLM_TRY(file.matrix(at("ffn_k"), s->ffn_dim, s->dim, &layer->ffn_k));
-  EDGELLM_TRY(file.matrix(at("ffn_v"), s->dim, s->ffn_dim, &layer->ffn_v));
-  EDGELLM_TRY(bind_low_rank(file, s, index, "w", true, &layer->w));
-  EDGELLM_TRY(bind_low_rank(file, s, index, "a", true, &layer->a));
-  EDGELLM_TRY(bind_low_rank(file, s, index, "g", false, &layer->g));
-  return index ? bind_low_rank(file, s, index, "v", true, &layer->residual) : Status();
+Status bind_time(const Layer& layer, Time* m) {
+  const i32 dim = m->dim;
+  EDGELLM_TRY(layer.bind({{"mix_r", dim, &m->mix[R]},
+                          {"mix_k", dim, &m->mix[K]},
+                          {"mix_v", dim, &m->mix[V]},
+                          {"mix_w", dim, &m->mix[W]},
+                          {"mix_a", dim, &m->mix[A]},
+                          {"mix_g", dim, &m->mix[G]},
+                          {"k_k", dim, &m->k_k},
+                          {"k_a", dim, &m->k_a},
+                          {"r_k", dim, &m->r_k},
+                          {"r", dim, dim, &m->whole[R]},
+                          {"k", dim, dim, &m->whole[K]},
+                          {"v", dim, dim, &m->whole[V]},
+                          {"o", dim, dim, &m->o}}));
+  m->mix[RESIDUAL] = m->mix[V];
+  EDGELLM_TRY(layer.norm("head_norm", dim, Norm::Kind::layer, &m->head_norm));
+  EDGELLM_TRY(layer.real("head_norm_eps", 0, MAX_NORM_EPS, &m->head_norm.eps));
+  EDGELLM_TRY(bind_low_rank(layer, {"w1", "w2", "w0"}, m, &m->low[W]));
+  EDGELLM_TRY(bind_low_rank(layer, {"a1", "a2", "a0"}, m, &m->low[A]));
+  EDGELLM_TRY(bind_low_rank(layer, {"g1", "g2", nullptr}, m, &m->low[G]));
+  return m->is_first ? Status() : bind_low_rank(layer, {"v1", "v2", "v0"}, m, &m->low[RESIDUAL]);
 }
 
-void take_buffers(Arena& arena, const Limits& limits, Rwkv7* m) {
-  i64 n = limits.columns;
-  m->shifted = {arena.take<f32>(n * m->stride()), m->stride()};
-  for (i32 use = 0; use < USES; use++) {
-    m->inputs[use].take(arena, limits.columns, max(m->shape.dim, m->shape.widest_rank), limits.f32_activations);
-    m->made[use] = arena.take<f32>(n * m->stride());
-    if (use >= W) m->middle[use] = arena.take<f32>(n * m->rank_stride());
+Status load_time(const Layer& layer, Block* block) {
+  Time m = {};
+  m.dim = layer.shape.dim;
+  m.is_first = !layer.first;
+  EDGELLM_TRY(layer.number("head_dim", 1, MAX_WKV7, &m.head_dim));
+  if (m.heads() * m.head_dim != m.dim) {
+    return bad_model("metadata: \"dim\" is ", m.dim, ", no multiple of \"head_dim\" ", m.head_dim);
   }
-  m->first_v = arena.take<f32>(n * m->stride());
-  m->hidden = arena.take<f32>(n * m->ffn_stride());
-}
-
-Status load(const ModelFile& file, const Limits& limits, Arena& arena, Model* model) {
-  Rwkv7 m = {};
-  Shape& s = m.shape;
-  EDGELLM_TRY(read_shape(file, &s));
-  m.stream.dim = s.dim, m.stream.vocab = s.vocab;
-  m.stream.norm_eps = s.norm_eps, m.stream.layer_norm = true;
-  EDGELLM_TRY(m.stream.load(file, limits, s.ffn_dim, arena, model));
-  EDGELLM_TRY(file.vector("embed_norm", s.dim, &m.embed_norm));
-  EDGELLM_TRY(file.vector("embed_norm_bias", s.dim, &m.embed_norm_bias));
-  m.layers = arena.take<Layer>(s.layers);
-  for (i32 i = 0; i < s.layers; i++) {
-    Layer layer = {};
-    EDGELLM_TRY(bind_layer(file, &s, i, &layer));
-    if (m.layers) m.layers[i] = layer;
+  EDGELLM_TRY(layer.norm("att_norm", m.dim, Norm::Kind::layer, &block->norm));
+  EDGELLM_TRY(bind_time(layer, &m));
+  if (m.is_first) {
+    m.first_v = {layer.arena, layer.limits.columns, m.dim};
+  } else if (!layer.arena.counting()) {
+    m.first_v = own<Time>(*layer.first).first_v;
   }
-  take_buffers(arena, limits, &m);
-  Rwkv7* placed = arena.take<Rwkv7>(1);
-  model->family = placed;
-  model->layers = s.layers;
-  model->state_bytes = m.state_bytes();
-  if (placed) {
-    *placed = m;
-    model->zero_codes = &placed->zero_codes;
-  }
-  return {};
-}
-
-// The last vector of each stretch, for the token that will follow it.
-template <class Kept>
-void keep_last(const Rwkv7& m, i32 layer, Kept kept) {
-  for (i32 i = 0; i < m.stream.stretch_count; i++) {
-    const Stretch& stretch = m.stream.stretches[i];
-    memcpy((m.*kept)(stretch, layer), m.shifted.row(stretch.first + stretch.count - 1),
-           static_cast<size_t>(m.shape.dim) * sizeof(f32));
-  }
+  return place<TimeWork>(layer, m, m.state_values() * i64{sizeof(f32)}, block);
 }
 
 // r, k, v, and the middles of w, a, g and the value residual.
-void first_projections(Rwkv7& m, const Layer& layer, i32 index, const Kernels& kernels, Threads& threads) {
-  Stream& x = m.stream;
-  const Matrix* weights[USES] = {
-      &layer.r, &layer.k, &layer.v, &layer.w.first, &layer.a.first, &layer.g.first, &layer.residual.first};
-  const i32 uses = index ? USES : RESIDUAL;
-  each_column(threads, x.columns,
-              [&](i32 c) { x.normalise(kernels, x.column(c), layer.att_norm, layer.att_norm_bias, m.shifted.row(c)); });
-  for (i32 use = 0; use < uses; use++)
-    m.inputs[use].shape_for(*weights[use]);
-  each_column(threads, x.columns, [&](i32 c) {
-    const f32* before = m.shifted.before(x, c, m.att_kept(x.stretches[x.owners[c]], index));
-    for (i32 use = 0; use < uses; use++) {
-      kernels.mix(m.shifted.row(c), before, layer.mix[use], m.shape.dim, m.inputs[use].column(c));
-      m.inputs[use].finish(kernels, c);
-    }
-  });
-  keep_last(m, index, &Rwkv7::att_kept);
+void project_first(Batch& b, const Block& block, TimeWork& work) {
+  const Time& m = own<Time>(block);
+  Mixed mixed[USES];
   Projection projections[USES];
-  for (i32 use = 0; use < uses; use++) {
-    bool whole = use < W;
-    f32* v_made = index ? m.made[V] : m.first_v;
-    projections[use] = {weights[use], whole ? (use == V ? v_made : m.made[use]) : m.middle[use],
-                        whole ? m.stride() : m.rank_stride(), &m.inputs[use]};
+  for (i32 use = 0; use < m.uses(); use++) {
+    mixed[use] = {m.mix[use], &m.weights(use), &work.inputs[use]};
+    projections[use] = {&m.weights(use), use < W ? work.projected[use] : work.middle[use], &work.inputs[use]};
   }
-  project(kernels, threads, m.inputs[R], x.columns, {projections, uses});
+  open_shifted(b, block, work.shifted, {mixed, m.uses()});
+  project_all(b, {projections, m.uses()});
 }
 
 // w, a, g and the value residual from their middles.
-void second_projections(Rwkv7& m, const Layer& layer, i32 index, const Kernels& kernels, Threads& threads) {
-  const LowRank* pairs[USES] = {nullptr, nullptr, nullptr, &layer.w, &layer.a, &layer.g, &layer.residual};
-  const i32 uses = index ? USES : RESIDUAL;
+void project_second(Batch& b, const Time& m, TimeWork& work) {
   Projection projections[USES];
-  for (i32 use = W; use < uses; use++) {
-    m.inputs[use].shape_for(pairs[use]->second);
-    projections[use] = {&pairs[use]->second, m.made[use], m.stride(), &m.inputs[use]};
+  for (i32 use = W; use < m.uses(); use++) {
+    work.inputs[use].begin(m.low[use].second, b.f32_activations);
+    projections[use] = {&m.low[use].second, work.projected[use], &work.inputs[use]};
   }
-  each_column(threads, m.stream.columns, [&](i32 c) {
-    for (i32 use = W; use < uses; use++) {
-      const f32* middle = m.middle[use] + c * m.rank_stride();
-      f32* to = m.inputs[use].column(c);
+  each_token(b, [&](i32 token) {
+    for (i32 use = W; use < m.uses(); use++) {
+      const f32* middle = work.middle[use][token];
+      const i32 rank = m.low[use].rank;
+      f32* to = work.inputs[use].row(token);
       if (use == W) {
-        kernels.tanh(middle, pairs[use]->rank, to);
+        b.kernels.tanh(middle, rank, to);
       } else if (use == G) {
-        kernels.sigmoid(middle, nullptr, pairs[use]->rank, to);
+        b.kernels.sigmoid(middle, nullptr, rank, to);
       } else {
-        memcpy(to, middle, static_cast<size_t>(pairs[use]->rank) * sizeof(f32));
+        memcpy(to, middle, static_cast<size_t>(rank) * sizeof(f32));
       }
-      m.inputs[use].finish(kernels, c);
+      work.inputs[use].quantise(b.kernels, token);
     }
   });
-  project(kernels, threads, m.inputs[W], m.stream.columns, {projections + W, uses - W});
+  project_all(b, {projections + W, m.uses() - W});
 }
 
-// One head of a stretch, its tokens in order; writes its part of the input of o.
-void recur(Rwkv7& m, const Layer& layer, i32 index, const Kernels& kernels, const Stretch& stretch, i32 head) {
-  const i32 n = m.shape.head_dim;
+// v with its residual, `n` channels from `at` on.
+const f32* value(const Batch& b, const Time& m, const TimeWork& work, i32 token, i64 at) {
+  const f32* first = m.first_v[token] + at;
+  if (m.is_first) return first;
+  f32* share = work.projected[RESIDUAL][token] + at;
+  b.kernels.sigmoid(share, m.low[RESIDUAL].bias + at, m.head_dim, share);
+  b.kernels.mix(work.projected[V][token] + at, first, share, m.head_dim, share);
+  return share;
+}
+
+// One head of a run, its tokens in order; writes its part of the input of o.
+void recur(const Batch& b, const Block& block, const TimeWork& work, const Run& run, i32 head) {
+  const Time& m = own<Time>(block);
+  const i32 n = m.head_dim;
   const i64 at = i64{head} * n;
-  f32* state = m.head_state(stretch, index, head);
-  for (i32 c = stretch.first; c < stretch.first + stretch.count; c++) {
-    const i64 here = c * m.stride() + at;
-    f32 *w = m.made[W] + here, *a = m.made[A] + here, *v = m.first_v + here, *y = m.stream.input.column(c) + at;
-    kernels.sigmoid(w, layer.w.bias + at, n, w);
-    kernels.sigmoid(a, layer.a.bias + at, n, a);
-    if (index) {
-      f32* share = m.made[RESIDUAL] + here;
-      kernels.sigmoid(share, layer.residual.bias + at, n, share);
-      kernels.mix(m.made[V] + here, v, share, n, share);
-      v = share;
-    }
+  f32* state = m.head_state(state_of(block, run.state), head);
+  for (i32 token = run.first; token < run.first + run.count; token++) {
+    f32 *w = work.projected[W][token] + at, *a = work.projected[A][token] + at, *y = b.input.row(token) + at;
+    b.kernels.sigmoid(w, m.low[W].bias + at, n, w);
+    b.kernels.sigmoid(a, m.low[A].bias + at, n, a);
+    const f32* v = value(b, m, work, token, at);
     const Wkv7 step = {.n = n,
-                       .r = m.made[R] + here,
+                       .r = work.projected[R][token] + at,
                        .w = w,
-                       .k = m.made[K] + here,
+                       .k = work.projected[K][token] + at,
                        .v = v,
                        .a = a,
-                       .k_k = layer.k_k + at,
-                       .k_a = layer.k_a + at,
-                       .r_k = layer.r_k + at};
-    f32 bonus = kernels.wkv7(step, state, y);
-    kernels.layer_norm(y, layer.head_norm + at, layer.head_norm_bias + at, m.shape.head_norm_eps, n, y);
-    kernels.add_scaled(y, v, bonus, n);
-    kernels.multiply(y, m.made[G] + here, n, y);
+                       .k_k = m.k_k + at,
+                       .k_a = m.k_a + at,
+                       .r_k = m.r_k + at};
+    const f32 bonus = b.kernels.wkv7(step, state, y);
+    b.kernels.layer_norm(y, m.head_norm.weight + at, m.head_norm.bias + at, m.head_norm.eps, n, y);
+    b.kernels.add_scaled(y, v, bonus, n);
+    b.kernels.multiply(y, work.projected[G][token] + at, n, y);
   }
 }
 
-void attention_block(Rwkv7& m, const Layer& layer, i32 index, const Kernels& kernels, Threads& threads) {
-  Stream& x = m.stream;
-  first_projections(m, layer, index, kernels, threads);
-  second_projections(m, layer, index, kernels, threads);
-  x.input.shape_for(layer.o);
-  threads.run(x.stretch_count * m.shape.heads, [&](i32 chunk, i32) {
-    recur(m, layer, index, kernels, x.stretches[chunk / m.shape.heads], chunk % m.shape.heads);
-  });
-  each_column(threads, x.columns, [&](i32 c) { x.input.finish(kernels, c); });
-  const Projection o[] = {{&layer.o, x.branch, x.stride()}};
-  project(kernels, threads, x.input, x.columns, {o, 1});
+void run_time(const Block& block, Batch& b) {
+  const Time& m = own<Time>(block);
+  TimeWork work = lay_out<TimeWork>(m, b);
+  project_first(b, block, work);
+  project_second(b, m, work);
+  quantise_parts(b, m.o, m.heads(), [&](const Run& run, i32 head) { recur(b, block, work, run, head); });
+  project(b, m.o, b.branch);
 }
 
-void ffn_block(Rwkv7& m, const Layer& layer, i32 index, const Kernels& kernels, Threads& threads) {
-  Stream& x = m.stream;
-  each_column(threads, x.columns, [&](i32 c) {
-    kernels.add(x.column(c), x.branch_of(c), x.dim);
-    x.normalise(kernels, x.column(c), layer.ffn_norm, layer.ffn_norm_bias, m.shifted.row(c));
-  });
-  x.input.shape_for(layer.ffn_k);
-  each_column(threads, x.columns, [&](i32 c) {
-    const f32* before = m.shifted.before(x, c, m.ffn_kept(x.stretches[x.owners[c]], index));
-    kernels.mix(m.shifted.row(c), before, layer.ffn_mix, x.dim, x.input.column(c));
-    x.input.finish(kernels, c);
-  });
-  keep_last(m, index, &Rwkv7::ffn_kept);
-  const Projection up[] = {{&layer.ffn_k, m.hidden, m.ffn_stride()}};
-  project(kernels, threads, x.input, x.columns, {up, 1});
+struct Channel {
+  const f32* mix;  // (dim)
+  Matrix k, v;     // (ffn_dim, dim), (dim, ffn_dim)
+  i32 dim, ffn_dim;
+};
 
-  x.input.shape_for(layer.ffn_v);
-  each_column(threads, x.columns, [&](i32 c) {
-    kernels.relu2(m.hidden + c * m.ffn_stride(), m.shape.ffn_dim, x.input.column(c));
-    x.input.finish(kernels, c);
-  });
-  x.input.count_zeros(x.columns, &m.zero_codes);
-  const Projection down[] = {{&layer.ffn_v, x.branch, x.stride()}};
-  project(kernels, threads, x.input, x.columns, {down, 1});
-  x.add_branch(kernels, threads, index);
+struct ChannelWork {
+  Rows shifted;  // (dim)
+  Rows k;        // (ffn_dim)
+
+  ChannelWork(Arena& arena, const Channel& m, i32 tokens, i32)
+      : shifted(arena, tokens, m.dim), k(arena, tokens, m.ffn_dim) {}
+};
+
+Status load_channel(const Layer& layer, Block* block) {
+  Channel m = {};
+  const i32 dim = m.dim = layer.shape.dim;
+  EDGELLM_TRY(layer.number("ffn_dim", 1, MAX_COLUMNS, &m.ffn_dim));
+  EDGELLM_TRY(layer.norm("ffn_norm", dim, Norm::Kind::layer, &block->norm));
+  EDGELLM_TRY(layer.bind({{"ffn_mix", dim, &m.mix}, {"ffn_k", m.ffn_dim, dim, &m.k}, {"ffn_v", dim, m.ffn_dim, &m.v}}));
+  layer.needs.zero_codes = true;
+  return place<ChannelWork>(layer, m, dim * i64{sizeof(f32)}, block);  // the shifted vector
 }
 
-Status forward(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items) {
-  Rwkv7& m = *static_cast<Rwkv7*>(model.family);
-  Stream& x = m.stream;
-  x.begin(model, kernels, threads, items);
-  each_column(threads, x.columns,
-              [&](i32 c) { x.normalise(kernels, x.column(c), m.embed_norm, m.embed_norm_bias, x.column(c)); });
-  for (i32 i = 0; i < m.shape.layers; i++) {
-    attention_block(m, m.layers[i], i, kernels, threads);
-    ffn_block(m, m.layers[i], i, kernels, threads);
-  }
-  return x.finish(model, kernels, threads);
+void run_channel(const Block& block, Batch& b) {
+  const Channel& m = own<Channel>(block);
+  const ChannelWork work = lay_out<ChannelWork>(m, b);
+  const Mixed mixed = {m.mix, &m.k, &b.input};
+  open_shifted(b, block, work.shifted, {&mixed, 1});
+  project(b, m.k, work.k);
+  quantise(b, m.v, [&](i32 token, f32* to) { b.kernels.relu2(work.k[token], m.ffn_dim, to); });
+  count_zeros(b);
+  project(b, m.v, b.branch);
 }
 
 }  // namespace
 
-extern const Arch rwkv7_arch;
-const Arch rwkv7_arch = {.name = "rwkv7", .load = load, .forward = forward};
+const BlockKind rwkv7_time_block = {
+    .name = "rwkv7_time", .keeps_positions = false, .load = load_time, .start = nullptr, .run = run_time};
+const BlockKind rwkv7_channel_block = {
+    .name = "rwkv7_channel", .keeps_positions = false, .load = load_channel, .start = nullptr, .run = run_channel};
 
 }  // namespace edgellm

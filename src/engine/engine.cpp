@@ -46,8 +46,7 @@ Status open_text(const EngineOptions& options, Engine* engine) {
 Status take_all(const EngineOptions& options, const Arch& arch, Arena& arena, Engine* engine) {
   Model& model = engine->model;
   const Limits& limits = engine->limits;
-  model.arch = &arch;
-  EDGELLM_TRY(arch.load(engine->file, limits, arena, &model));
+  EDGELLM_TRY(load_model(engine->file, arch, limits, arena, &model));
   engine->items = arena.take<Item>(limits.columns);
   engine->done = arena.take<i64>(options.sessions);
   engine->order = arena.take<i32>(model.vocab);
@@ -255,7 +254,7 @@ Status forward(Engine& engine, Span<const Step> steps) {
       columns += count;
       items += count > 0;
     }
-    EDGELLM_TRY(engine.model.arch->forward(engine.model, engine.kernels, engine.threads, {engine.items, items}));
+    EDGELLM_TRY(run_model(engine.model, engine.kernels, engine.threads, {engine.items, items}));
     left -= columns;
   }
   for (i64 s = 0; s < steps.count; s++) {

@@ -1,7 +1,7 @@
 // An engine is a loaded model and everything it will ever need; a session is one timeline in it. Memory is planned, taken
 // once, and then only used. The caller's file owns the weights, the arena owns the rest.
 #pragma once
-#include "arch/arch.h"
+#include "arch/model.h"
 #include "engine/grammar.h"
 #include "engine/sample.h"
 #include "platform/memory.h"

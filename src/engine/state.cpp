@@ -28,6 +28,7 @@ StateHeader identify(const Engine& engine) {
   header.window = cache ? engine.limits.window : 0;
   header.context = engine.limits.context;
   header.f32_activations = engine.limits.f32_activations;
+  header.recurrent = engine.model.recurrent ? RECURRENT_LAYOUT : 0;
   return header;
 }
 
@@ -55,6 +56,9 @@ Status check_identity(const Engine& engine, const StateHeader& header) {
   if (header.magic != ours.magic)
     return failed("not a saved state (it begins with ", Hex{__builtin_bswap32(header.magic), 8}, ")");
   if (header.model != ours.model) return failed("it was saved from another model");
+  if (header.recurrent != ours.recurrent) {
+    return failed("it was saved by another version, where the states of recurrent models lie otherwise; make it anew");
+  }
   if (header.f32_activations != ours.f32_activations) {
     return differs("--activations", activations_name(header.f32_activations), activations_name(ours.f32_activations));
   }

@@ -13,6 +13,7 @@
 namespace edgellm {
 
 constexpr u32 STATE_MAGIC = 0x32535345;  // "ESS2"
+constexpr i32 RECURRENT_LAYOUT = 1;      // block by block
 
 struct StateHeader {
   u32 magic;
@@ -29,7 +30,8 @@ struct StateHeader {
   i32 window;           // of the cache, 0: none; 0 for families without one
   i32 context;          // for words alone: state_bytes tells whether it fits
   i32 f32_activations;  // 0 or 1
-  u8 reserved[188];
+  i32 recurrent;        // how states that do not grow lie: RECURRENT_LAYOUT; 0 for models without any
+  u8 reserved[184];
 };
 static_assert(sizeof(StateHeader) == 512);
 

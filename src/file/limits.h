@@ -16,6 +16,8 @@ constexpr i32 MAX_CONTEXT = 1 << 24;  // positions: `context`, `context_limit` a
 constexpr i32 MIN_CONTEXT_LIMIT = 5;  // the sinks of a window of the cache, and one position more
 constexpr i32 MAX_STATES = 1024;      // of a channel or a head (mamba, mamba2)
 constexpr i32 MAX_TAPS = 64;          // of a convolution
+constexpr i32 MAX_ROPES = 16;         // tables of frequencies
+constexpr i32 MAX_LAYER_BLOCKS = 8;   // kinds of blocks in one layer
 constexpr f32 MAX_NORM_EPS = 1;
 constexpr f32 MIN_ROPE_SCALE = 1e-3f, MAX_ROPE_SCALE = 1e3f;  // factor of cosine and sine
 constexpr f32 MAX_TEMPERATURE = 100;

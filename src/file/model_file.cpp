@@ -318,6 +318,32 @@ Status ModelFile::text_or(Text key, Text fallback, Text* value) const {
   return {};
 }
 
+Status ModelFile::find_word(Text key, Span<const Text> words, i32* index) const {
+  Text value;
+  EDGELLM_TRY(text_or(key, words[*index], &value));
+  for (i32 i = 0; i < words.count; i++) {
+    *index = i;
+    if (value == words[i]) return {};
+  }
+  char buffer[128];
+  Writer known(buffer);
+  for (const Text& word : words)
+    write(known, known.text().size ? " or " : "", "\"", word, "\"");
+  return bad_model("metadata: \"", key, "\" is \"", value, "\", expected ", known.text());
+}
+
+Status ModelFile::flag(Text key, bool* value) const {
+  i32 number;
+  EDGELLM_TRY(number_or(key, 0, 0, 1, &number));
+  *value = number == 1;
+  return {};
+}
+
+bool ModelFile::has(Text key) const {
+  Metadata entry;
+  return find_metadata(metadata_, key, &entry);
+}
+
 Status ModelFile::numbers_or_none(Text key, Span<const u32>* values) const {
   Metadata entry;
   *values = {};
@@ -325,6 +351,10 @@ Status ModelFile::numbers_or_none(Text key, Span<const u32>* values) const {
   if (entry.type != MetadataType::u32_list) return wrong_type(key, "a list of whole numbers");
   *values = {reinterpret_cast<const u32*>(entry.value), entry.bytes / 4};
   return {};
+}
+
+Status ModelFile::layer_number(Text key, i32 layer, i32 layers, u32 low, u32 high, i32* value) const {
+  return has(key) ? layer_number_or(key, layer, layers, 0, low, high, value) : absent(key);
 }
 
 Status ModelFile::layer_number_or(Text key, i32 layer, i32 layers, i32 fallback, u32 low, u32 high, i32* value) const {

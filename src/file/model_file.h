@@ -23,8 +23,20 @@ class ModelFile {
   Status real(Text key, f32 low, f32 high, f32* value) const;
   Status real_or(Text key, f32 fallback, f32 low, f32 high, f32* value) const;
   Status text_or(Text key, Text fallback, Text* value) const;
+  // Which of the words a text is.
+  template <class Choice, int N>
+  Status choice_or(Text key, Choice fallback, const Text (&words)[N], Choice* choice) const {
+    i32 index = static_cast<i32>(fallback);
+    EDGELLM_TRY(find_word(key, {words, N}, &index));
+    *choice = static_cast<Choice>(index);
+    return {};
+  }
+  // 0 or 1; 0 where the key is absent.
+  Status flag(Text key, bool* value) const;
+  bool has(Text key) const;
   Status numbers_or_none(Text key, Span<const u32>* values) const;
   // What a key says of one layer: it holds one number for all of them, or a list with one number for each.
+  Status layer_number(Text key, i32 layer, i32 layers, u32 low, u32 high, i32* value) const;
   Status layer_number_or(Text key, i32 layer, i32 layers, i32 fallback, u32 low, u32 high, i32* value) const;
 
   // Tensors. A matrix is (rows, cols) of any served combination, a vector `count` f32. The `_or_none` forms leave an absent
@@ -41,6 +53,8 @@ class ModelFile {
   Span<const u8> bytes() const { return bytes_; }
 
  private:
+  Status find_word(Text key, Span<const Text> words, i32* index) const;
+
   Span<const u8> bytes_;
   Span<const u8> metadata_;
   Span<const TensorEntry> tensors_;

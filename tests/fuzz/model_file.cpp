@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/arch.h"
+#include "arch/model.h"
 #include "base/checksum.h"
 #include "engine/grammar.h"
 #include "platform/cpu.h"
@@ -39,7 +39,7 @@ static Status run(Span<const u8> bytes) {
   limits.logits = 1;
   Model model;
   Arena counting;
-  EDGELLM_TRY(arch->load(file, limits, counting, &model));
+  EDGELLM_TRY(load_model(file, *arch, limits, counting, &model));
   i64 needed = counting.used() + model.state_bytes;
   if (needed > 64 << 20) return failed("too large to try");
   Grammar grammar;
@@ -48,13 +48,13 @@ static Status run(Span<const u8> bytes) {
   EDGELLM_TRY(take_memory(needed, {.huge_pages = false, .lock = false}, &block));
   Arena arena(block.data, needed);
   u8* state = arena.take<u8>(model.state_bytes);
-  EDGELLM_TRY(arch->load(file, limits, arena, &model));
+  EDGELLM_TRY(load_model(file, *arch, limits, arena, &model));
   static Kernels kernels;
   static Threads threads;
   (void)select_kernels(nullptr, cpu_features(), &kernels);
   i32 ids[] = {0, model.vocab - 1};
   Item item = {state, 0, ids, 2, Wanted::last};
-  Status status = arch->forward(model, kernels, threads, {&item, 1});
+  Status status = run_model(model, kernels, threads, {&item, 1});
   release_memory(block);
   return status;
 }

@@ -33,8 +33,8 @@ STYLES = {"dense": ("o-", "RWKV-7, dense"), "sparse80": ("s-", "RWKV-7, 80 % zer
           "sparse90": ("D-", "RWKV-7, 90 % zeros"), "sparse95": ("v-", "RWKV-7, 95 % zeros"),
           "all90": ("x", "RWKV-7, 90 % zeros, in head and low rank too"),
           "ternary": ("^--", "ternary transformer")}
-COSTS = {"multiplications": "multiply-accumulates a token", "bytes": "bytes of the file",
-         "us_per_token": "microseconds a token, one thread"}
+COSTS = {"multiplications": "multiply-accumulates per token", "bytes": "bytes of the file",
+         "us_per_token": "microseconds per token, one thread"}
 ROUNDS = 15  # of timing
 
 
@@ -167,11 +167,11 @@ def cost_of_loss(points, loss):
 
 
 def table(task, results):
-    header = f"| size | {task.HEADER} | multiply-accumulates | bytes | us a token |"
+    header = f"| size | {task.HEADER} | multiply-accumulates | bytes | us per token |"
     lines = [header, "| --- " * (header.count("|") - 1) + "|"]
     for name, r in results.items():
         lines.append(f"| {name} | {task.row(r)} | {r['multiplications']:,} | {r['bytes']:,} | {r['us_per_token']:.1f} |")
-    lines += ["", "What a dense model needs to be as good, over what the sparse one needs:", "",
+    lines += ["", "What a dense model needs to be as good, divided by what the sparse one needs:", "",
               "| size | " + " | ".join(COSTS.values()) + " |", "| --- | --- | --- | --- |"]
     for name, r in results.items():
         if kind_of(name) in ("dense", "ternary"):

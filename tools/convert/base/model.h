@@ -70,7 +70,7 @@ struct Model {
   i64 vocab = 0;                   // ids
   std::optional<u32> bos;          // id put before a prompt
   std::vector<u32> stop;           // ids that end generation
-  std::string tokenizer;           // the source's own: a path that build_tokenizer_section takes; empty: none found
+  std::string tokenizer;           // the source's own: a file that build_tokenizer_section takes; empty: none found
   bool byte_tokenizer = false;     // token i is the byte i
   Tensors tensors;                 // in the order in which a forward pass reads them
   bool bitnet = false;             // trained with ternary matrices and int8 activations, one scale a token: float matrices

@@ -13,7 +13,7 @@
 #include "convert/family/transformer.h"
 #include "convert/source/ternary.h"
 #include "convert/source/weights.h"
-#include "convert/tokenizer/tokenizer.h"
+#include "convert/tokenizer/folder.h"
 
 namespace edgellm::convert {
 namespace {
@@ -219,7 +219,7 @@ Model open_hf(const std::string& path) {
   for (const Rename& name : hf_names(config.shape.layers)) {
     if (config.is_float(name.theirs)) model.floats.insert(name.ours);
   }
-  if (has_tokenizer(path)) model.tokenizer = path;
+  model.tokenizer = find_tokenizer(path);
   tie_head(&stored, "model.embed_tokens.weight", "lm_head.weight", config.tied, path, &model.notes);
   model.tensors = Loader(config, std::move(stored)).load(path, &model.notes);
   complete(config.shape, path, &model);

@@ -8,7 +8,6 @@
 #include "convert/family/hf_fields.h"
 #include "convert/family/source.h"
 #include "convert/tokenizer/folder.h"
-#include "convert/tokenizer/tokenizer.h"
 #include "file/limits.h"
 
 namespace edgellm::convert {
@@ -245,7 +244,7 @@ Model open_mamba(const std::string& path) {
   check_conv_bias(config, &shape, &stored, &notes);
   Model model = take_parts(mamba_family(shape), std::move(stored), path);
   model.notes = std::move(notes);
-  if (has_tokenizer(path)) model.tokenizer = path;
+  model.tokenizer = find_tokenizer(path);
   model.stop = read_generation_ids(path, model.vocab).eos;
   return model;
 }

@@ -8,7 +8,6 @@
 #include "convert/family/hf_fields.h"
 #include "convert/family/source.h"
 #include "convert/tokenizer/folder.h"
-#include "convert/tokenizer/tokenizer.h"
 #include "file/limits.h"
 
 namespace edgellm::convert {
@@ -115,7 +114,7 @@ Model open_retnet(const std::string& path) {
   Model model = take_parts(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
   model.notes = std::move(notes);
   add_computed(shape, &model);
-  if (has_tokenizer(path)) model.tokenizer = path;
+  model.tokenizer = find_tokenizer(path);
   model.stop = read_generation_ids(path, model.vocab).eos;
   return model;
 }

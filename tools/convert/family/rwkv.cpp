@@ -4,7 +4,6 @@
 #include "convert/family/rwkv.h"
 
 #include <cmath>
-#include <filesystem>
 #include <utility>
 
 #include "convert/base/fields.h"
@@ -12,6 +11,7 @@
 #include "convert/family/source.h"
 #include "convert/source/pth.h"
 #include "convert/source/safetensors.h"
+#include "convert/tokenizer/folder.h"
 #include "file/limits.h"
 
 namespace edgellm::convert {
@@ -163,18 +163,6 @@ constexpr const char* SAFETENSORS = ".safetensors";
 
 StoredTensors read_file(const std::string& path) {
   return path.ends_with(SAFETENSORS) ? read_safetensors(path) : read_pth(path);
-}
-
-// The world vocabulary, or else the folder, when it holds a tokenizer.
-std::string find_tokenizer(const std::string& folder) {
-  const std::string world = folder + "/rwkv_vocab_v20230424.txt";
-  if (file_exists(world)) return world;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (name == "tokenizer.json" || name.starts_with("rwkv_vocab")) return folder;
-  }
-  return "";
 }
 
 }  // namespace

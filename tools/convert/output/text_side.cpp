@@ -5,7 +5,6 @@
 
 #include "convert/base/error.h"
 #include "convert/base/mapped_file.h"
-#include "convert/convert.h"
 #include "convert/tokenizer/folder.h"
 #include "convert/tokenizer/tokenized.h"
 #include "convert/tokenizer/tokenizer.h"

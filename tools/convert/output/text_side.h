@@ -6,10 +6,9 @@
 
 #include "convert/base/model.h"
 #include "convert/chat/chat.h"
+#include "convert/output/options.h"
 
 namespace edgellm::convert {
-
-struct Options;
 
 struct TextSide {
   std::vector<u8> tokenizer;  // the section; empty: none

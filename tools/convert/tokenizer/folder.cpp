@@ -26,6 +26,20 @@ Json read_if_there(const fs::path& path) {
   return json;
 }
 
+// No other family's folder holds one, so it goes first: what else lies there is an approximation of it.
+std::string find_rwkv_vocabulary(const fs::path& folder) {
+  const std::string world = (folder / "rwkv_vocab_v20230424.txt").string();
+  if (file_exists(world)) return world;
+  std::string first;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string path = entry.path().string(), name = entry.path().filename().string();
+    if (!name.starts_with("rwkv_vocab") || !name.ends_with(".txt") || !file_exists(path)) continue;
+    if (first.empty() || path < first) first = path;
+  }
+  return first;
+}
+
 // What a token may be for, in the order in which new ones get their ids. Other keys that end like these may name one too.
 constexpr const char* ROLES[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 
@@ -204,6 +218,16 @@ class Reader {
 };
 
 }  // namespace
+
+std::string find_tokenizer(const fs::path& folder) {
+  const std::string rwkv = find_rwkv_vocabulary(folder);
+  if (!rwkv.empty()) return rwkv;
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin"}) {
+    const std::string path = (folder / name).string();
+    if (file_exists(path)) return path;
+  }
+  return {};
+}
 
 GenerationIds read_generation_ids(const fs::path& folder, i64 vocab) {
   GenerationIds out;

@@ -1,6 +1,6 @@
-// The files that lie beside a tokenizer and say what its own file leaves open: which special tokens there are, what they are
-// for, and which ids end a text. Where two of them disagree, the one counts that counts for transformers 5
-// (tokenization_utils_base.py, _from_pretrained).
+// A tokenizer in a folder: which file it is, and the files beside it, which say what its own file leaves open: which special
+// tokens there are, what they are for, and which ids end a text. Where two of those disagree, the one counts that counts for
+// transformers 5 (tokenization_utils_base.py, _from_pretrained).
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -10,6 +10,13 @@
 #include "base/types.h"
 
 namespace edgellm::convert {
+
+// The names that a tokenizer's file has, in the order in which they are looked for (docs/CONVERT.md).
+constexpr char TOKENIZER_FILES[] = "rwkv_vocab*.txt, tokenizer.json, tokenizer.model, vocab.json or tokenizer.bin";
+
+// The path of the first of them in `folder`, for every family and for --tokenizer; empty: there is none. Of several vocabularies
+// of RWKV it is the world's, rwkv_vocab_v20230424.txt, otherwise the first by name.
+std::string find_tokenizer(const std::filesystem::path& folder);
 
 // "bos_token_id" and "eos_token_id" of config.json and generation_config.json.
 struct GenerationIds {

@@ -19,18 +19,6 @@ std::string read_file(const fs::path& path) {
   return MappedFile::open(path.string())->bytes().text();
 }
 
-// The file in a folder that says the most; empty when there is none.
-fs::path find_in(const fs::path& folder) {
-  for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer.bin", "rwkv_vocab_v20230424.txt"}) {
-    if (file_exists((folder / name).string())) return folder / name;
-  }
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.is_regular_file(ignored) && entry.path().filename().string().starts_with("rwkv_vocab")) return entry.path();
-  }
-  return {};
-}
-
 Vocabulary read_vocabulary(const fs::path& path) {
   std::string source = path.string();
   std::string data = read_file(path);
@@ -47,8 +35,7 @@ Vocabulary read_vocabulary(const fs::path& path) {
   if (is_rwkv_vocabulary(data)) return read_rwkv_vocabulary(data, source);
   if (is_sentencepiece(data)) return read_sentencepiece(data, source);
   if (is_llama2c_tokenizer(data)) return read_llama2c_tokenizer(data, source);
-  unusable(source,
-           ": no tokenizer known: expected tokenizer.json, vocab.json, tokenizer.model, tokenizer.bin or rwkv_vocab_*.txt");
+  unusable(source, ": no tokenizer known: expected ", TOKENIZER_FILES);
 }
 
 // An id that is taken by a token with another text: SentencePiece reserves such for a later name.
@@ -143,17 +130,10 @@ void add_folder(Vocabulary* v, const fs::path& file, i64 vocab, const std::strin
 
 }  // namespace
 
-bool has_tokenizer(const fs::path& folder) {
-  return !find_in(folder).empty();
-}
-
 std::vector<u8> build_tokenizer_section(const fs::path& path, i64 vocab, TokenizerInfo* info) {
   *info = {};
-  const fs::path file = is_folder(path.string()) ? find_in(path) : path;
-  if (file.empty()) {
-    unusable(path.string(),
-             ": neither tokenizer.json, tokenizer.model, vocab.json, tokenizer.bin nor rwkv_vocab_*.txt is there");
-  }
+  const fs::path file = is_folder(path.string()) ? fs::path(find_tokenizer(path)) : path;
+  if (file.empty()) unusable(path.string(), ": no tokenizer is there: expected ", TOKENIZER_FILES);
   std::string source = file.string();
   Vocabulary v;
   if (is_gguf(source, MappedFile::open(source)->bytes())) {

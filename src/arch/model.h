@@ -1,5 +1,5 @@
-// What a model family is to the engine: it checks a file, takes its memory, and runs batches. One file a family; its
-// header comment is its equations. arch.def lists them.
+// A model as the engine sees it: load_model checks a file and takes all memory, run_model runs batches of tokens. What lies
+// between is a list of blocks (arch/block.h).
 #pragma once
 #include "base/arena.h"
 #include "base/status.h"
@@ -14,7 +14,7 @@ enum class KvFormat : u8 { I8, F16, F32 };
 // What the engine will ask of a model at most; memory is planned for exactly this.
 struct Limits {
   i32 context = 0;  // positions of a session
-  i32 window = 0;   // 0: all positions stay visible; else attention sinks and the last `window` positions
+  i32 window = 0;   // 0: all positions stay visible; otherwise attention sinks and the last `window` positions
   i32 columns = 0;  // tokens of one forward pass, over all sessions
   i32 logits = 0;   // logits rows of one forward pass
   i32 threads = 1;
@@ -26,7 +26,7 @@ constexpr i32 SINKS = 4;  // first positions that stay visible beside the window
 
 enum class Wanted : u8 { nothing, last, all };  // logits of an item
 
-// A stretch of one session's timeline in a batch.
+// The next tokens of one session in a batch.
 struct Item {
   u8* state;       // of the session: Model::state_bytes, flat, no pointers
   i32 position;    // of ids[0]
@@ -34,8 +34,6 @@ struct Item {
   i32 count;
   Wanted wanted;
 };
-
-struct Arch;
 
 // How many codes of the squared ReLUs, as they meet their matrices, are 0.
 struct ZeroCodes {
@@ -45,29 +43,30 @@ struct ZeroCodes {
   f64 percent() const { return 100 * static_cast<f64>(zeros) / static_cast<f64>(max<i64>(codes, 1)); }
 };
 
+// A model family: the name in a file, and the blocks that its layers consist of (arch.def).
+struct Arch {
+  const char* name;
+  const char* blocks;         // null: the file says
+  bool layer_norm;            // of the norms, unless the file says; otherwise RMS
+  const char* required_norm;  // a norm that other families may leave out; null: none
+};
+
+struct Stack;
+
 // A model bound to its weights (in the map) and its work buffers (in the arena). Read-only but for the work buffers.
 struct Model {
   const Arch* arch = nullptr;
-  void* family = nullptr;  // the family's own structure, in the arena
+  Stack* stack = nullptr;  // in the arena
   i32 vocab = 0;
   i32 layers = 0;
   i32 context = 0;                  // positions the model was trained for
   bool unbounded = false;           // a session may go on past Limits::context: its state does not grow
+  bool recurrent = false;           // some blocks have a state that does not grow
   i64 state_bytes = 0;              // of one session, a multiple of 64
   i64 weight_bytes = 0;             // read for one token
   f32* logits = nullptr;            // (Limits::logits, logits_stride)
   i64 logits_stride = 0;            // vocab padded to a panel
-  ZeroCodes* zero_codes = nullptr;  // in the arena; null where the family has no squared ReLU
-};
-
-struct Arch {
-  const char* name;
-  // Checks every tensor and size of the file and takes all memory from the arena; called twice with the same file and
-  // limits, first with a counting arena.
-  Status (*load)(const ModelFile& file, const Limits& limits, Arena& arena, Model* model);
-  // Runs the items as one batch. The rows of model.logits are filled in the order of the items that want them.
-  // At most Limits::columns ids and Limits::logits rows. A non-finite value is an error that names the layer.
-  Status (*forward)(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items);
+  ZeroCodes* zero_codes = nullptr;  // in the arena; null where the model has no squared ReLU
 };
 
 // What one token reads of the file's tensors: everything but the embedding table, of which it reads a row, unless the table is
@@ -76,5 +75,13 @@ i64 bytes_per_token(const ModelFile& file);
 
 // The family a file names; an error lists the known ones.
 Status find_arch(const ModelFile& file, const Arch** arch);
+
+// Checks every tensor and size of the file and takes all memory from the arena; called twice with the same file and limits,
+// first with a counting arena.
+Status load_model(const ModelFile& file, const Arch& arch, const Limits& limits, Arena& arena, Model* model);
+
+// Runs the items as one batch. The rows of model.logits are filled in the order of the items that want them. At most
+// Limits::columns ids and Limits::logits rows. A value that is not finite is an error that names the layer.
+Status run_model(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items);
 
 }  // namespace edgellm

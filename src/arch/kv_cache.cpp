@@ -1,0 +1,37 @@
+#include "arch/kv_cache.h"
+
+namespace edgellm {
+
+static i64 bytes_of(KvFormat format) {
+  return i64{1} << static_cast<i32>(format);
+}
+
+KvCache KvCache::plan(const Limits& limits, i32 kv_heads, i32 head_dim, i64 state_at) {
+  KvCache cache = {};
+  cache.format = limits.kv;
+  cache.kv_heads = kv_heads;
+  cache.head_dim = head_dim;
+  cache.padded = align_up(head_dim, 16);
+  cache.window = limits.window;
+  cache.state_at = state_at;
+  // The first token of a chunk still sees its whole window after the last one was stored.
+  cache.slots = align_up(limits.window ? SINKS + limits.window + limits.columns : limits.context, 16);
+  const i64 values = static_cast<i64>(cache.slots) * cache.padded;
+  const i64 scales = cache.format == KvFormat::I8 ? 2 * static_cast<i64>(cache.slots) : 0;
+  cache.head_bytes = 2 * values * bytes_of(cache.format) + scales * static_cast<i64>(sizeof(f32));
+  return cache;
+}
+
+Segment KvCache::segment(u8* session, i32 head, i32 position, i32 end) const {
+  u8* keys = session + state_at + head * head_bytes;
+  const i64 values = static_cast<i64>(slots) * padded * bytes_of(format);
+  f32* scales = reinterpret_cast<f32*>(keys + 2 * values);
+  const KvHead kv = {
+      .head_dim = head_dim, .padded = padded, .k = keys, .v = keys + values, .k_scale = scales, .v_scale = scales + slots};
+  if (window == 0) return {kv, position, end - position};
+  if (position < SINKS) return {kv, position, min(end, SINKS) - position};
+  const i32 slot = SINKS + (position - SINKS) % (slots - SINKS);
+  return {kv, slot, min(end - position, slots - slot)};
+}
+
+}  // namespace edgellm

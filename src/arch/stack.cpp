@@ -1,0 +1,357 @@
+// A model: a list of blocks between an embedding and a head.
+//
+//   x      = norm(embed[id])                 embed_norm; most have none
+//   x      = x + block(norm(x))              for each block of each layer
+//   logits = head norm(x) + head_bias        norm; head = embed when tied
+#include <string.h>
+
+#include "arch/block.h"
+#include "file/block_list.h"
+
+namespace edgellm {
+
+struct Stack {
+  Shape shape;
+  Span<Block> blocks;
+  Matrix embed, head;     // (vocab, dim)
+  const f32* head_bias;   // (vocab) or null
+  Norm embed_norm, norm;  // (dim)
+
+  // Work buffers.
+  i32 max_tokens, max_logits;
+  Rope ropes[MAX_ROPES];
+  i32 rope_count;
+  Token* tokens;      // (max_tokens)
+  Run* runs;          // (max_tokens) at most one for each token
+  i32* logit_tokens;  // (max_logits) whose logits are wanted
+  Rows x, branch;     // (dim)
+  Input input;
+  bool f32_activations;
+  Span<u8> scratch;
+  ZeroCodes zero_codes;
+};
+
+namespace {
+
+const BlockKind* const KINDS[] = {
+#define BLOCK(name) &name##_block,
+#include "arch/blocks.def"
+#undef BLOCK
+};
+constexpr i32 KIND_COUNT = sizeof(KINDS) / sizeof(KINDS[0]);
+
+const Arch ARCHS[] = {
+#define ARCH(name, blocks, norms, required_norm) {#name, blocks, Norm::Kind::norms == Norm::Kind::layer, required_norm},
+#include "arch/arch.def"
+#undef ARCH
+};
+
+Status find_kind(Text name, i32* index) {
+  char buffer[160];
+  Writer known(buffer);
+  for (i32 i = 0; i < KIND_COUNT; i++) {
+    *index = i;
+    if (name == KINDS[i]->name) return {};
+    write(known, i ? ", " : "", KINDS[i]->name);
+  }
+  return bad_model("metadata: \"blocks\" has the unknown word \"", name, "\", known: ", known.text());
+}
+
+// What the layers consist of.
+Status read_blocks(const ModelFile& file, const Arch& arch, Text* blocks) {
+  EDGELLM_TRY(file.text_or("blocks", "", blocks));
+  if (arch.blocks) {
+    if (file.has("blocks")) return bad_model("metadata: \"blocks\" is for \"arch\" stack, and this is ", arch.name);
+    *blocks = arch.blocks;
+  } else if (!file.has("blocks")) {
+    return bad_model("metadata: \"blocks\" is missing, which \"arch\" stack needs");
+  }
+  return {};
+}
+
+Status read_shape(const ModelFile& file, const Arch& arch, Shape* shape) {
+  EDGELLM_TRY(file.number("layers", 1, MAX_LAYERS, &shape->layers));
+  EDGELLM_TRY(file.number("dim", 1, MAX_COLUMNS, &shape->dim));
+  EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
+  EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
+  EDGELLM_TRY(file.choice_or("norm", arch.layer_norm, {"rms", "layer"}, &shape->layer_norm));
+  shape->required_norm = arch.required_norm;
+  return file.flag("unit_norms", &shape->unit_norms);
+}
+
+// A norm outside the layers.
+Status bind_norm(const ModelFile& file, const Shape& s, const char* name, const char* bias, Norm* norm) {
+  EDGELLM_TRY(file.vector_or_none(name, s.dim, &norm->weight));
+  EDGELLM_TRY(file.vector_or_none(bias, s.dim, &norm->bias));
+  norm->eps = s.norm_eps;
+  if (norm->weight) norm->kind = s.layer_norm ? Norm::Kind::layer : Norm::Kind::rms;
+  return {};
+}
+
+Status bind_outer(const ModelFile& file, Stack* stack) {
+  const Shape& s = stack->shape;
+  EDGELLM_TRY(file.matrix("embed", s.vocab, s.dim, &stack->embed));
+  EDGELLM_TRY(file.matrix_or_none("head", s.vocab, s.dim, &stack->head));
+  EDGELLM_TRY(file.vector_or_none("head_bias", s.vocab, &stack->head_bias));
+  if (!stack->head.data) stack->head = stack->embed;
+  Norm &first = stack->embed_norm, &last = stack->norm;
+  EDGELLM_TRY(bind_norm(file, s, "embed_norm", "embed_norm_bias", &first));
+  EDGELLM_TRY(bind_norm(file, s, "norm", "norm_bias", &last));
+  if (!last.weight) return file.vector("norm", s.dim, &last.weight);
+  if (s.required_norm && Text(s.required_norm) == "embed_norm") {
+    EDGELLM_TRY(file.vector("embed_norm", s.dim, &first.weight));
+    EDGELLM_TRY(file.vector("embed_norm_bias", s.dim, &first.bias));
+  }
+  return file.real_or("final_norm_eps", s.norm_eps, 0, MAX_NORM_EPS, &last.eps);
+}
+
+// A table of frequencies: "rope.inv_freq", "rope.1.inv_freq" and so on. Absent: layers that name it rotate nothing.
+Status bind_rope(const ModelFile& file, i32 index, Rope* rope) {
+  char name_buffer[32], key_buffer[32];
+  Writer name(name_buffer), key(key_buffer);
+  write(name, "rope.");
+  if (index) write(name, index, ".");
+  write(name, "inv_freq");
+  write(key, "rope");
+  if (index) write(key, ".", index, ".");
+  write(key, index ? "attention_scale" : "_attention_scale");
+  const TensorEntry* entry = file.find(name.text());
+  const u32 pairs = entry ? entry->shape[0] : 0;
+  if (pairs > MAX_HEAD_DIM / 2) {
+    return bad_model("tensor ", name.text(), ": ", pairs, " rotated pairs, expected at most ", MAX_HEAD_DIM / 2);
+  }
+  rope->pairs = static_cast<i32>(pairs);
+  EDGELLM_TRY(file.vector_or_none(name.text(), rope->pairs, &rope->frequency));
+  return file.real_or(key.text(), 1, MIN_ROPE_SCALE, MAX_ROPE_SCALE, &rope->scale);
+}
+
+// All tables that layers name, with room for the angles of a pass.
+Status load_ropes(const ModelFile& file, const Limits& limits, Arena& arena, Stack* stack) {
+  i32 last = 0;
+  for (i32 i = 0; i < stack->shape.layers; i++) {
+    i32 index;
+    EDGELLM_TRY(file.layer_number_or("rope_table", i, stack->shape.layers, 0, 0, MAX_ROPES - 1, &index));
+    last = max(last, index);
+  }
+  stack->rope_count = last + 1;
+  for (i32 i = 0; i <= last; i++) {
+    Rope& rope = stack->ropes[i];
+    EDGELLM_TRY(bind_rope(file, i, &rope));
+    const i64 angles = i64{limits.columns} * rope.pairs;
+    rope.tokens = {arena.take<f32>(angles), arena.take<f32>(angles)};
+    rope.at_sinks = {arena.take<f32>(rope.pairs), arena.take<f32>(rope.pairs)};
+    if (limits.window && !arena.counting()) rope.fill(SINKS + limits.window - 1, rope.at_sinks);
+  }
+  return {};
+}
+
+struct Loading {
+  const ModelFile& file;
+  const Limits& limits;
+  Arena& arena;
+  Text blocks;
+  Needs needs = {};
+  Block firsts[KIND_COUNT] = {};  // of each kind
+};
+
+Status load_block(Loading& loading, i32 kind, Stack* stack, Model* model, Block* block) {
+  Block& first = loading.firsts[kind];
+  const Layer layer = {.file = loading.file,
+                       .shape = stack->shape,
+                       .limits = loading.limits,
+                       .ropes = {stack->ropes, stack->rope_count},
+                       .kind = *KINDS[kind],
+                       .first = first.kind ? &first : nullptr,
+                       .index = block->layer,
+                       .arena = loading.arena,
+                       .needs = loading.needs};
+  block->kind = KINDS[kind];
+  block->state_at = model->state_bytes;
+  EDGELLM_TRY(block->kind->load(layer, block));
+  if (!first.kind) first = *block;
+  model->state_bytes += align_up<i64>(block->state_bytes, Arena::ALIGNMENT);
+  model->unbounded = model->unbounded && !block->kind->keeps_positions;
+  model->recurrent = model->recurrent || (block->state_bytes && !block->kind->keeps_positions);
+  return {};
+}
+
+Status load_blocks(Loading& loading, Stack* stack, Model* model) {
+  LayerBlocks named;
+  for (i32 i = 0; i < stack->shape.layers; i++) {
+    EDGELLM_TRY(read_layer_blocks(loading.blocks, i, &named));
+    stack->blocks.count += named.count;
+  }
+  stack->blocks.data = loading.arena.take<Block>(stack->blocks.count);
+  Block* next = stack->blocks.data;
+  for (i32 i = 0; i < stack->shape.layers; i++) {
+    EDGELLM_TRY(read_layer_blocks(loading.blocks, i, &named));
+    for (i32 k = 0; k < named.count; k++) {
+      i32 kind;
+      EDGELLM_TRY(find_kind(named.names[k], &kind));
+      Block block;
+      block.parallel = named.parallel[k];
+      block.layer = i;
+      EDGELLM_TRY(load_block(loading, kind, stack, model, &block));
+      if (next) *next++ = block;
+    }
+  }
+  return {};
+}
+
+void take_buffers(const Loading& loading, Stack* stack) {
+  Arena& arena = loading.arena;
+  const Limits& limits = loading.limits;
+  const i32 tokens = limits.columns, dim = stack->shape.dim;
+  stack->max_tokens = tokens;
+  stack->max_logits = limits.logits;
+  stack->tokens = arena.take<Token>(tokens);
+  stack->runs = arena.take<Run>(tokens);
+  stack->logit_tokens = arena.take<i32>(limits.logits);
+  stack->x = {arena, tokens, dim};
+  stack->branch = {arena, tokens, dim};
+  stack->input = {arena, tokens, max(dim, loading.needs.widest)};
+  stack->f32_activations = limits.f32_activations;
+  stack->scratch = {arena.take<u8>(loading.needs.scratch_bytes), loading.needs.scratch_bytes};
+}
+
+// Recurrent states are zero at position 0; a cache of positions stays as it is, for nothing looks behind a session's position.
+void start_fresh(const Stack& stack, u8* session) {
+  for (const Block& block : stack.blocks) {
+    if (block.kind->keeps_positions || block.state_bytes == 0) continue;
+    memset(session + block.state_at, 0, static_cast<size_t>(block.state_bytes));
+    if (block.kind->start) block.kind->start(block, session);
+  }
+}
+
+struct Counts {
+  i32 tokens = 0, runs = 0, logits = 0;
+};
+
+// Whose tokens they are, and which of them want logits.
+Counts list_tokens(Stack& stack, Span<const Item> items) {
+  Counts n;
+  for (const Item& item : items) {
+    stack.runs[n.runs] = {.state = item.state, .first = n.tokens, .count = item.count, .fresh = item.position == 0};
+    if (item.position == 0) start_fresh(stack, item.state);
+    for (i32 i = 0; i < item.count; i++) {
+      bool wanted = item.wanted == Wanted::all || (item.wanted == Wanted::last && i == item.count - 1);
+      if (wanted) stack.logit_tokens[n.logits++] = n.tokens;
+      stack.tokens[n.tokens++] = {.run = n.runs, .position = item.position + i, .id = item.ids[i], .bad_layer = -1};
+    }
+    n.runs++;
+  }
+  assert(n.tokens <= stack.max_tokens && n.logits <= stack.max_logits);
+  return n;
+}
+
+// Embeddings, and the angles of the positions.
+void embed(const Stack& stack, const Batch& b) {
+  each_token(b, [&](i32 token) {
+    f32* x = b.x[token];
+    b.kernels.row(stack.embed, b.tokens[token].id, x);
+    normalise(b.kernels, stack.embed_norm, x, b.dim, x);
+    for (const Rope& rope : b.ropes)
+      rope.fill(b.tokens[token].position, rope[token]);
+  });
+}
+
+Status check_finite(const Batch& b) {
+  for (const Token& token : b.tokens) {
+    if (token.bad_layer < 0) continue;
+    return failed("layer ", token.bad_layer, " gave values that are not finite at position ", token.position);
+  }
+  return {};
+}
+
+// One row of logits for each token that wants them.
+Status run_head(const Model& model, const Stack& stack, Batch b, i32 count) {
+  const Span<Token> tokens = b.tokens;
+  b.tokens.count = count;  // rows from here on
+  quantise(b, stack.head,
+           [&](i32 row, f32* to) { normalise(b.kernels, stack.norm, b.x[stack.logit_tokens[row]], b.dim, to); });
+  const Rows logits = {model.logits, model.logits_stride};
+  project(b, stack.head, logits);
+  for (i32 row = 0; row < count; row++) {
+    if (stack.head_bias) b.kernels.add(logits[row], stack.head_bias, model.vocab);
+    if (b.kernels.all_finite(logits[row], model.vocab)) continue;
+    return failed("the output head gave logits that are not finite at position ", tokens[stack.logit_tokens[row]].position);
+  }
+  return {};
+}
+
+}  // namespace
+
+i64 bytes_per_token(const ModelFile& file) {
+  i64 bytes = 0;
+  bool own_head = file.find("head") != nullptr;
+  for (const TensorEntry& entry : file.tensors()) {
+    if (!(own_head && Text("embed") == Text(entry.name))) bytes += tensor_bytes(entry);
+  }
+  return bytes;
+}
+
+Status find_arch(const ModelFile& file, const Arch** arch) {
+  Text name;
+  EDGELLM_TRY(file.text_or("arch", "", &name));
+  char buffer[128];
+  Writer known(buffer);
+  for (const Arch& candidate : ARCHS) {
+    *arch = &candidate;
+    if (name == candidate.name) return {};
+    write(known, known.text().size ? ", " : "", candidate.name);
+  }
+  return bad_model("metadata: unknown model family \"", name, "\", known: ", known.text());
+}
+
+Status load_model(const ModelFile& file, const Arch& arch, const Limits& limits, Arena& arena, Model* model) {
+  Stack stack = {};
+  *model = {.arch = &arch, .unbounded = true};
+  Loading loading = {.file = file, .limits = limits, .arena = arena, .blocks = {}};
+  EDGELLM_TRY(read_blocks(file, arch, &loading.blocks));
+  EDGELLM_TRY(read_shape(file, arch, &stack.shape));
+  EDGELLM_TRY(file.number("context", 1, MAX_CONTEXT, &model->context));
+  EDGELLM_TRY(bind_outer(file, &stack));
+  EDGELLM_TRY(load_ropes(file, limits, arena, &stack));
+  EDGELLM_TRY(load_blocks(loading, &stack, model));
+  take_buffers(loading, &stack);
+  model->vocab = stack.shape.vocab;
+  model->layers = stack.shape.layers;
+  model->weight_bytes = bytes_per_token(file);
+  model->logits_stride = align_up<i64>(model->vocab, PANEL);
+  model->logits = arena.take<f32>(limits.logits * model->logits_stride);
+  model->stack = arena.take<Stack>(1);
+  if (arena.counting()) return {};
+  *model->stack = stack;
+  if (loading.needs.zero_codes) model->zero_codes = &model->stack->zero_codes;
+  return {};
+}
+
+Status run_model(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items) {
+  Stack& stack = *model.stack;
+  const Counts n = list_tokens(stack, items);
+  Batch batch = {.kernels = kernels,
+                 .threads = threads,
+                 .dim = stack.shape.dim,
+                 .f32_activations = stack.f32_activations,
+                 .tokens = {stack.tokens, n.tokens},
+                 .runs = {stack.runs, n.runs},
+                 .ropes = {stack.ropes, stack.rope_count},
+                 .x = stack.x,
+                 .branch = stack.branch,
+                 .last = nullptr,
+                 .input = stack.input,
+                 .scratch = stack.scratch,
+                 .zeros = &stack.zero_codes};
+  embed(stack, batch);
+  for (const Block& block : stack.blocks) {
+#if defined(EDGELLM_DIRTY_SCRATCH)
+    memset(stack.scratch.data, 0xff, static_cast<size_t>(stack.scratch.count));
+#endif
+    block.kind->run(block, batch);
+  }
+  close(batch);
+  EDGELLM_TRY(check_finite(batch));
+  return n.logits ? run_head(model, stack, batch, n.logits) : Status();
+}
+
+}  // namespace edgellm
