@@ -46,13 +46,8 @@ Status open_text(const EngineOptions& options, Engine* engine) {
 Status take_all(const EngineOptions& options, Arena& arena, Engine* engine) {
   Model& model = engine->model;
   const Limits& limits = engine->limits;
-<<<<<<< HEAD
   EDGELLM_TRY(load_model(engine->file, limits, arena, &model));
-  engine->items = arena.take<Item>(limits.columns);
-=======
-  EDGELLM_TRY(load_model(engine->file, arch, limits, arena, &model));
   engine->items = arena.take<Item>(limits.tokens);
->>>>>>> c
   engine->done = arena.take<i64>(options.sessions);
   engine->order = arena.take<i32>(model.vocab);
   engine->sessions = arena.take<Session>(options.sessions);
@@ -99,12 +94,7 @@ i32 fitting_context(const EngineOptions& options, Engine* engine, i64 available)
 Status check_fit(const EngineOptions& options, i64 usable, i64 taken, Engine* engine) {
   i64 bytes = engine->arena_bytes;
   if (usable == 0 || bytes <= usable - taken) return {};
-<<<<<<< HEAD
-  f64 mb = 1e6;
   i32 context = engine->limits.window ? 0 : fitting_context(options, engine, usable - taken);
-=======
-  i32 context = engine->limits.window ? 0 : fitting_context(options, *engine->model.arch, engine, usable - taken);
->>>>>>> c
   char advice[64] = "";
   if (context) {
     Writer writer(advice);
@@ -174,15 +164,7 @@ Status plan_engine(const EngineOptions& options, Engine* engine) {
   }
   EDGELLM_TRY(engine->file.open(options.file));
   if (options.check) EDGELLM_TRY(engine->file.check_data());
-<<<<<<< HEAD
-  if (!select_kernels(options.isa, cpu_features(), &engine->kernels)) {
-    return usage_error("this CPU or this build has no kernel set \"", options.isa ? options.isa : "", "\"");
-  }
-=======
   EDGELLM_TRY(choose_kernels(options.isa, &engine->kernels));
-  const Arch* arch;
-  EDGELLM_TRY(find_arch(engine->file, &arch));
->>>>>>> c
   EDGELLM_TRY(set_limits(options, engine));
   EDGELLM_TRY(open_text(options, engine));
   EDGELLM_TRY(count_bytes(options, engine, &engine->arena_bytes));
