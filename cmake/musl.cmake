@@ -21,5 +21,4 @@ set(UNIT_TESTS OFF)
 set(PROGRAM_LIMIT 327680)  # bytes, see tests/house_rules.sh
 # Kernels for size too. They are slower for it (kernel_checker --bench): i8 and t2 with groups of 32 channels, many vectors, by 4
 # to 28 %; quantisation and softmax up to three times; other matrices with many vectors by up to 5 %.
-set(OPTIMIZE -Oz CACHE STRING "Optimisation flag of kernels/<isa>/ and tests in a release")
-set(OPTIMIZE_RUNTIME -Oz CACHE STRING "Optimisation flag of all else in a release")
+set(OPTIMIZE_ALL -Oz CACHE STRING "One optimisation flag for all of a release")

@@ -17,13 +17,6 @@ constexpr i32 GROUP = 32;            // channels that share an activation scale
 constexpr i32 WEIGHT_GROUP = 128;    // channels that share a weight scale in t2_group
 constexpr i32 COLUMN_PADDING = 256;  // activation vectors are padded with zeros to a multiple of this
 
-// Compiled for size: kernels then make do with fewer shapes of register tiles.
-#if defined(__OPTIMIZE_SIZE__)
-constexpr bool SMALL_CODE = true;
-#else
-constexpr bool SMALL_CODE = false;
-#endif
-
 // How many columns to unpack at a time where many vectors share them: at most `most`, whole units and whole groups.
 constexpr i32 chunk_columns(i32 most, i32 unit) {
   while (most % unit != 0 || most % GROUP != 0)

@@ -27,64 +27,71 @@ fi
 list() { grep -E "$1" <<<"$files" | while IFS= read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done; }
 code=$(list '^(src|kernels|tools|tests)/.*\.(cpp|h|def)$')
 runtime=$(list '^(src|kernels)/.*\.(cpp|h|def)$')
-converter=$(list '^tools/convert/.*\.(cpp|h)$')
 build_files=$(list '(CMakeLists\.txt|\.cmake|FLAGS|Makefile|Dockerfile|\.ci/.*|\.sh)$' | grep -v '^tests/house_rules\.sh$')
 text="$code $build_files $(list '(\.(md|yml|yaml|json|service|plist)|LICENSE)$')"
 
 # --- Includes -----------------------------------------------------------------------------------------------------------
 
-floor() {
-  case $1 in
-    src/base/*) echo 0 ;;
-    kernels/* | src/platform/*) echo 1 ;;
-    src/file/* | src/text/*) echo 2 ;;
-    src/arch/*) echo 3 ;;
-    src/engine/*) echo 4 ;;
-    src/server/* | src/cli/*) echo 5 ;;
-    tools/convert/base/*) echo 10 ;;
-    tools/convert/source/*) echo 11 ;;
-    tools/convert/tokenizer/*) echo 12 ;;
-    tools/convert/chat/*) echo 13 ;;
-    tools/convert/family/*) echo 14 ;;
-    tools/convert/output/*) echo 15 ;;
-    tools/convert/*) echo 16 ;;
-    *) echo 6 ;;  # main.cpp and the public interface
-  esac
-}
+# Includes in quotes: what is included stands on a floor below or in the same room. The roots are the includer's folder, src/,
+# kernels/ and tools/. A source file and its header are one thing, and nothing may lead back to itself. Each room of the
+# converter is a floor of its own, so that its rooms form no circle either.
+includes() {
+  awk '
+    function floor(file) {
+      if (file ~ /^src\/base\//) return 0
+      if (file ~ /^(kernels|src\/platform)\//) return 1
+      if (file ~ /^src\/(file|text)\//) return 2
+      if (file ~ /^src\/arch\//) return 3
+      if (file ~ /^src\/engine\//) return 4
+      if (file ~ /^src\/(server|cli)\//) return 5
+      if (file ~ /^src\//) return 6  # main.cpp and the public interface
+      if (file ~ /^tools\/convert\/base\//) return 7
+      if (file ~ /^tools\/convert\/source\//) return 8
+      if (file ~ /^tools\/convert\/tokenizer\//) return 9
+      if (file ~ /^tools\/convert\/chat\//) return 10
+      if (file ~ /^tools\/convert\/family\//) return 11
+      if (file ~ /^tools\/convert\/output\//) return 12
+      return 13  # main.cpp and convert.cpp of the converter
+    }
+    function folder(file) { return match(file, /.*\//) ? substr(file, 1, RLENGTH - 1) : "" }
+    function room(file) { return file ~ /^kernels\// ? "kernels" : folder(file) }
+    function thing(file) { sub(/\.(cpp|h)$/, "", file); return file }
 
-# Files of one room may include each other.
-room() {
-  case $1 in
-    src/*/* | tools/convert/*/*) dirname "$1" ;;
-    *) echo "${1%%/*}" ;;  # kernels; src: main.cpp and the public interface
-  esac
-}
+    function resolve(file, name) {
+      if ((folder(file) "/" name) in known) return folder(file) "/" name
+      if (("src/" name) in known) return "src/" name
+      if (("kernels/" name) in known) return "kernels/" name
+      return ("tools/" name) in known ? "tools/" name : ""
+    }
 
-# The file that an include in quotes names: roots are src/, kernels/ and tools/, and the folder of the includer.
-resolve() {
-  local candidate
-  for candidate in "$(dirname "$1")/$2" "src/$2" "kernels/$2" "tools/$2"; do
-    if [ -f "$candidate" ]; then echo "$candidate"; return; fi
-  done
-}
+    # Follows the includes of a thing; `path` is how it was reached.
+    function follow(from, path,   i, count, next_things) {
+      if (state[from] == "done") return
+      if (state[from] == "open") {
+        sub(".* " from " -> ", from " -> ", path)
+        print "a circle: " path
+        return
+      }
+      state[from] = "open"
+      count = split(targets[from], next_things, " ")
+      for (i = 1; i <= count; i++) follow(next_things[i], path " -> " next_things[i])
+      state[from] = "done"
+    }
 
-includes_go_down() {
-  local file include target own
-  for file in $runtime $converter; do
-    own=$(floor "$file")
-    while IFS= read -r include; do
-      target=$(resolve "$file" "$include")
-      if [ -z "$target" ]; then
-        echo "$file includes $include, which is nowhere"
-      elif [ "$(floor "$target")" -gt "$own" ]; then
-        echo "$file includes $include from a floor above"
-      elif [ "$(floor "$target")" -eq "$own" ] && [ "$(room "$target")" != "$(room "$file")" ]; then
-        echo "$file includes $include from the room next door"
-      fi
-    done < <(sed -nE 's/^ *# *include "([^"]+)".*/\1/p' "$file")
-  done
+    NR == FNR { known[$0] = 1; files[NR] = $0; next }
+    /^ *# *include "/ {
+      split($0, parts, "\"")
+      target = resolve(FILENAME, parts[2])
+      if (target == "") { print FILENAME " includes " parts[2] ", which is nowhere"; next }
+      if (floor(target) > floor(FILENAME)) print FILENAME " includes " parts[2] " from a floor above"
+      else if (floor(target) == floor(FILENAME) && room(target) != room(FILENAME))
+        print FILENAME " includes " parts[2] " from the room next door"
+      if (thing(target) != thing(FILENAME)) targets[thing(FILENAME)] = targets[thing(FILENAME)] " " thing(target)
+    }
+    END { for (i = 1; i in files; i++) follow(thing(files[i]), " " thing(files[i])) }
+  ' <(printf '%s\n' $runtime) $runtime
 }
-rule "includes go down" includes_go_down
+rule "includes go down" includes
 
 no_os_headers() {
   local free='stdarg\.h|stddef\.h|stdint\.h|string\.h|math\.h|assert\.h|limits\.h|float\.h|immintrin\.h|arm_neon\.h|atomic'
@@ -95,6 +102,9 @@ rule "no header of an operating system here" no_os_headers
 
 no_library_headers() { grep -nE '^ *# *include <[a-z_]+>' /dev/null $runtime | grep -vE '<atomic>'; }
 rule "no C++ library in the runtime" no_library_headers
+
+long_files() { wc -l $runtime | awk '$1 > 500 && $2 != "total" { print $2 " has " $1 " lines: it is two things" }'; }
+rule "at most 500 lines" long_files
 
 # --- Text ---------------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 // Attention over the cache of one kv head (layout and arithmetic: kernels.h). Query heads that share the cache share its loads:
 // scores treat K as panels whose rows are slots, values keep tiles of heads by dims in registers while they walk the slots.
 #include "floats.h"
-#include "heads.h"
 #include "i8.h"
 #include "quantize.h"
 
@@ -147,7 +146,7 @@ void values_i8(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first,
           _mm256_store_ps(weights[t] + j, _mm256_mul_ps(lanes.load(p + (head + t) * stride + i + j), scale));
         });
       }
-      for_tiles<HEADS>(some, [&]<i32 T>(i32 t) {
+      for_most<HEADS>(some, [&]<i32 T>(i32 t) {
         add_all_dims<ByteDims, T>(weights[t], SLOTS, count, v, kv.padded, out + (head + t) * out_stride, out_stride);
       });
     }
@@ -157,7 +156,7 @@ void values_i8(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first,
 void values_f16(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first, i32 n, f32* out, i64 out_stride) {
   for (i32 i = 0; i < n; i += SLOTS) {
     i32 count = min(n - i, SLOTS);
-    for_tiles<4>(heads, [&]<i32 T>(i32 head) {
+    for_most<4>(heads, [&]<i32 T>(i32 head) {
       add_all_dims<HalfDims, T>(p + head * stride + i, stride, count, kv.v + i64{first + i} * kv.padded * 2, kv.padded,
                                 out + head * out_stride, out_stride);
     });

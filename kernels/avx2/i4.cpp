@@ -84,7 +84,7 @@ void one_group32(const Activations& a, const u8* data, i32 units, f32* y) {
 void matmul_i4_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 row0, i32 row1) {
   for_panels<I4>(
       w, a, row0, row1, [&](i32 panel, const u8* data, i32 units) { one_group32(a, data, units, y + panel * PANEL); },
-      [&](i32 panel, i32 v) { many_group32<I4>(w, a, y, y_stride, panel, v); });
+      [&](i32 panel, i32 v) { many_group32<I4, false>(w, a, y, y_stride, panel, v); });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels.h"
+#include "register_tiles.h"
 
 namespace edgellm {
 namespace {
@@ -58,16 +59,6 @@ inline __m256i widen(__m256i pairs) {
 inline __m256 row_scales(const Matrix& w, i32 panel, i32 half) {
   if (w.scale == Scale::tensor) return _mm256_set1_ps(w.scales[0]);
   return _mm256_loadu_ps(w.scales + panel * PANEL + half * HALF);
-}
-
-// Calls body<T>(c) for tiles of MOST, then half of it and so on to 1 (at once 1 in SMALL_CODE), vectors that cover [c, count).
-template <i32 MOST, class Body>
-inline void for_tiles(i32 count, Body&& body, i32 c = 0) {
-  for (; count - c >= MOST; c += MOST)
-    body.template operator()<MOST>(c);
-  if constexpr (MOST > 1) {
-    if (c < count) for_tiles<SMALL_CODE ? 1 : MOST / 2>(count, body, c);
-  }
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ inline void retain_columns(const Retention& r, f32* state, i32 first, Lanes lane
 }
 
 void retain(const Retention& r, f32* state, f32* y) {
-  for_tiles<8>(r.values / HALF, [&]<i32 R>(i32 i) { retain_columns<R>(r, state, i * HALF, Whole{}, y); });
+  for_most<8>(r.values / HALF, [&]<i32 R>(i32 i) { retain_columns<R>(r, state, i * HALF, Whole{}, y); });
   i32 rest = r.values % HALF;
   if (rest) retain_columns<1>(r, state, r.values - rest, Part(rest), y);
 }

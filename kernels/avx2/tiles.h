@@ -138,7 +138,8 @@ void many_token(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32
   store_token<F>(w, a, panel, v0, vectors, acc, y, y_stride);
 }
 
-template <class F>
+// With `ALL_SIZES` false less code, and more time for odd counts of vectors.
+template <class F, bool ALL_SIZES = true>
 void many_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i32 panel, i32 v0) {
   i32 vectors = min(VECTORS, a.count - v0), columns = align_up(w.cols, F::UNIT);
   i64 groups = a.stride / GROUP;
@@ -147,12 +148,17 @@ void many_group32(const Matrix& w, const Activations& a, f32* y, i64 y_stride, i
     clear(acc[v]);
   for_chunks<F>(w.data + panel * (columns / F::UNIT * i64{F::UNIT_BYTES}), columns,
                 [&](const Chunk& chunk, i32 first, i32 n) {
-                  for_tiles<4>(vectors, [&]<i32 T>(i32 v) {
+                  auto fold = [&]<i32 T>(i32 v) {
                     i64 group = (v0 + v) * groups + first / GROUP;
                     Tile tile = {a.q + (v0 + v) * static_cast<i64>(a.stride) + first, a.stride, a.scales + group,
                                  a.sums + group, groups};
                     F::template fold<T>(chunk, n / GROUP, tile, acc + v);
-                  });
+                  };
+                  if constexpr (ALL_SIZES) {
+                    for_tiles<4>(vectors, fold);
+                  } else {
+                    for_most<4>(vectors, fold);
+                  }
                 });
   for (i32 v = 0; v < vectors; v++) {
     UNROLL for (i32 h = 0; h < 2; h++) {

@@ -85,7 +85,7 @@ inline void step_columns(const Wkv7& h, const Rows& rows, f32* state, i32 first,
 f32 wkv7(const Wkv7& h, f32* state, f32* y) {
   Rows rows;
   f32 bonus = prepare_rows(h, rows);
-  for_tiles<4>(h.n / HALF, [&]<i32 R>(i32 i) { step_columns<R>(h, rows, state, i * HALF, Whole{}, y); });
+  for_most<4>(h.n / HALF, [&]<i32 R>(i32 i) { step_columns<R>(h, rows, state, i * HALF, Whole{}, y); });
   i32 rest = h.n % HALF;
   if (rest) step_columns<1>(h, rows, state, h.n - rest, Part(rest), y);
   return bonus;

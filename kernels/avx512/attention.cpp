@@ -1,7 +1,6 @@
 // Attention over the cache of one kv head (layout and arithmetic: kernels.h). Query heads that share the cache share its loads:
 // scores treat K as panels whose rows are slots, values keep tiles of heads by dims in registers while they walk the slots.
 #include "floats.h"
-#include "heads.h"
 #include "vector.h"
 
 namespace edgellm {
@@ -115,11 +114,11 @@ inline void add_values(const f32* weights, i64 stride, i32 count, const u8* v, i
   }
 }
 
-// All dims for T heads over at most SLOTS slots, 64 dims at a time: heads share what is converted, one head has four chains.
-// Small code makes do with 32 for four heads.
+// All dims for T heads over at most SLOTS slots: 64 dims at a time give one head four chains; four heads, which share what is
+// converted, make do with 32.
 template <class E, i32 T>
 inline void add_all_dims(const f32* weights, i64 stride, i32 count, const u8* v, i32 padded, f32* out, i64 out_stride) {
-  for_most<SMALL_CODE && T == 4 ? 2 : 4>(padded / PANEL, [&]<i32 D>(i32 d) {
+  for_most<T == 4 ? 2 : 4>(padded / PANEL, [&]<i32 D>(i32 d) {
     add_values<E, T, D>(weights, stride, count, v + d * PANEL * E::BYTES, i64{padded} * E::BYTES, out + d * PANEL,
                         out_stride);
   });
@@ -140,7 +139,7 @@ void values_i8(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first,
           _mm512_store_ps(weights[t] + j, weight);
         });
       }
-      for_tiles<HEADS>(some, [&]<i32 T>(i32 t) {
+      for_most<HEADS>(some, [&]<i32 T>(i32 t) {
         add_all_dims<ByteDims, T>(weights[t], SLOTS, count, v, kv.padded, out + (head + t) * out_stride, out_stride);
       });
     }
@@ -150,7 +149,7 @@ void values_i8(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first,
 void values_f16(const f32* p, i64 stride, i32 heads, const KvHead& kv, i32 first, i32 n, f32* out, i64 out_stride) {
   for (i32 i = 0; i < n; i += SLOTS) {
     i32 count = min(n - i, SLOTS);
-    for_tiles<4>(heads, [&]<i32 T>(i32 head) {
+    for_most<4>(heads, [&]<i32 T>(i32 head) {
       add_all_dims<HalfDims, T>(p + head * stride + i, stride, count, kv.v + i64{first + i} * kv.padded * 2, kv.padded,
                                 out + head * out_stride, out_stride);
     });

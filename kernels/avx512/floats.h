@@ -55,7 +55,7 @@ void multiply_panels(const Matrix& w, const Activations& a, f32* y, i64 y_stride
     const u8* columns[P];
     for (i32 p = 0; p < P; p++)
       columns[p] = F::columns(w, panel + p, first, count, buffers[p]);
-    for_tiles<min(V, FLOAT_TILE)>(vectors, [&]<i32 T>(i32 v) {
+    for_most<min(V, FLOAT_TILE)>(vectors, [&]<i32 T>(i32 v) {
       const f32* x = a.x + (v0 + v) * i64{a.stride} + first;
       multiply_columns<typename F::Elements, P, V, T>(columns, count, x, a.stride, acc + v);
     });

@@ -12,6 +12,7 @@
 #endif
 
 #include "kernels.h"
+#include "register_tiles.h"
 
 namespace edgellm {
 namespace {
@@ -51,16 +52,6 @@ inline __m512 load_f16(const void* p) {
 // The f32 scales of a panel's rows, be they one for the tensor or one a row.
 inline __m512 row_scales(const Matrix& w, i32 panel) {
   return w.scale == Scale::tensor ? _mm512_set1_ps(w.scales[0]) : _mm512_loadu_ps(w.scales + panel * PANEL);
-}
-
-// Calls body<T>(v) for tiles of MOST, then half of it and so on to 1 (at once 1 in SMALL_CODE), vectors that cover [v, count).
-template <i32 MOST, class Body>
-inline void for_tiles(i32 count, Body&& body, i32 v = 0) {
-  for (; count - v >= MOST; v += MOST)
-    body.template operator()<MOST>(v);
-  if constexpr (MOST > 1) {
-    if (v < count) for_tiles<SMALL_CODE ? 1 : MOST / 2>(count, body, v);
-  }
 }
 
 }  // namespace
