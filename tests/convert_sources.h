@@ -3,35 +3,22 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <random>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/math.h"
+#include "convert/base/json.h"
+#include "files.h"
 
 namespace sources {
 
 using edgellm::bits_to;
 using edgellm::f32_to_f16;
 using Values = std::vector<float>;
-
-// Removed with everything in it. In memory where the system has such a place: the converter waits until its file is durable.
-struct Folder {
-  std::string path;
-  Folder() {
-    char name[2][40] = {"/dev/shm/edgellm_convert_XXXXXX", "/tmp/edgellm_convert_XXXXXX"};
-    const char* made = mkdtemp(name[0]);
-    if (!made) made = mkdtemp(name[1]);
-    if (!made) throw std::runtime_error("no place for temporary files");
-    path = made;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string operator/(const std::string& name) const { return path + "/" + name; }
-};
 
 struct Bytes {
   std::string data;
@@ -51,13 +38,41 @@ struct Bytes {
   }
 };
 
-inline void write_file(const std::string& path, const std::string& data) {
-  std::ofstream(path, std::ios::binary) << data;
+inline std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) {
+    char escaped[8];
+    std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(static_cast<uint8_t>(c)));
+    out += c == '"' || c == '\\' || static_cast<uint8_t>(c) < 0x20 ? std::string(escaped) : std::string(1, c);
+  }
+  return out + "\"";
 }
 
-inline std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+// The text of a document.
+inline std::string written(const edgellm::convert::Json& json) {
+  std::ostringstream out;
+  const char* separator = "";
+  if (json.object()) {
+    out << "{";
+    for (const auto& [key, value] : *json.object())
+      out << std::exchange(separator, ",") << quoted(key) << ":" << written(value);
+    out << "}";
+  } else if (json.array()) {
+    out << "[";
+    for (const edgellm::convert::Json& value : *json.array())
+      out << std::exchange(separator, ",") << written(value);
+    out << "]";
+  } else if (json.string()) {
+    out << quoted(*json.string());
+  } else if (json.boolean()) {
+    out << (*json.boolean() ? "true" : "false");
+  } else if (json.number()) {
+    out.precision(17);  // all of an f64
+    out << *json.number();
+  } else {
+    out << "null";
+  }
+  return out.str();
 }
 
 struct Shape {

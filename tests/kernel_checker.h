@@ -22,6 +22,16 @@ struct Set {
   Kernels k;
 };
 
+using Matmul = void (*)(const Matrix&, const Activations&, f32*, i64, i32, i32);
+
+struct MatmulSlot {
+  const char* name;
+  Matmul Kernels::* slot;
+  Format format;
+  Scale scale;
+  Quantization activations;
+};
+
 struct Options {
   std::string isa;     // only this set; empty: all
   std::string filter;  // only slots whose name contains it

@@ -22,17 +22,7 @@ f64 now() {
   return static_cast<f64>(time.tv_sec) + static_cast<f64>(time.tv_nsec) * 1e-9;
 }
 
-using Matmul = void (*)(const Matrix&, const Activations&, f32*, i64, i32, i32);
-
-struct Bench {
-  const char* name;
-  Matmul Kernels::* slot;
-  Format format;
-  Scale scale;
-  Quantization activations;
-};
-
-const Bench MATMULS[] = {
+const MatmulSlot MATMULS[] = {
     {"matmul_f32", &Kernels::matmul_f32, Format::F32, Scale::none, Quantization::none},
     {"matmul_f16", &Kernels::matmul_f16, Format::F16, Scale::none, Quantization::none},
     {"matmul_i8_token", &Kernels::matmul_i8_token, Format::I8, Scale::row, Quantization::token},
@@ -76,14 +66,14 @@ struct Rate {
   f64 bytes, weights, macs;  // a second
 };
 
-void call(Matmul slot, const Bench& b, Work& work, i32 rows, i32 count, i32 row0, i32 row1) {
+void call(Matmul slot, const MatmulSlot& b, Work& work, i32 rows, i32 count, i32 row0, i32 row1) {
   Matrix w = {b.format, b.scale, b.activations, rows, COLS, work.weights.bytes.data, work.scales.data()};
   Activations a = {count, COLS, work.x.data(), work.q.data(), work.activation_scales.data(), work.sums.data()};
   slot(w, a, work.y.data(), rows, row0, row1);
 }
 
 // Panels in turn, over and over, in pieces of 1024 rows, until the time is up.
-Rate measure(Matmul slot, const Bench& b, Work& work, i32 rows, i32 count) {
+Rate measure(Matmul slot, const MatmulSlot& b, Work& work, i32 rows, i32 count) {
   i32 piece = count == 1 ? 1024 : 128;
   call(slot, b, work, rows, count, 0, min(rows, PANEL));
   f64 start = now(), elapsed = 0;
@@ -100,7 +90,7 @@ Rate measure(Matmul slot, const Bench& b, Work& work, i32 rows, i32 count) {
 
 void bench_matmuls(const std::vector<Set>& sets, const Options& options) {
   std::printf("%-24s %-12s %8s %10s %10s\n", "matrix, 2560 columns", "set", "GB/s", "Gweights/s", "GMAC/s x32");
-  for (const Bench& b : MATMULS) {
+  for (const MatmulSlot& b : MATMULS) {
     if (std::string(b.name).find(options.filter) == std::string::npos) continue;
     i64 panel = matrix_bytes(b.format, PANEL, COLS), panels = max(i64{1}, options.megabytes * 1000000 / panel);
     i32 rows = static_cast<i32>(panels * PANEL);
@@ -254,7 +244,7 @@ void bench(const std::vector<Set>& sets, const Options& options) {
 // Two runs that differ in the number of passes differ by the instructions of the passes.
 void multiply(const std::vector<Set>& sets, const Options& options) {
   constexpr i32 ROWS = 256;
-  for (const Bench& b : MATMULS) {
+  for (const MatmulSlot& b : MATMULS) {
     if (std::string(b.name).find(options.filter) == std::string::npos) continue;
     Work work(matrix_bytes(b.format, ROWS, COLS), ROWS);
     for (i32 i = 0; i < options.passes; i++)

@@ -6,17 +6,7 @@ namespace checker {
 
 namespace {
 
-using Matmul = void (*)(const Matrix&, const Activations&, f32*, i64, i32, i32);
-
-struct Slot {
-  const char* name;
-  Matmul Kernels::* slot;
-  Format format;
-  Scale scale;
-  Quantization activations;
-};
-
-const Slot SLOTS[] = {
+const MatmulSlot SLOTS[] = {
     {"matmul_f32", &Kernels::matmul_f32, Format::F32, Scale::none, Quantization::none},
     {"matmul_f16", &Kernels::matmul_f16, Format::F16, Scale::none, Quantization::none},
     {"matmul_i8_token", &Kernels::matmul_i8_token, Format::I8, Scale::row, Quantization::token},
@@ -111,7 +101,7 @@ const u8* make_sparse(Checker& c, Format format, const Case& t, i64* bytes) {
   return data;
 }
 
-Matrix make_matrix(Checker& c, const Slot& slot, const Case& t) {
+Matrix make_matrix(Checker& c, const MatmulSlot& slot, const Case& t) {
   i64 bytes = 0;
   const u8* data = sparse(slot.format) ? make_sparse(c, slot.format, t, &bytes) : make_weights(c, slot.format, t);
   i64 scale_values = scale_count(slot.scale, t.rows);
@@ -148,7 +138,7 @@ Activations make_activations(Checker& c, Quantization kind, const Case& t) {
   return {.count = t.count, .stride = stride, .x = nullptr, .q = q, .scales = scales, .sums = sums};
 }
 
-void check(Checker& c, const Slot& slot, const Case& t) {
+void check(Checker& c, const MatmulSlot& slot, const Case& t) {
   c.begin(slot.name, std::string(format_name(slot.format)) + ", " + std::to_string(t.rows) + " x " + std::to_string(t.cols) +
                          ", " + std::to_string(t.count) + " vectors, rows [" + std::to_string(t.row0) + ", " +
                          std::to_string(t.row1) + "), weights " + std::to_string(t.weights) + ", signs " +
@@ -181,7 +171,7 @@ Case draw(Random& random, i32 rows, i32 cols, i32 count) {
 }
 
 // The sums come as near to 2^31 as any file can bring them.
-void check_overflow(Checker& c, const Slot& slot) {
+void check_overflow(Checker& c, const MatmulSlot& slot) {
   for (i32 weights : {0x00, 0x80, 0xff, ORDINARY}) {
     for (Signs signs : {Signs::minus, Signs::plus}) {
       if (c.quick() && (weights != 0x80 || signs != Signs::minus)) continue;
@@ -190,7 +180,7 @@ void check_overflow(Checker& c, const Slot& slot) {
   }
 }
 
-void check_slot(Checker& c, const Slot& slot) {
+void check_slot(Checker& c, const MatmulSlot& slot) {
   Random random(7);
   for (i32 cols = 1; cols <= 300; cols += c.quick() ? 13 : 1) {
     check(c, slot, draw(random, random.between(1, 40), cols, random.one_in(3) ? 1 : random.between(1, 20)));
@@ -215,7 +205,7 @@ void check_slot(Checker& c, const Slot& slot) {
 void check_row(Checker& c) {
   using Row = void (*)(const Matrix&, i32, f32*);
   Random random(11);
-  for (const Slot& slot : SLOTS) {
+  for (const MatmulSlot& slot : SLOTS) {
     if (slot.slot != &Kernels::matmul_dequantized) continue;  // each format once a scale
     for (i32 cols = 1; cols <= 600; cols += c.quick() ? 61 : 3) {
       Case t = draw(random, random.between(1, 40), cols, 1);
@@ -232,7 +222,7 @@ void check_row(Checker& c) {
 }  // namespace
 
 void check_matmuls(Checker& c) {
-  for (const Slot& slot : SLOTS) {
+  for (const MatmulSlot& slot : SLOTS) {
     if (c.wanted(slot.name)) check_slot(c, slot);
   }
   if (c.wanted("row")) check_row(c);

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 #include <stdexcept>
 
@@ -373,9 +371,4 @@ std::string temporary_path(const std::string& name) {
   std::string path = std::string(folder ? folder : "/tmp") + "/edgellm_test_" + std::to_string(getpid()) + "_" + name;
   temporary_files.paths.push_back(path);
   return path;
-}
-
-std::vector<u8> read_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }

@@ -56,5 +56,3 @@ void write_model(const ModelRecipe& recipe, const std::string& path, edgellm::u6
 
 // A fresh name in the folder for temporary files; removed at exit.
 std::string temporary_path(const std::string& name);
-
-std::vector<edgellm::u8> read_bytes(const std::string& path);

@@ -1,26 +1,22 @@
 #!/bin/bash
 # What building and testing look like: `make` asks for no more than it has to, a missing tool is named in one line, progress is
 # one line, warnings and errors are shown, and a program that skips a test says so and still counts.
-set -u
+. tests/checks.sh
 export LC_ALL=C
 unset MAKEFLAGS MAKELEVEL MFLAGS MAKE_TERMOUT CONFIGURE BUILD MODE CC CXX CFLAGS CXXFLAGS
 source=$PWD
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failures=0 checks=0
 
-fail() { failures=$((failures + 1)); echo "FAIL $*"; sed 's/^/  | /' "$folder/log"; }
-# expect CODE COMMAND...: the exit code; stdout and stderr go to the log.
+# expect CODE COMMAND...: the exit code; stdout and stderr go to $folder/err.
 expect() {
   local code=$1 got
   shift
   checks=$((checks + 1))
-  "$@" >"$folder/log" 2>&1 </dev/null
+  "$@" >"$folder/err" 2>&1 </dev/null
   got=$?
   [ $got -eq "$code" ] || fail "exit code $got, expected $code: $*"
 }
-shows() { checks=$((checks + 1)); grep -qE -e "$1" "$folder/log" || fail "lacks \"$1\""; }
-lacks() { checks=$((checks + 1)); if grep -qE -e "$1" "$folder/log"; then fail "has \"$1\""; fi; }
+shows() { checks=$((checks + 1)); grep -qE -e "$1" "$folder/err" || fail "lacks \"$1\""; }
+lacks() { checks=$((checks + 1)); if grep -qE -e "$1" "$folder/err"; then fail "has \"$1\""; fi; }
 
 # --- make -----------------------------------------------------------------------------------------------------------------
 # builds TARGET WHAT...: the folders and targets of every build that make would begin.
@@ -28,7 +24,7 @@ builds() {
   local target=$1
   shift
   expect 0 make -n "$target" CXX=c++ CROSS=true
-  sed -n 's/^cmake\/build\.sh \([^ ]*\) "\([^"]*\)".*/\1 \2/p' "$folder/log" >"$folder/builds"
+  sed -n 's/^cmake\/build\.sh \([^ ]*\) "\([^"]*\)".*/\1 \2/p' "$folder/err" >"$folder/builds"
   checks=$((checks + 1))
   [ "$(cat "$folder/builds")" = "$(printf '%s\n' "$@")" ] || fail "make $target builds other things"
 }
@@ -63,13 +59,13 @@ shows 'toy\.c.*warning:.*spare'
 lacks '^\[|Entering directory|Building|dependencies'
 expect 0 build
 checks=$((checks + 1))
-[ ! -s "$folder/log" ] || fail "nothing to do, and it speaks"
-if script -qec true /dev/null >"$folder/log" 2>&1 </dev/null; then
+[ ! -s "$folder/err" ] || fail "nothing to do, and it speaks"
+if script -qec true /dev/null >"$folder/err" 2>&1 </dev/null; then
   echo 'int main(void) { return 0; }' >toy.c
   expect 0 env TERM=xterm script -qec "'$source/cmake/build.sh' build all 2" /dev/null
   shows $'\r.*\[100%\] toy'
   checks=$((checks + 1))
-  [ "$(wc -l <"$folder/log")" -eq 1 ] || fail "progress takes more than a line"
+  [ "$(wc -l <"$folder/err")" -eq 1 ] || fail "progress takes more than a line"
 else
   echo "skipped: test_build: progress on a terminal: no script(1) of util-linux, or no terminals here"
 fi
@@ -91,5 +87,4 @@ shows '^skip real_float_checkpoint$'
 shows "^skipped: test_convert: real_float_checkpoint: no $folder/none/checkpoints/stories260K\$"
 expect 1 $EDGELLM_EMULATOR "$EDGELLM_BUILD/test_convert" no_such_test
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+summary

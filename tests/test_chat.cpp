@@ -11,14 +11,13 @@
 #include "convert/base/json.h"
 #include "convert_checks.h"
 #include "data_path.h"
-#include "engine/chat.h"
+#include "engine/conversation.h"
 #include "platform/memory.h"
 #include "platform/signals.h"
 #include "tokenizer_test.h"
 
 using namespace edgellm;
 using convert::Json;
-using convert_checks::contains;
 
 namespace {
 
@@ -112,14 +111,14 @@ TEST(templates_of_the_families) {
 }
 
 // The folder as such a model has it. The tables of Qwen2 come without the tokens that its models add.
-std::string published_tokenizer(const std::string& name, const convert_checks::Folder& folder) {
+std::string published_tokenizer(const std::string& name, const Folder& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(data_path("tokenizers/" + name))) {
     std::string file = entry.path().filename().string();
     if (file.starts_with("bitnet-2b.")) file = file.substr(10);
     std::filesystem::copy_file(entry, folder / file);
   }
   if (name == "qwen2") {
-    convert_checks::write_file(folder / "tokenizer_config.json", R"({"added_tokens_decoder": {
+    write_file(folder / "tokenizer_config.json", R"({"added_tokens_decoder": {
       "151643": {"content": "<|endoftext|>", "special": true},
       "151644": {"content": "<|im_start|>", "special": true},
       "151645": {"content": "<|im_end|>", "special": true}}})");
@@ -137,7 +136,7 @@ TEST(published_tokenizers) {
       if (text_of(known, "name") == text_of(one, "name")) chat = chat_of(known);
     }
     ChatTemplate form = convert::view(chat);
-    convert_checks::Folder folder;
+    Folder folder;
     OpenTokenizer open(published_tokenizer(text_of(one, "tokenizer"), folder), 200000);
     i32 compared = 0;
     for (size_t i = 0; i < conversations.size(); i++) {
@@ -318,7 +317,7 @@ TEST(a_small_buffer) {
 
 // A model whose tokenizer and template are those of a golden template.
 struct ChatModel {
-  sources::Folder folder;
+  Folder folder;
   std::string path = folder / "out.tm2";
 
   ChatModel(const std::string& tokenizer, const std::string& tokenizer_config, convert::Options options = {}) {
@@ -329,7 +328,7 @@ struct ChatModel {
     sources::Model model(sources::Fill::random, false, false, shape);
     write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
     std::filesystem::copy_file(tokenizer_path(tokenizer), folder / "tokenizer.json");
-    sources::write_file(folder / "tokenizer_config.json", tokenizer_config);
+    write_file(folder / "tokenizer_config.json", tokenizer_config);
     options.source = folder.path;
     options.destination = path;
     std::ostringstream out;
@@ -384,7 +383,7 @@ TEST(the_converter_stores_the_template) {
   options.chat = "none";
   CHECK(!ChatModel("qwen2", "{\"chat_template\":" + quoted(source) + "}", options).texts().contains("chat"));
   // A file of its own goes first.
-  sources::write_file(plain.folder / "chat_template.jinja", text_of(named("Zephyr"), "source"));
+  write_file(plain.folder / "chat_template.jinja", text_of(named("Zephyr"), "source"));
   convert::TokenizerInfo info;
   convert::build_tokenizer_section(plain.folder.path, 800, &info);
   CHECK_EQ(info.chat_template, text_of(named("Zephyr"), "source"));
@@ -396,9 +395,9 @@ TEST(the_template_with_another_tokenizer) {
   const std::string chatml =
       "{\"chat_template\":" + quoted(text_of(named("ChatML"), "source")) + ",\"eos_token\":\"<|im_end|>\"}";
   const ChatModel own("qwen2", chatml);
-  auto fill = [](const sources::Folder& folder, const std::string& name, const std::string& config) {
+  auto fill = [](const Folder& folder, const std::string& name, const std::string& config) {
     std::filesystem::copy_file(tokenizer_path(name), folder / "tokenizer.json");
-    if (!config.empty()) sources::write_file(folder / "tokenizer_config.json", config);
+    if (!config.empty()) write_file(folder / "tokenizer_config.json", config);
   };
   auto with = [&](const std::string& path) {
     convert::Options options;
@@ -406,14 +405,14 @@ TEST(the_template_with_another_tokenizer) {
     return ChatModel("qwen2", chatml, options);
   };
   {
-    const sources::Folder folder;
+    const Folder folder;
     fill(folder, "qwen2", "");
     const ChatModel model = with(folder.path);
     CHECK(model.texts() == own.texts());
     CHECK(!contains(model.report, "left out"));
   }
   {
-    const sources::Folder folder;
+    const Folder folder;
     fill(folder, "llama3", "");
     const ChatModel model = with(folder.path);
     CHECK(!model.texts().contains("chat"));
@@ -422,7 +421,7 @@ TEST(the_template_with_another_tokenizer) {
     CHECK(contains(model.report, "warning: the model has no chat template: a conversation is written as plain text"));
   }
   {
-    const sources::Folder folder;
+    const Folder folder;
     fill(folder, "llama3", "{\"chat_template\":" + quoted(text_of(named("Llama 3"), "source")) + "}");
     const ChatModel model = with(folder.path);
     CHECK_EQ(model.texts().at("chat"), "llama3");
@@ -431,11 +430,11 @@ TEST(the_template_with_another_tokenizer) {
   // A folder with a template and no tokenizer, or one of no known kind.
   for (const char* tokenizer : {"", "no tokenizer"}) {
     for (const char* name : {"qwen2", "llama3"}) {
-      const sources::Folder folder;
+      const Folder folder;
       fill(folder, name, "");
       const std::string file = own.folder / "tokenizer.json";
       std::filesystem::remove(file);
-      if (*tokenizer) sources::write_file(file, tokenizer);
+      if (*tokenizer) write_file(file, tokenizer);
       convert::Options options;
       options.name = "chat";
       options.source = own.folder.path;
@@ -460,8 +459,8 @@ struct Talk {
   Span<const u8> map;
   Engine engine;
   GenerateOptions options;
-  Chat chat;
-  std::vector<char> text = std::vector<char>(Chat::TEXT_BYTES);
+  Conversation chat;
+  std::vector<char> text = std::vector<char>(Conversation::TEXT_BYTES);
   std::string answer;
 
   explicit Talk(const std::string& path, const char* form_name = nullptr, i32 context = 0) {
@@ -470,15 +469,16 @@ struct Talk {
     engine_options.file = map;
     engine_options.threads = 1;
     engine_options.context = context;
-    engine_options.columns = 16;
-    engine_options.text_bytes = Chat::TEXT_BYTES;
+    engine_options.tokens = 16;
+    engine_options.text_bytes = Conversation::TEXT_BYTES;
     Status status = open_engine(engine_options, &engine);
     CHECK_EQ(std::string(status.text()), "");
     ChatTemplate form;
     bool found;
     CHECK(read_chat_template(engine.file, &form, &found).ok());
     if (form_name) form = *find_chat_template(form_name);
-    CHECK(open_chat(engine, engine.sessions[0], form, {text.data(), Chat::TEXT_BYTES}, &options, &chat).ok());
+    CHECK(
+        open_conversation(engine, engine.sessions[0], form, {text.data(), Conversation::TEXT_BYTES}, &options, &chat).ok());
     options.count = 6;
     options.hash = true;
     options.sampling.temperature = 0;
@@ -493,7 +493,7 @@ struct Talk {
   }
   Status say(const std::string& user, Generated* made, Text system = {}) {
     answer.clear();
-    return chat_turn(chat, system, view(user), options, sink, this, made);
+    return take_turn(chat, system, view(user), options, sink, this, made);
   }
   Session& session() { return engine.sessions[0]; }
 };
@@ -516,13 +516,13 @@ TEST(turn_by_turn_is_as_at_once) {
     Session& session = talk.session();
     CHECK(session.recent_count == session.position && session.position > 30);
     std::vector<i32> ids(session.recent, session.recent + session.recent_count);
-    reset_chat(talk.chat);
+    talk.chat.session->restart();
     Step step = {&session, {ids.data(), static_cast<i64>(ids.size())}, Wanted::last};
     CHECK(forward(talk.engine, {&step, 1}).ok());
     CHECK_EQ(logits_hash(talk.engine, 0), made.last_hash);
 
     // The same again after a reset; the first turn is what the writer and the tokenizer say.
-    reset_chat(talk.chat);
+    talk.chat.session->restart();
     CHECK(talk.say("Hello", &made).ok());
     Messages messages(convert::parse_json(R"([{"role":"user","content":"Hello"}])", "messages"));
     Written written(talk.chat.form, messages);
@@ -582,7 +582,7 @@ TEST(the_next_turn_begins_where_the_answer_ends) {
   };
   CHECK_EQ(runs(cut + 1), expected);  // after the id that was pending
 
-  reset_chat(talk.chat);
+  talk.chat.session->restart();
   CHECK(talk.say("Hello", &made).ok());
   talk.session().pending = talk.chat.end_id;
   CHECK(talk.say("x", &made).ok());
@@ -621,12 +621,12 @@ TEST(a_full_context) {
   CHECK_EQ(talk.session().position, 64);
   CHECK_EQ(talk.session().pending, pending);
   CHECK(contains(talk.say(std::string(70000, 'x'), &made).text(), "the message is too long"));
-  reset_chat(talk.chat);
+  talk.chat.session->restart();
   CHECK(talk.say("Hello", &made).ok());
 }
 
 TEST(hostile_metadata) {
-  sources::Folder folder;
+  Folder folder;
   auto read = [&](const convert::Metadata& metadata) -> std::string {
     convert::FileWriter writer(folder / "x.tm2");
     writer.begin(metadata, {}, {});

@@ -1,32 +1,20 @@
 #!/bin/bash
 # edgellm chat from outside, through a pipe: what goes where, commands, the same text for the same seed, state files, and what is
 # refused. EDGELLM and EDGELLM_CONVERT are the commands that start the two programs, an emulator included.
-set -u
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failures=0 checks=0
+. tests/checks.sh
 model=$folder/tiny.tm2
 $EDGELLM_CONVERT synthetic:tiny "$model" --chat plain >/dev/null 2>&1 || { echo "synthetic:tiny cannot be made"; exit 1; }
-
-fail() { failures=$((failures + 1)); echo "FAIL $*"; sed 's/^/  | /' "$folder/err"; }
 
 # chat CODE PATTERN INPUT ARGUMENTS...: a conversation of the lines INPUT (as printf has them), its exit code, and a pattern that
 # stderr must hold.
 chat() {
-  code=$1 pattern=$2 input=$3
+  local code=$1 pattern=$2 input=$3
   shift 3
-  checks=$((checks + 1))
   # shellcheck disable=SC2059
   printf "$input" | $EDGELLM chat "$model" -s 1 -t 1 --threads 1 "$@" >"$folder/out" 2>"$folder/err"
-  got=$?
-  if [ $got -ne "$code" ]; then
-    fail "exit code $got, expected $code: $input $*"
-  elif [ -n "$pattern" ] && ! grep -q -e "$pattern" "$folder/err"; then
-    fail "stderr lacks \"$pattern\": $input $*"
-  fi
+  answered "$code" "$pattern" $? "$input $*"
 }
 same() { cmp -s "$1" "$2" || fail "$3"; }
-check() { checks=$((checks + 1)); "$@" || fail "$*"; }
 
 # One answer a message, each with its hash; empty lines are no messages; nothing but answers on stdout.
 chat 0 '' 'Hello\n\n  \nWho?' -n 12 --hash
@@ -91,5 +79,4 @@ $EDGELLM_CONVERT synthetic:tiny "$model" >/dev/null 2>&1
 chat 0 'no chat template' 'Hello\nWho?\n' -n 12
 same "$folder/out" "$folder/first" "without a template it is another text than with plain"
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+summary

@@ -1,27 +1,16 @@
 #!/bin/bash
 # The program from outside: exit codes, what goes where, memory and system calls of a whole run. EDGELLM and EDGELLM_CONVERT
 # are the commands that start the two programs, an emulator included; EDGELLM_MODE is how they were built.
-set -u
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failures=0 checks=0
+. tests/checks.sh
 model=$folder/tiny.tm2
 $EDGELLM_CONVERT synthetic:tiny "$model" >/dev/null 2>&1 || { echo "synthetic:tiny cannot be made"; exit 1; }
 
-fail() { failures=$((failures + 1)); echo "FAIL $*"; sed 's/^/  | /' "$folder/err"; }
-
 # expect CODE PATTERN ARGUMENTS...: the exit code, and a pattern that stderr must hold.
 expect() {
-  code=$1 pattern=$2
+  local code=$1 pattern=$2
   shift 2
-  checks=$((checks + 1))
   $EDGELLM "$@" >"$folder/out" 2>"$folder/err" </dev/null
-  got=$?
-  if [ $got -ne "$code" ]; then
-    fail "exit code $got, expected $code: $*"
-  elif [ -n "$pattern" ] && ! grep -q -e "$pattern" "$folder/err"; then
-    fail "stderr lacks \"$pattern\": $*"
-  fi
+  answered "$code" "$pattern" $? "$*"
 }
 
 # An id that the model does not have, and more ids than a session holds, are errors before anything is computed or made.
@@ -232,5 +221,4 @@ case $EDGELLM:${EDGELLM_MODE:-release} in
     ;;
 esac
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+summary

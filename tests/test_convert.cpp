@@ -358,14 +358,8 @@ TEST(no_source_and_no_place) {
   Options options;
   options.source = "synthetic:tiny";
   options.destination = folder / "none/out.tm2";
-  std::ostringstream report;
-  bool refused = false;
-  try {
-    edgellm::convert::convert(options, report, false);
-  } catch (const Error& error) {
-    refused = error.code == Code::failed;
-  }
-  CHECK(refused);
+  const std::optional<Error> error = refusal_of(options);
+  CHECK(error && error->code == Code::failed);
 }
 
 TEST(a_source_is_not_overwritten) {
@@ -375,14 +369,8 @@ TEST(a_source_is_not_overwritten) {
   write_file(folder / "model.bin", bytes);
   Options options;
   options.source = options.destination = folder / "model.bin";
-  std::ostringstream report;
-  bool refused = false;
-  try {
-    edgellm::convert::convert(options, report, false);
-  } catch (const Error& error) {
-    refused = error.code == Code::usage;
-  }
-  CHECK(refused);
+  const std::optional<Error> error = refusal_of(options);
+  CHECK(error && error->code == Code::usage);
   CHECK(read_file(folder / "model.bin") == bytes);
 }
 

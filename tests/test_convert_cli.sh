@@ -1,25 +1,14 @@
 #!/bin/bash
 # The converter from outside: exit codes, messages, and that nothing is left behind. EDGELLM and EDGELLM_CONVERT are the
 # commands that start the two programs, an emulator included.
-set -u
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failures=0 checks=0
-
-fail() { failures=$((failures + 1)); echo "FAIL $*"; sed 's/^/  | /' "$folder/err"; }
+. tests/checks.sh
 
 # expect CODE PATTERN ARGUMENTS...: the exit code, and a pattern that stderr must hold.
 expect() {
-  code=$1 pattern=$2
+  local code=$1 pattern=$2
   shift 2
-  checks=$((checks + 1))
   $EDGELLM_CONVERT "$@" >"$folder/out" 2>"$folder/err" </dev/null
-  got=$?
-  if [ $got -ne "$code" ]; then
-    fail "exit code $got, expected $code: $*"
-  elif [ -n "$pattern" ] && ! grep -q -e "$pattern" "$folder/err"; then
-    fail "stderr lacks \"$pattern\": $*"
-  fi
+  answered "$code" "$pattern" $? "$*"
 }
 
 model=$folder/tiny.tm2
@@ -313,5 +302,4 @@ if [ -c "$nodes/full" ] && (: >"$nodes/full") 2>/dev/null; then
   [ $? -eq 1 ] && grep -q 'no space left' "$folder/err" || fail "a text that cannot be written is a success"
 fi
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+summary

@@ -5,9 +5,8 @@
 
 #include "convert/source/gguf.h"
 #include "convert_checks.h"
-#include "engine/engine.h"
 #include "gguf_source.h"
-#include "make_model.h"
+#include "golden_logits.h"
 
 using namespace convert_checks;
 namespace convert = edgellm::convert;
@@ -15,13 +14,6 @@ namespace convert = edgellm::convert;
 namespace {
 
 const std::string GOLDEN = "tests/golden/gguf/";
-
-Values read_floats(const std::string& path) {
-  std::vector<uint8_t> bytes = ::read_bytes(path);
-  Values values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
 
 // A tensor of the file as the converter sees it.
 std::unique_ptr<convert::Tensor> opened(const convert::Gguf& gguf, const std::string& name,
@@ -61,7 +53,7 @@ void check_values(const convert::Tensor& tensor, const float** expected) {
 
 TEST(every_type_has_the_values_of_the_package) {
   convert::Gguf gguf = convert::read_gguf(GOLDEN + "types.gguf");
-  Values expected = read_floats(GOLDEN + "types.f32");
+  Values expected = read_array<float>(GOLDEN + "types.f32");
   const float* next = expected.data();
   for (const auto& [name, tensor] : gguf.tensors) {
     CHECK_EQ(name, tensor.format->name);
@@ -73,7 +65,7 @@ TEST(every_type_has_the_values_of_the_package) {
 
 TEST(types_that_the_package_does_not_know) {
   convert::Gguf gguf = convert::read_gguf(GOLDEN + "more_types.gguf");
-  Values expected = read_floats(GOLDEN + "more_types.f32");
+  Values expected = read_array<float>(GOLDEN + "more_types.f32");
   const float* next = expected.data();
   check_values(*opened(gguf, "I2_S", convert::I2sLayout::x86), &next);
   check_values(*opened(gguf, "I2_S", convert::I2sLayout::arm), &next);
@@ -105,46 +97,17 @@ TEST(four_bit_types_are_i4) {
 
 // --- Models ----------------------------------------------------------------------------------------------------------------
 
-Values logits_of(const std::string& path, int positions) {
-  edgellm::EngineOptions options;
-  CHECK(edgellm::map_file(path.c_str(), {}, &options.file).ok());
-  options.threads = 1;
-  options.f32_activations = true;
-  options.kv = edgellm::KvFormat::F16;
-  options.columns = options.logits = positions;
-  edgellm::Engine engine;
-  edgellm::Status status = edgellm::open_engine(options, &engine);
-  CHECK_EQ(std::string(status.text()), "");
-  if (!status.ok()) return {};
-  const int vocab = engine.model.vocab;
-  std::vector<int32_t> ids;
-  for (int i = 0; i < positions; i++)
-    ids.push_back((i * i * 31 + 7 * i + 1) % vocab);
-  edgellm::Step step = {&engine.sessions[0], {ids.data(), positions}, edgellm::Wanted::all};
-  CHECK(edgellm::forward(engine, {&step, 1}).ok());
-  Values logits;
-  for (int i = 0; i < positions; i++)
-    logits.insert(logits.end(), edgellm::logits_row(engine, i), edgellm::logits_row(engine, i) + vocab);
-  edgellm::close_engine(engine);
-  edgellm::release_memory(options.file);
-  return logits;
-}
-
 TEST(models_have_the_logits_of_transformers) {
   for (const char* name : {"llama", "llama_untied", "qwen2", "qwen3", "bitnet", "phi2", "phi2_fused"}) {
     Folder folder;
     Options options;
     options.formats = {Format::F32, Format::F32, Format::F32};
     converted(folder, GOLDEN + name + ".gguf", options);
-    Values expected = read_floats(GOLDEN + name + ".f32");
-    Values actual = logits_of(folder / "out.tm2", 32);
-    CHECK_EQ(actual.size(), expected.size());
-    float worst = 0;
-    for (size_t i = 0; i < std::min(actual.size(), expected.size()); i++)
-      worst = std::max(worst, std::fabs(actual[i] - expected[i]));
-    auto [least, most] = std::minmax_element(expected.begin(), expected.end());
-    std::printf("%s: largest difference of a logit %g of the range\n", name, static_cast<double>(worst / (*most - *least)));
-    CHECK(worst <= 2e-4f * (*most - *least));
+    Values expected = read_array<float>(GOLDEN + name + ".f32");
+    edgellm::EngineOptions engine;
+    engine.f32_activations = true;
+    engine.kv = edgellm::KvFormat::F16;
+    check_logits(name, logits_of(folder / "out.tm2", 32, engine), expected);
   }
 }
 

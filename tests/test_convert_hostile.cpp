@@ -1,20 +1,13 @@
 // Sources that lie: every truncation is an error that leaves no file, every flipped byte an error or a whole file.
 #include <algorithm>
-#include <sstream>
 
-#include "check.h"
-#include "convert/base/error.h"
 #include "convert/base/json.h"
-#include "convert/convert.h"
+#include "convert_checks.h"
 #include "engine/engine.h"
 #include "gguf_source.h"
-#include "model_reader.h"
 
-using namespace sources;
-using edgellm::Code;
-using edgellm::convert::Error;
+using namespace convert_checks;
 using edgellm::convert::Json;
-using edgellm::convert::Options;
 using edgellm::convert::text;
 
 namespace {
@@ -39,14 +32,11 @@ bool converts(const Folder& folder, const std::string& source, std::string* refu
   Options options;
   options.source = source;
   options.destination = folder / "out.tm2";
-  std::ostringstream report;
-  try {
-    edgellm::convert::convert(options, report, false);
-  } catch (const Error& error) {
-    if (error.code != Code::bad_model) check::failed(__FILE__, __LINE__, error.what());
+  if (const std::optional<Error> error = refusal_of(options)) {
+    if (error->code != Code::bad_model) check::failed(__FILE__, __LINE__, error->what());
     CHECK(!std::filesystem::exists(folder / "out.tm2"));
     CHECK(!std::filesystem::exists(folder / "out.tm2.partial"));
-    if (refusal) *refusal = error.what();
+    if (refusal) *refusal = error->what();
     return false;
   }
   CHECK_EQ(runtime_refusal(options.destination), "");
@@ -153,28 +143,6 @@ TEST(config_files) {
   Model model(Fill::random, false, false, SMALL);
   write_hf(folder.path, config_json(model, "LlamaForCausalLM"), hf_tensors(model, "F32"));
   hurt(folder, folder / "config.json", folder.path);
-}
-
-std::string written(const Json& json) {
-  std::ostringstream out;
-  if (json.boolean()) {
-    out << (*json.boolean() ? "true" : "false");
-  } else if (json.number()) {
-    out << *json.number();
-  } else if (json.string()) {
-    out << '"' << *json.string() << '"';
-  } else if (json.array()) {
-    for (const Json& one : *json.array())
-      out << (out.tellp() ? "," : "[") << written(one);
-    out << (out.tellp() ? "]" : "[]");
-  } else if (json.object()) {
-    for (const auto& [key, value] : *json.object())
-      out << (out.tellp() ? "," : "{") << '"' << key << "\":" << written(value);
-    out << (out.tellp() ? "}" : "{}");
-  } else {
-    out << "null";
-  }
-  return out.str();
 }
 
 std::string with(const Json::Object& config, const std::string& key, const std::string& value) {
@@ -345,19 +313,9 @@ TEST(torch_files) {
 // What it is refused for.
 std::string refusal(const Folder& folder, const std::string& bytes) {
   write_file(folder / "pytorch_model.bin", bytes);
-  Options options;
-  options.source = folder.path;
-  options.destination = folder / "out.tm2";
-  std::ostringstream report;
-  try {
-    edgellm::convert::convert(options, report, false);
-  } catch (const Error& error) {
-    CHECK_EQ(static_cast<int>(error.code), static_cast<int>(Code::bad_model));
-    CHECK(!std::filesystem::exists(folder / "out.tm2"));
-    CHECK(!std::filesystem::exists(folder / "out.tm2.partial"));
-    return error.what();
-  }
-  return "converted";
+  std::string said = "converted";
+  converts(folder, folder.path, &said);
+  return said;
 }
 
 TEST(archives_that_lie) {

@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "edgellm.h"
+#include "files.h"
 #include "make_model.h"
 #include "open_engine.h"
 
@@ -18,7 +19,7 @@ EngineOptions small(i32 window = 0) {
   EngineOptions options;
   options.threads = 1;
   options.window = window;
-  options.columns = 16;
+  options.tokens = 16;
   return options;
 }
 
@@ -108,10 +109,6 @@ std::string full_at(const std::string& path, i32 context) {
   return status.text();
 }
 
-bool has(const std::string& text, const char* words) {
-  return text.find(words) != std::string::npos;
-}
-
 }  // namespace
 
 TEST(a_context_beyond_what_the_numbers_hold_for_is_refused) {
@@ -154,15 +151,15 @@ TEST(a_full_context_recommends_what_is_not_refused) {
   write_model(limited(), path);
   write_model({}, plain_path);
   std::string text = full_at(path, 20);
-  CHECK(has(text, "--ctx, up to 40") && has(text, "--window W, W up to 36"));
+  CHECK(contains(text, "--ctx, up to 40") && contains(text, "--window W, W up to 36"));
   for (i32 context : {0, 40}) {
     text = full_at(path, context);
-    CHECK(!has(text, "--ctx") && has(text, "--window W, W up to 36"));
+    CHECK(!contains(text, "--ctx") && contains(text, "--window W, W up to 36"));
   }
   text = full_at(plain_path, 20);
-  CHECK(has(text, "--ctx, up to 96") && has(text, "--window W)"));
+  CHECK(contains(text, "--ctx, up to 96") && contains(text, "--window W)"));
   text = full_at(plain_path, 96);
-  CHECK(!has(text, "--ctx") && has(text, "--window W)"));
+  CHECK(!contains(text, "--ctx") && contains(text, "--window W)"));
 }
 
 TEST(an_id_outside_the_vocabulary_is_refused) {

@@ -1,26 +1,20 @@
 #!/bin/bash
 # What `make install` gives to a C programmer: README's program, compiled as it stands there against the installed header and
 # library by the C compiler alone, tells the story that the program tells.
-set -u
+. tests/checks.sh
 export LC_ALL=C
 unset DESTDIR
 case $EDGELLM_MODE in asan | tsan) echo "skipped: test_install: the sanitizers' runtime is C++"; exit 77 ;; esac
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-failures=0 checks=0
 
 # expect WHAT COMMAND...
 expect() {
   local what=$1
   shift
   checks=$((checks + 1))
-  "$@" >"$folder/log" 2>&1 && return
-  failures=$((failures + 1))
-  echo "FAIL $what"
-  head -n 20 "$folder/log"
+  "$@" >"$folder/err" 2>&1 || fail "$what"
 }
 
-cmake --install "$EDGELLM_BUILD" --prefix "$folder/usr" >"$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
+cmake --install "$EDGELLM_BUILD" --prefix "$folder/usr" >"$folder/err" 2>&1 || { cat "$folder/err"; exit 1; }
 include="-I$folder/usr/include"
 for file in bin/edgellm bin/edgellm-convert include/edgellm.h lib/libedgellm.a share/edgellm/stories.tm2; do
   expect "$file is installed" test -s "$folder/usr/$file"
@@ -44,15 +38,13 @@ expect "README's program is C99 and links without a C++ library" $EDGELLM_CC -st
   -L"$folder/usr/lib" -ledgellm -lm -lpthread ${EDGELLM_LINK:-} -o "$folder/story"
 checks=$((checks + 1))
 $EDGELLM models/stories.tm2 -t 0 -n 100 --ctx 512 -i "Once upon a time, Tom found a red" 2>/dev/null >"$folder/expected"
-$EDGELLM_EMULATOR "$folder/story" >"$folder/told" 2>"$folder/log"
+$EDGELLM_EMULATOR "$folder/story" >"$folder/told" 2>"$folder/err"
 echo >>"$folder/told"
 if ! [ -s "$folder/expected" ] || ! cmp -s "$folder/told" "$folder/expected"; then
-  failures=$((failures + 1))
-  echo "FAIL README's program tells another story"
-  cat "$folder/log" "$folder/told" "$folder/expected"
+  fail "README's program tells another story"
+  cat "$folder/told" "$folder/expected"
 fi
 $EDGELLM_EMULATOR "$folder/story" README.md >/dev/null 2>"$folder/told"
 expect "README's program refuses what is no model" grep -q 'not a model file' "$folder/told"
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+summary

@@ -1,10 +1,9 @@
 // Adapters merged into their model, against the logits that `peft` and `transformers` computed (tools/golden/lora_golden.py), and
 // adapters that must be refused.
-#include <cstring>
 
 #include "convert/change/peft.h"
 #include "convert_checks.h"
-#include "engine/engine.h"
+#include "golden_logits.h"
 
 using namespace convert_checks;
 using edgellm::f32;
@@ -22,22 +21,8 @@ Options with_adapter(const std::string& adapter) {
 
 Values logits_after_each(const std::string& path, size_t count) {
   edgellm::EngineOptions options;
-  options.threads = 1;
   options.kv = edgellm::KvFormat::F32;
-  CHECK(edgellm::map_file(path.c_str(), {}, &options.file).ok());
-  edgellm::Engine engine;
-  CHECK_EQ(std::string(edgellm::open_engine(options, &engine).text()), "");
-  Values logits;
-  const i32 vocab = engine.model.vocab;
-  for (i32 i = 0; i < static_cast<i32>(count); i++) {
-    i32 id = (31 * i * i + 7 * i + 1) % vocab;
-    edgellm::Step step = {&engine.sessions[0], {&id, 1}, edgellm::Wanted::last};
-    CHECK(edgellm::forward(engine, {&step, 1}).ok());
-    logits.insert(logits.end(), edgellm::logits_row(engine, 0), edgellm::logits_row(engine, 0) + vocab);
-  }
-  edgellm::close_engine(engine);
-  edgellm::release_memory(options.file);
-  return logits;
+  return logits_of(path, static_cast<i32>(count), options);
 }
 
 // The file with the adapter, after its logits were compared, and what the converter said.
@@ -52,9 +37,7 @@ Compared compare(const std::string& base, size_t vocabulary, const std::string& 
   Compared compared;
   options.formats = {Format::F32, Format::F32, Format::F32};
   compared.file = converted(folder, GOLDEN + base, options, &compared.report);
-  const std::string bytes = read_file(GOLDEN + name + "/logits.f32");
-  Values expected(bytes.size() / sizeof(f32));
-  std::memcpy(expected.data(), bytes.data(), bytes.size());
+  const Values expected = read_array<f32>(GOLDEN + name + "/logits.f32");
   const double error = relative_error(logits_after_each(folder / "out.tm2", expected.size() / vocabulary), expected);
   std::printf("%s: logits differ by %.2g\n", name.c_str(), error);
   CHECK(error < 1e-5);

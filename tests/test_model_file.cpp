@@ -7,6 +7,7 @@
 #include "check.h"
 #include "engine/grammar.h"
 #include "file/legacy.h"
+#include "files.h"
 #include "make_model.h"
 #include "platform/cpu.h"
 #include "sparse.h"
@@ -50,7 +51,7 @@ ModelRecipe small(Format format) {
 std::vector<u8> small_file(Format format = Format::T2) {
   std::string path = temporary_path("small.tm2");
   write_model(small(format), path);
-  return read_bytes(path);
+  return read_array<u8>(path);
 }
 
 constexpr Format FORMATS[] = {Format::T2, Format::I8_MASK, Format::I8_GROUP};
@@ -60,19 +61,17 @@ constexpr Format FORMATS[] = {Format::T2, Format::I8_MASK, Format::I8_GROUP};
 Status open_and_run(Span<const u8> bytes) {
   ModelFile file;
   EDGELLM_TRY(file.open(bytes));
-  const Arch* arch;
-  EDGELLM_TRY(find_arch(file, &arch));
-  const Limits limits = {.context = 8, .columns = 4, .logits = 1};
+  const Limits limits = {.context = 8, .tokens = 4, .logits = 1};
   Model model;
   Arena counting;
-  EDGELLM_TRY(load_model(file, *arch, limits, counting, &model));
+  EDGELLM_TRY(load_model(file, limits, counting, &model));
   if (counting.used() > 64 << 20) return failed("too large for this test");
   Grammar grammar;
   EDGELLM_TRY(grammar.open(file, model.vocab));
   Aligned memory(std::vector<u8>(static_cast<size_t>(counting.used() + model.state_bytes)));
   Arena arena(memory.span.data, memory.span.count);
   u8* state = arena.take<u8>(model.state_bytes);
-  EDGELLM_TRY(load_model(file, *arch, limits, arena, &model));
+  EDGELLM_TRY(load_model(file, limits, arena, &model));
   Kernels kernels;
   CHECK(select_kernels(nullptr, cpu_features(), &kernels));
   static Threads threads;
@@ -224,7 +223,7 @@ static std::string refusal(const convert::Metadata& more) {
   recipe.more = more;
   std::string path = temporary_path("keys.tm2");
   write_model(recipe, path);
-  Aligned file(read_bytes(path));
+  Aligned file(read_array<u8>(path));
   Status status = open_and_run(file.span);
   CHECK(status.ok() || status.code() == Code::bad_model);
   return status.text();

@@ -15,6 +15,7 @@
 
 #include "check.h"
 #include "child.h"
+#include "files.h"
 #include "platform/console.h"
 #include "platform/destination.h"
 
@@ -40,12 +41,6 @@ struct Scratch {
   }
 };
 
-std::string contents(const std::string& path) {
-  std::ostringstream bytes;
-  bytes << std::ifstream(path).rdbuf();
-  return bytes.str();
-}
-
 // The error of opening, empty when there is none; what was opened is closed again.
 std::string open_error(const std::string& path) {
   i32 fd = -1;
@@ -57,19 +52,15 @@ std::string open_error(const std::string& path) {
   return status.text();
 }
 
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 TEST(a_regular_file_is_opened_as_it_stands) {
   Scratch scratch;
   std::string path = scratch.file("there", "kept");
   CHECK_EQ(open_error(path), std::string());
-  CHECK_EQ(contents(path), std::string("kept"));
+  CHECK_EQ(read_file(path), std::string("kept"));
   std::string made = scratch.path + "/new";
   CHECK_EQ(open_error(made), std::string());
   CHECK_EQ(std::filesystem::file_size(made), std::uintmax_t{0});
-  CHECK(holds(open_error(scratch.path + "/absent/new"), "--to " + scratch.path + "/absent/new: No such file"));
+  CHECK(contains(open_error(scratch.path + "/absent/new"), "--to " + scratch.path + "/absent/new: No such file"));
 }
 
 TEST(one_process_at_a_time) {
@@ -79,7 +70,7 @@ TEST(one_process_at_a_time) {
   CHECK(open_destination("--to", path.c_str(), 0600, &fd).ok());
   check::Child child = check::in_child([&] { return open_error(path).empty() ? 0 : 3; });
   CHECK_EQ(child.exit_code, 3);
-  CHECK(holds(open_error(path), "another process has it open for writing"));
+  CHECK(contains(open_error(path), "another process has it open for writing"));
   close(fd);
   CHECK_EQ(open_error(path), std::string());
 }
@@ -92,18 +83,18 @@ TEST(links_are_followed) {
   CHECK_EQ(open_error(link), std::string());
   CHECK_EQ(open_error(dangling), std::string());
   CHECK(std::filesystem::is_symlink(link) && std::filesystem::is_symlink(dangling));
-  CHECK_EQ(contents(target), std::string("kept"));
+  CHECK_EQ(read_file(target), std::string("kept"));
   CHECK(std::filesystem::is_regular_file(scratch.path + "/made"));
 }
 
 TEST(what_is_no_file_is_refused_by_name) {
   Scratch scratch;
-  CHECK(holds(open_error(scratch.path), "--to " + scratch.path + ": is a folder"));
+  CHECK(contains(open_error(scratch.path), "--to " + scratch.path + ": is a folder"));
   std::string fifo = scratch.path + "/fifo", link = scratch.path + "/link";
   CHECK_EQ(mkfifo(fifo.c_str(), 0600), 0);
   CHECK_EQ(symlink(fifo.c_str(), link.c_str()), 0);
-  CHECK(holds(open_error(fifo), fifo + ": is a named pipe"));
-  CHECK(holds(open_error(link), link + ": is a named pipe"));
+  CHECK(contains(open_error(fifo), fifo + ": is a named pipe"));
+  CHECK(contains(open_error(link), link + ": is a named pipe"));
   CHECK(std::filesystem::is_fifo(fifo));
 
   sockaddr_un name = {};
@@ -113,7 +104,7 @@ TEST(what_is_no_file_is_refused_by_name) {
   if (socket_path.size() < sizeof name.sun_path) {
     std::memcpy(name.sun_path, socket_path.c_str(), socket_path.size());
     CHECK_EQ(bind(listening, reinterpret_cast<sockaddr*>(&name), sizeof name), 0);
-    CHECK(holds(open_error(socket_path), socket_path + ": is a socket"));
+    CHECK(contains(open_error(socket_path), socket_path + ": is a socket"));
   }
   close(listening);
 }
@@ -123,7 +114,7 @@ TEST(a_device_is_refused) {
   Scratch scratch;
   std::string device = scratch.path + "/null";
   if (mknod(device.c_str(), S_IFCHR | 0600, makedev(1, 3)) != 0) SKIP("device nodes cannot be made here");
-  CHECK(holds(open_error(device), device + ": is a device"));
+  CHECK(contains(open_error(device), device + ": is a device"));
   CHECK(std::filesystem::is_character_file(device));
 }
 #endif
@@ -138,11 +129,11 @@ TEST(an_input_is_refused_however_it_is_named) {
   for (const std::string& path : {model, soft, hard, around}) {
     Status status = check_destination("--to", path.c_str(), {inputs, 3});
     CHECK(status.code() == Code::usage);
-    CHECK(holds(status.text(), "--to " + path + ": is the same file as " + model + ", which is read"));
+    CHECK(contains(status.text(), "--to " + path + ": is the same file as " + model + ", which is read"));
   }
   CHECK(check_destination("--to", other.c_str(), {inputs, 3}).ok());
   CHECK(check_destination("--to", (scratch.path + "/new").c_str(), {inputs, 3}).ok());
-  CHECK_EQ(contents(model), std::string("weights"));
+  CHECK_EQ(read_file(model), std::string("weights"));
 }
 
 TEST(a_standard_stream_is_refused) {
@@ -156,7 +147,7 @@ TEST(a_standard_stream_is_refused) {
     return static_cast<int>(status.code());
   });
   CHECK_EQ(child.exit_code, static_cast<int>(Code::usage));
-  CHECK(holds(child.output, "the same file as standard input"));
+  CHECK(contains(child.output, "the same file as standard input"));
 }
 
 // A destination never becomes the stream that was closed: prints would end up in it.
@@ -171,7 +162,7 @@ TEST(a_closed_stream_leaves_no_place) {
     return print("lost") ? 3 : 0;
   });
   CHECK_EQ(child.exit_code, 0);
-  CHECK_EQ(contents(path), std::string("kept"));
+  CHECK_EQ(read_file(path), std::string("kept"));
 }
 
 }  // namespace

@@ -2,26 +2,18 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "check.h"
+#include "files.h"
 #include "platform/machine.h"
 
 using namespace edgellm;
 
 // A root folder that lives as long as the object.
-struct Root {
-  std::filesystem::path path;
-
-  Root() {
-    char name[] = "/tmp/edgellm-root-XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~Root() { std::filesystem::remove_all(path); }
-
+struct Root : Folder {
   Root& file(const std::string& name, const std::string& text) {
-    std::filesystem::create_directories((path / name).parent_path());
-    std::ofstream(path / name) << text;
+    std::filesystem::create_directories(std::filesystem::path(*this / name).parent_path());
+    write_file(*this / name, text);
     return *this;
   }
   Root& cpu(int index, const std::string& siblings, int capacity = 0) {

@@ -3,30 +3,20 @@
 #include <sys/stat.h>
 
 #include <cstring>
-#include <filesystem>
 
 #include "check.h"
 #include "child.h"
+#include "files.h"
 #include "platform/memory.h"
 #include "platform/signals.h"
 
 using namespace edgellm;
 
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    char name[] = "/tmp/edgellm-memory-XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string operator()(const char* name) const { return (path / name).string(); }
-  std::string file(const char* name, const std::string& bytes) const {
-    FILE* out = std::fopen((*this)(name).c_str(), "wb");
-    std::fwrite(bytes.data(), 1, bytes.size(), out);
-    std::fclose(out);
-    return (*this)(name);
-  }
-};
+// The path of a file of the folder, written anew.
+static std::string put(const Folder& folder, const char* name, const std::string& bytes) {
+  write_file(folder / name, bytes);
+  return folder / name;
+}
 
 TEST(blocks_are_zero_and_aligned) {
   for (i64 bytes : {i64{1}, i64{4097}, i64{3} << 20, i64{7} * 1000 * 1000}) {
@@ -68,7 +58,7 @@ TEST(maps_a_file) {
   bytes[9999] = 'y';
   for (bool prefault : {false, true}) {
     Span<const u8> map;
-    Status status = map_file(folder.file("a", bytes).c_str(), {.prefault = prefault}, &map);
+    Status status = map_file(put(folder, "a", bytes).c_str(), {.prefault = prefault}, &map);
     CHECK(status.ok());
     CHECK_EQ(map.count, 10000);
     CHECK_EQ(map[0], 'x');
@@ -76,7 +66,7 @@ TEST(maps_a_file) {
     release_memory(map);
   }
   Span<const u8> map{reinterpret_cast<const u8*>("old"), 3};
-  Status status = map_file(folder.file("empty", "").c_str(), {.prefault = true, .lock = true}, &map);
+  Status status = map_file(put(folder, "empty", "").c_str(), {.prefault = true, .lock = true}, &map);
   CHECK(status.ok());
   CHECK_EQ(map.count, 0);
 }
@@ -93,10 +83,10 @@ static void check_refused(const std::string& path, const char* why) {
 
 TEST(files_that_cannot_be_mapped) {
   Folder folder;
-  check_refused(folder("missing"), "No such file");
-  check_refused(folder.path.string(), "is a folder");
+  check_refused(folder / "missing", "No such file");
+  check_refused(folder.path, "is a folder");
   check_refused("/dev/null", "not a regular file");
-  std::string pipe = folder("pipe");
+  std::string pipe = folder / "pipe";
   CHECK_EQ(mkfifo(pipe.c_str(), 0600), 0);
   check_refused(pipe, "not a regular file");  // and does not wait for a writer
 }
@@ -132,11 +122,11 @@ static int read_cut_file(const std::string& path, bool watched) {
 
 TEST(a_file_that_is_cut_while_in_use) {
   Folder folder;
-  std::string path = folder.file("a", std::string(100000, 'x'));
+  std::string path = put(folder, "a", std::string(100000, 'x'));
   check::Child child = check::in_child([&] { return read_cut_file(path, true); });
   CHECK_EQ(child.exit_code, 1);
   CHECK_EQ(child.output, std::string("edgellm: the model file was cut short or its medium was removed while in use\n"));
-  path = folder.file("b", std::string(100000, 'x'));
+  path = put(folder, "b", std::string(100000, 'x'));
   child = check::in_child([&] { return read_cut_file(path, false); });
   CHECK(child.signal == SIGBUS || child.exit_code > 3);  // as without us: a crash is not hidden
 }

@@ -11,9 +11,10 @@
 #include "convert/convert.h"
 #include "convert/source/pth.h"
 #include "data_path.h"
+#include "files.h"
+#include "golden_logits.h"
 #include "make_model.h"
 #include "make_recurrent.h"
-#include "open_engine.h"
 
 using namespace edgellm;
 
@@ -35,24 +36,21 @@ std::string convert_f32(const std::string& source) {
 void check_checkpoint(const std::string& name) {
   if (!std::filesystem::exists(data_path("checkpoints/" + name))) SKIP(no_data("checkpoints/" + name));
   std::string path = convert_f32(data_path("checkpoints/" + name).string());
-  std::vector<u8> prompt = read_bytes(data_path("checkpoints/" + name + "/prompt.txt").string());
-  std::vector<u8> expected = read_bytes(data_path("checkpoints/" + name + "/expected-logits.f32").string());
+  std::vector<u8> prompt = read_array<u8>(data_path("checkpoints/" + name + "/prompt.txt").string());
+  std::vector<f32> expected = read_array<f32>(data_path("checkpoints/" + name + "/expected-logits.f32").string());
   EngineOptions engine;
   engine.threads = 1;
   engine.text_bytes = 64;
   OpenEngine open(engine, path);
   CHECK(open.engine.has_tokenizer);
   const size_t vocab = static_cast<size_t>(open.engine.model.vocab);
-  CHECK_EQ(expected.size(), vocab * sizeof(f32));
+  CHECK_EQ(expected.size(), vocab);
   const std::vector<i32> ids(prompt.begin(), prompt.end());
   for (i64 step : {static_cast<i64>(ids.size()), i64{1}}) {
     open.run_anew(ids, step);
     f32 worst = 0;
-    for (size_t i = 0; i < vocab; i++) {
-      f32 wanted;
-      std::memcpy(&wanted, &expected[i * sizeof(f32)], sizeof wanted);
-      worst = std::max(worst, std::fabs(logits_row(open.engine, 0)[i] - wanted));
-    }
+    for (size_t i = 0; i < vocab; i++)
+      worst = std::max(worst, std::fabs(logits_row(open.engine, 0)[i] - expected[i]));
     std::printf("%s: largest difference of a logit %g\n", name.c_str(), static_cast<double>(worst));
     CHECK(worst <= 1e-4f);
   }
@@ -60,28 +58,10 @@ void check_checkpoint(const std::string& name) {
 
 // Models of transformers with odd shapes and random weights (tools/golden/recurrent_golden.py).
 void check_golden(const std::string& name, const std::string& file = "") {
-  constexpr i32 POSITIONS = 64;
-  std::string path = convert_f32("tests/golden/recurrent/" + name + file);
-  std::vector<u8> bytes = read_bytes("tests/golden/recurrent/" + name + "/logits.f32");
   EngineOptions options;
-  options.threads = 1;
   options.f32_activations = true;
-  options.columns = options.logits = POSITIONS;
-  OpenEngine open(options, path);
-  const i32 vocab = open.engine.model.vocab;
-  std::vector<f32> expected(bytes.size() / sizeof(f32));
-  std::memcpy(expected.data(), bytes.data(), bytes.size());
-  CHECK_EQ(expected.size(), static_cast<size_t>(POSITIONS * vocab));
-  if (!open.run(0, timeline(POSITIONS, vocab), Wanted::all)) return;
-  f32 worst = 0;
-  for (i32 i = 0; i < POSITIONS; i++) {
-    for (i32 v = 0; v < vocab; v++)
-      worst = std::max(worst, std::fabs(logits_row(open.engine, i)[v] - expected[static_cast<size_t>(i * vocab + v)]));
-  }
-  auto [least, most] = std::minmax_element(expected.begin(), expected.end());
-  std::printf("%s: largest difference of a logit %g of the range\n", name.c_str(),
-              static_cast<double>(worst / (*most - *least)));
-  CHECK(worst <= 2e-4f * (*most - *least));
+  check_logits(name, logits_of(convert_f32("tests/golden/recurrent/" + name + file), 64, options),
+               read_array<f32>("tests/golden/recurrent/" + name + "/logits.f32"));
 }
 
 // --- Models of random weights ----------------------------------------------------------------------------------------------
@@ -89,7 +69,7 @@ void check_golden(const std::string& name, const std::string& file = "") {
 EngineOptions small() {
   EngineOptions options;
   options.threads = 1;
-  options.columns = 16;
+  options.tokens = 16;
   return options;
 }
 
@@ -156,7 +136,7 @@ TEST(mamba2_of_transformers) {
 
 // A checkpoint cut short or with a byte changed is refused or read; the archive's own records and the pickle are at both ends.
 TEST(damaged_pth) {
-  const std::vector<u8> whole = read_bytes("tests/golden/recurrent/rwkv4/rwkv4.pth");
+  const std::vector<u8> whole = read_array<u8>("tests/golden/recurrent/rwkv4/rwkv4.pth");
   const std::string path = temporary_path("damaged.pth");
   i32 refused = 0;
   auto attempt = [&](const std::vector<u8>& bytes) {
@@ -228,7 +208,7 @@ TEST(bounds_of_the_step_size_that_make_no_sense_are_refused) {
 // A weight that is not a number must not turn into a step size that is one of the bounds.
 TEST(a_step_size_that_is_not_a_number_is_an_error) {
   const std::string path = model_file({.shape = bounded(mamba2(SMALL2), 0.06f, 0.09f), .weights = Format::F32});
-  std::vector<u8> bytes = read_bytes(path);
+  std::vector<u8> bytes = read_array<u8>(path);
   FileHeader header;
   std::memcpy(&header, bytes.data(), sizeof header);
   std::FILE* file = std::fopen(path.c_str(), "r+b");

@@ -1,9 +1,8 @@
 #!/bin/bash
 # tests/same_digests.py finds what was moved and written in another form, and misses what was edited, swapped or left out.
 command -v python3 >/dev/null || { echo "skipped: test_same_digests: there is no python3"; exit 77; }
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-old=$folder/old new=$folder/new failures=0 checks=0
+. tests/checks.sh
+old=$folder/old new=$folder/new
 
 # fresh: the old tree, and a new one with the same in it.
 fresh() {
@@ -15,14 +14,8 @@ fresh() {
 
 # compared CODE PATTERN: the exit code, and a line of what is said.
 compared() {
-  checks=$((checks + 1))
-  python3 -B tests/same_digests.py "$old" "$new" >"$folder/said" 2>&1
-  local code=$?
-  if [ $code -ne "$1" ] || ! grep -qe "$2" "$folder/said"; then
-    failures=$((failures + 1))
-    echo "FAIL exit code $code, expected $1 and \"$2\":"
-    cat "$folder/said"
-  fi
+  python3 -B tests/same_digests.py "$old" "$new" >"$folder/err" 2>&1
+  answered "$1" "$2" $? "$old $new"
 }
 
 fresh
@@ -49,5 +42,4 @@ compared 1 '  missing: tests/golden/config_fields.txt'
 old=$folder/none
 compared 2 'is neither a folder nor a revision'
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+summary

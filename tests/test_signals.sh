@@ -1,17 +1,12 @@
 #!/bin/bash
 # How the program ends when it is asked to, when nobody reads it, and when a disk is full: exit codes, and what is there by then.
 # EDGELLM and EDGELLM_CONVERT are the commands that start the two programs, an emulator included.
-set -u
-folder=$(mktemp -d)
+. tests/checks.sh
 trap 'exec 3>&- 4>&-; rm -rf "$folder"' EXIT
-failures=0 checks=0
 model=$folder/tiny.tm2
 $EDGELLM_CONVERT synthetic:tiny "$model" --chat plain >/dev/null 2>&1 || { echo "synthetic:tiny cannot be made"; exit 1; }
 yes 'Once upon a time there was a dog that could not be stopped.' | head -c 2000000 >"$folder/text"
 : >"$folder/input"
-
-fail() { failures=$((failures + 1)); echo "FAIL $*"; sed 's/^/  | /' "$folder/err" | head -20; }
-check() { checks=$((checks + 1)); "$@" || fail "$*"; }
 
 # start ARGUMENTS...: in the background, its standard input from $folder/input.
 start() {
@@ -190,5 +185,4 @@ else
   echo "skipped: test_signals: a full device: mknod is not permitted"
 fi
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+summary

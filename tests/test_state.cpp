@@ -15,8 +15,9 @@
 
 #include "check.h"
 #include "child.h"
-#include "engine/chat.h"
+#include "engine/conversation.h"
 #include "engine/generate.h"
+#include "files.h"
 #include "make_model.h"
 #include "open_engine.h"
 #include "platform/clock.h"
@@ -30,7 +31,7 @@ EngineOptions small(i32 window = 0) {
   EngineOptions options;
   options.window = window;
   options.threads = 1;
-  options.columns = 16;
+  options.tokens = 16;
   return options;
 }
 
@@ -46,10 +47,6 @@ struct Image {
   u8* bytes() { return reinterpret_cast<u8*>(memory.data()); }
   Span<const u8> all() { return {bytes(), static_cast<i64>(memory.size() * 8)}; }
 };
-
-bool holds(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // What restoring a state of `saved` says in an engine of `here`.
 std::string refusal(EngineOptions saved, const std::string& saved_path, EngineOptions here, const std::string& here_path) {
@@ -111,7 +108,7 @@ TEST(an_older_state_is_refused_with_words) {
   Image image(open.engine);
   save_state(open.engine, open.engine.sessions[0], 1, image.bytes());
   image.bytes()[3] = '1';
-  CHECK(holds(restore_state(open.engine, image.all(), &open.engine.sessions[0]).text(), "saved by an older version"));
+  CHECK(contains(restore_state(open.engine, image.all(), &open.engine.sessions[0]).text(), "saved by an older version"));
 }
 
 // What is in tests/golden/state/ is never made anew: states after 20 ids, and the models that they are of. A layout that moves needs
@@ -197,21 +194,21 @@ TEST(a_damaged_slot_is_the_one_that_is_written) {
   CHECK(open_state_file(open.engine, path.c_str(), image.bytes(), &file).ok());
   std::string error;
   CHECK_EQ(saved_position(model, path, &error), -1);
-  CHECK(holds(error, "no state was saved in it yet"));
+  CHECK(contains(error, "no state was saved in it yet"));
   CHECK(save_times(open, file, image.bytes(), 3).ok());
   CHECK_EQ(saved_position(model, path), 3);
   i64 bytes = state_image_bytes(open.engine);
-  CHECK_EQ(static_cast<i64>(read_bytes(path).size()), 2 * bytes);
+  CHECK_EQ(static_cast<i64>(read_array<u8>(path).size()), 2 * bytes);
   flip(path, bytes + 600);  // of the third save, which went to the second slot
   CHECK_EQ(saved_position(model, path), 2);
 
   close(file.fd);
-  std::vector<u8> before = read_bytes(path);
+  std::vector<u8> before = read_array<u8>(path);
   StateFile again;
   CHECK(open_state_file(open.engine, path.c_str(), image.bytes(), &again).ok());
   CHECK_EQ(again.next_slot, 1);
   CHECK(save_times(open, again, image.bytes(), 1).ok());
-  std::vector<u8> after = read_bytes(path);
+  std::vector<u8> after = read_array<u8>(path);
   CHECK(std::equal(before.begin(), before.begin() + bytes, after.begin()));
   CHECK_EQ(saved_position(model, path), 4);
 }
@@ -285,7 +282,7 @@ TEST(a_write_that_fails_loses_nothing) {
   });
   if (child.exit_code == 4) SKIP("the size of files is not limited here");
   CHECK_EQ(child.exit_code, 0);
-  CHECK(holds(child.output, "--state-save " + path + ": File too large; the state saved before is still there"));
+  CHECK(contains(child.output, "--state-save " + path + ": File too large; the state saved before is still there"));
   CHECK_EQ(saved_position(model, path), 2);
 }
 
@@ -295,12 +292,12 @@ TEST(another_file_is_no_state_file) {
   OpenEngine open(small(), model);
   Image image(open.engine);
   auto refused = [&](const std::string& path, const std::string& why) {
-    std::vector<u8> before = read_bytes(path);
+    std::vector<u8> before = read_array<u8>(path);
     StateFile file;
     Status status = open_state_file(open.engine, path.c_str(), image.bytes(), &file);
     CHECK(!status.ok());
-    CHECK(holds(status.text(), "--state-save " + path + ": ") && holds(status.text(), why));
-    CHECK(read_bytes(path) == before);
+    CHECK(contains(status.text(), "--state-save " + path + ": ") && contains(status.text(), why));
+    CHECK(read_array<u8>(path) == before);
   };
   auto write_file = [](const char* name, const std::string& bytes) {
     std::string path = temporary_path(name);

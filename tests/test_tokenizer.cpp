@@ -11,8 +11,6 @@
 using namespace edgellm;
 using convert::Json;
 
-static const char GOLDEN[] = "tests/golden/tokenizer/";
-
 static const std::map<std::string, std::string> SOURCES = {
     {"gpt2", "tokenizer.json"},
     {"llama3", "tokenizer.json"},
@@ -37,7 +35,7 @@ static const std::map<std::string, std::string> SOURCES = {
 
 static std::vector<u8> build(const std::string& name, convert::TokenizerInfo* info = nullptr) {
   convert::TokenizerInfo ignored;
-  return convert::build_tokenizer_section(GOLDEN + name, 1000, info ? info : &ignored);
+  return convert::build_tokenizer_section(GOLDEN_TOKENIZERS + name, 1000, info ? info : &ignored);
 }
 
 struct Loaded {
@@ -50,20 +48,9 @@ struct Loaded {
   }
 };
 
-static Json golden(const std::string& name) {
-  return convert::parse_json(read_file(GOLDEN + name), name);
-}
-
 // The texts that the tokenizer `name` was asked for.
 static Json texts_of(const std::string& name) {
   return golden(name.substr(0, name.find('/') + 1) + "texts.json");
-}
-
-static Ids ids_of(const Json& list) {
-  Ids out;
-  for (const Json& id : *list.array())
-    out.push_back(static_cast<i32>(*id.number()));
-  return out;
 }
 
 TEST(ids_are_those_of_the_references) {

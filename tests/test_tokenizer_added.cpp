@@ -9,53 +9,12 @@
 #include "convert/base/json.h"
 #include "convert/chat/chat.h"
 #include "convert_sources.h"
-#include "text/chat.h"
+#include "text/chat_template.h"
 #include "tokenizer_test.h"
 
 using namespace edgellm;
 using convert::Json;
-using sources::Folder;
-using sources::write_file;
-
-static const std::string GOLDEN = "tests/golden/tokenizer/";
-
-static Json golden(const std::string& name) {
-  return convert::parse_json(read_file(GOLDEN + name), name);
-}
-
-static Ids ids_of(const Json& list) {
-  Ids out;
-  for (const Json& id : *list.array())
-    out.push_back(static_cast<i32>(*id.number()));
-  return out;
-}
-
-// The JSON of a value that was parsed; of numbers whole ones only.
-static std::string written(const Json& json) {
-  auto quoted = [](const std::string& text) {
-    std::string out = "\"";
-    for (char c : text) {
-      char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(static_cast<u8>(c)));
-      out += c == '"' || c == '\\' || static_cast<u8>(c) < 0x20 ? std::string(escaped) : std::string(1, c);
-    }
-    return out + "\"";
-  };
-  std::string out;
-  if (json.object()) {
-    for (const auto& [key, value] : *json.object())
-      out += (out.empty() ? "" : ",") + quoted(key) + ":" + written(value);
-    return "{" + out + "}";
-  }
-  if (json.array()) {
-    for (const Json& value : *json.array())
-      out += (out.empty() ? "" : ",") + written(value);
-    return "[" + out + "]";
-  }
-  if (json.string()) return quoted(*json.string());
-  if (json.boolean()) return *json.boolean() ? "true" : "false";
-  return json.number() ? std::to_string(static_cast<i64>(*json.number())) : "null";
-}
+using sources::written;
 
 // A tokenizer as the converter makes it of a folder, or of a file in it.
 struct Built {
@@ -107,7 +66,7 @@ static std::unique_ptr<Folder> folder_of(const Json& one) {
   auto folder = std::make_unique<Folder>();
   for (const Json& file : *one.find("tokenizer")->array()) {
     const std::string& name = *file.string();
-    std::filesystem::copy_file(GOLDEN + name, *folder / name.substr(name.find('/') + 1));
+    std::filesystem::copy_file(GOLDEN_TOKENIZERS + name, *folder / name.substr(name.find('/') + 1));
   }
   for (const auto& [name, content] : *one.find("files")->object())
     write_file(*folder / name, *content.string());
@@ -165,7 +124,7 @@ TEST(a_chat_with_tokens_that_were_added) {
 static std::string refusal(const std::map<std::string, std::string>& files, i64 vocab = 700,
                            const std::string& tokenizer = "llama/tokenizer.json") {
   Folder folder;
-  std::filesystem::copy_file(GOLDEN + tokenizer, folder / tokenizer.substr(tokenizer.find('/') + 1));
+  std::filesystem::copy_file(GOLDEN_TOKENIZERS + tokenizer, folder / tokenizer.substr(tokenizer.find('/') + 1));
   for (const auto& [name, content] : files)
     write_file(folder / name, content);
   try {
@@ -182,7 +141,7 @@ static std::string refusal(const std::map<std::string, std::string>& files, i64 
 
 // The tables of a tokenizer.json, with what it says of the first space beside them.
 TEST(a_space_before_tables) {
-  const std::string json = read_file(GOLDEN + "gpt2/tokenizer.json");
+  const std::string json = read_file(GOLDEN_TOKENIZERS + "gpt2/tokenizer.json");
   const Json tokenizer = convert::parse_json(json, "gpt2");
   const Json* model = tokenizer.find("model");
   Folder folder;
@@ -192,14 +151,14 @@ TEST(a_space_before_tables) {
     merges += *(*merge.array())[0].string() + " " + *(*merge.array())[1].string() + "\n";
   write_file(folder / "merges.txt", merges);
   write_file(folder / "tokenizer_config.json", R"({"add_prefix_space":true,"bos_token":"<|bos|>","add_bos_token":true})");
-  Built tables(folder.path, 700), whole(GOLDEN + "gpt2", 700);
+  Built tables(folder.path, 700), whole(GOLDEN_TOKENIZERS + "gpt2", 700);
   CHECK_EQ(tables.tokenizer.bos(), whole.tokenizer.bos());
   const Json texts = golden("texts.json");
   for (const Json& text : *texts.array())
     CHECK_EQ(encode(tables.tokenizer, *text.string(), {.add_bos = true}),
              encode(whole.tokenizer, *text.string(), {.add_bos = true}));
   CHECK_EQ(
-      refusal({{"merges.txt", read_file(GOLDEN + "digits/merges.txt")},
+      refusal({{"merges.txt", read_file(GOLDEN_TOKENIZERS + "digits/merges.txt")},
                {"tokenizer_config.json", R"({"add_prefix_space":true})"}},
               700, "digits/vocab.json"),
       std::string("vocab.json: add_prefix_space with a vocabulary whose words are not cut as GPT-2's is not supported"));
@@ -211,7 +170,7 @@ TEST(added_ids_change_no_other_text) {
   for (const char* name : {"sentencepiece/tokenizer.model", "trimmed/tokenizer.model", "llama2c/tokenizer.bin"}) {
     Folder folder;
     const std::string file = std::string(name).substr(std::string(name).find('/') + 1);
-    std::filesystem::copy_file(GOLDEN + name, folder / file);
+    std::filesystem::copy_file(GOLDEN_TOKENIZERS + name, folder / file);
     Built before(folder.path, 700);
     write_file(folder / "added_tokens.json", R"({"\u00e9<new>":640,"<end>":650})");
     Built after(folder.path, 700);
@@ -227,7 +186,7 @@ TEST(added_ids_change_no_other_text) {
 TEST(ids_without_a_name) {
   for (const char* file : {"config.json", "generation_config.json"}) {
     Folder folder;
-    std::filesystem::copy_file(GOLDEN + "metaspace/tokenizer.json", folder / "tokenizer.json");
+    std::filesystem::copy_file(GOLDEN_TOKENIZERS + "metaspace/tokenizer.json", folder / "tokenizer.json");
     const i64 ids = Built(folder.path, 900).info.ids;
     write_file(folder / file, "{\"eos_token_id\":[899," + std::to_string(ids + 1) + "]}");
     Built built(folder.path, 900);
@@ -261,7 +220,7 @@ TEST(what_a_folder_cannot_mean_is_named) {
            std::string("generation_config.json: eos_token_id 900, the model has 900 ids"));
   // A name for a token that no id of the model is left for says nothing about the model.
   Folder folder;
-  std::filesystem::copy_file(GOLDEN + model, folder / "tokenizer.model");
+  std::filesystem::copy_file(GOLDEN_TOKENIZERS + model, folder / "tokenizer.model");
   write_file(folder / "special_tokens_map.json", R"({"pad_token":"[PAD]"})");
   CHECK_EQ(Built(folder.path, 600).info.ids, i64{600});
   CHECK_EQ(Built(folder.path, 601).tokenizer.find_added("[PAD]"), 600);

@@ -55,8 +55,8 @@ TEST(an_added_token_in_normalised_text) {
   const std::string list = "\"added_tokens\": [";
   json.insert(json.find(list) + list.size(),
               R"({"id":32000,"content":"foo bar","lstrip":true,"rstrip":true,"normalized":true,"special":false},)");
-  sources::Folder folder;
-  sources::write_file(folder / "tokenizer.json", json);
+  Folder folder;
+  write_file(folder / "tokenizer.json", json);
   convert::TokenizerInfo info;
   Section section(convert::build_tokenizer_section(folder / "tokenizer.json", 32001, &info));
   Tokenizer tokenizer;

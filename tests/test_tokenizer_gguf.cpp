@@ -83,7 +83,7 @@ sources::Gguf gguf_of_tables(const std::string& folder, const std::string& pre, 
 
 std::vector<u8> section_of(const sources::Gguf& gguf, i64 vocab, convert::TokenizerInfo* info) {
   std::string path = temporary_path("tokenizer.gguf");
-  sources::write_file(path, gguf.bytes());
+  write_file(path, gguf.bytes());
   return convert::build_tokenizer_section(path, vocab, info);
 }
 
@@ -110,7 +110,7 @@ std::string without_lost_flags(std::string json) {
 
 void check_json(const std::string& path, const std::string& pre, i64 vocab) {
   std::string json = without_lost_flags(read_file(path)), alone = temporary_path("tokenizer.json");
-  sources::write_file(alone, json);
+  write_file(alone, json);
   convert::TokenizerInfo theirs;
   std::vector<u8> expected = convert::build_tokenizer_section(alone, vocab, &theirs);
   check_same(gguf_of_json(json, pre, theirs), vocab, expected, theirs);
@@ -167,7 +167,7 @@ sources::Gguf gguf_of_sentencepiece(const std::string& path) {
 void check_same_sentencepiece(const std::string& path, i64 vocab) {
   convert::TokenizerInfo theirs, info;
   std::string alone = temporary_path("tokenizer.model");  // without the files beside it
-  sources::write_file(alone, read_file(path));
+  write_file(alone, read_file(path));
   std::vector<u8> expected = convert::build_tokenizer_section(alone, vocab, &theirs);
   CHECK(section_of(gguf_of_sentencepiece(path), vocab, &info) == expected);
   CHECK_EQ(info.bos, theirs.bos);

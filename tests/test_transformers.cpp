@@ -8,12 +8,10 @@
 #include "arch/batch.h"
 #include "base/random.h"
 #include "convert_checks.h"
-#include "make_model.h"
+#include "golden_logits.h"
 #include "model_reader.h"
-#include "open_engine.h"
 
 using namespace edgellm;
-using convert_checks::Folder;
 using sources::HfTensor;
 using sources::HfTensors;
 
@@ -21,14 +19,6 @@ namespace {
 
 std::string golden(const std::string& name) {
   return "tests/golden/transformers/" + name;
-}
-
-template <class T>
-std::vector<T> read_array(const std::string& path) {
-  std::vector<u8> bytes = read_bytes(path);
-  std::vector<T> values(bytes.size() / sizeof(T));
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
 }
 
 // The tensors of a weights.txt; the script says what its lines mean.
@@ -74,8 +64,7 @@ HfTensors make_tensors(const std::string& path) {
 }
 
 std::string convert_golden(const Folder& folder, const std::string& name, convert::Formats formats) {
-  sources::write_hf(folder.path, sources::read_file(golden(name) + "/config.json"),
-                    make_tensors(golden(name) + "/weights.txt"));
+  sources::write_hf(folder.path, read_file(golden(name) + "/config.json"), make_tensors(golden(name) + "/weights.txt"));
   convert::Options options;
   options.formats = formats;
   options.source = folder.path;
@@ -89,17 +78,9 @@ struct Logits {
   i32 vocab = 0, positions = 0;
   std::vector<i32> ids;                 // after which they are
   std::vector<f32> expected, computed;  // (positions, vocab)
-  f32 range = 0;                        // of the expected ones
 
   const f32* row(const std::vector<f32>& logits, i32 position) const {
     return &logits[static_cast<size_t>(position * vocab)];
-  }
-
-  f32 largest_difference() const {
-    f32 worst = 0;
-    for (size_t i = 0; i < expected.size(); i++)
-      worst = std::max(worst, std::fabs(computed[i] - expected[i]));
-    return worst / range;
   }
 
   // Of the ids that follow, in nats.
@@ -118,32 +99,21 @@ struct Logits {
 
 Logits run_golden(const std::string& name, const std::string& path) {
   EngineOptions options;
-  options.threads = 1;
   options.kv = KvFormat::F32;
   Logits out;
   out.expected = read_array<f32>(golden(name) + "/logits.f32");
   out.vocab = static_cast<i32>(model_reader::read_model(path).numbers.at("vocab"));
   out.positions = static_cast<i32>(out.expected.size()) / out.vocab;
   CHECK(out.positions >= 64);
-  CHECK_EQ(out.expected.size(), static_cast<size_t>(out.positions * out.vocab));
-  options.context = options.columns = options.logits = out.positions;
-  OpenEngine open(options, path);
-  auto [least, most] = std::minmax_element(out.expected.begin(), out.expected.end());
-  out.range = *most - *least;
-  for (i32 i = 0; i < out.positions; i++)
-    out.ids.push_back((i * i * 31 + 7 * i + 1) % out.vocab);
-  open.run(0, out.ids, Wanted::all);
-  for (i32 i = 0; i < out.positions; i++)
-    out.computed.insert(out.computed.end(), logits_row(open.engine, i), logits_row(open.engine, i) + out.vocab);
+  out.ids = timeline(out.positions, out.vocab);
+  out.computed = logits_of(path, out.positions, options);
   return out;
 }
 
 void check_floats(const std::string& name) {
   Folder folder;
-  std::string path = convert_golden(folder, name, {Format::F32, Format::F32, Format::F32});
-  f32 worst = run_golden(name, path).largest_difference();
-  std::printf("%s: largest difference of a logit %.2g of the range\n", name.c_str(), static_cast<double>(worst));
-  CHECK(worst <= 2e-4f);
+  const Logits logits = run_golden(name, convert_golden(folder, name, {Format::F32, Format::F32, Format::F32}));
+  check_logits(name, logits.computed, logits.expected);
 }
 
 // Where an activation lies between two codes, the last bit of a norm decides; from there on logits differ a little.
@@ -157,10 +127,10 @@ void check_ternary(const std::string& name, convert::Formats formats) {
     auto top = std::max_element(expected, expected + logits.vocab) - expected;
     auto chosen = std::max_element(computed, computed + logits.vocab) - computed;
     same += top == chosen;
-    CHECK(expected[top] - expected[chosen] <= 0.05f * logits.range);
+    CHECK(expected[top] - expected[chosen] <= 0.05f * range_of(logits.expected));
   }
   std::printf("%s: largest difference of a logit %.2g of the range, %.2g nats, top token equal at %d of %d\n", name.c_str(),
-              static_cast<double>(logits.largest_difference()), nll, same, logits.positions);
+              static_cast<double>(largest_difference(logits.computed, logits.expected)), nll, same, logits.positions);
   CHECK(std::fabs(nll) < 0.002);
   CHECK(same * 100 >= logits.positions * 98);
 }

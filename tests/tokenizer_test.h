@@ -1,14 +1,15 @@
 // A tokenizer built from its source and used with memory of exactly the promised size.
 #pragma once
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "check.h"
+#include "convert/base/json.h"
 #include "convert/tokenizer/tokenizer.h"
+#include "files.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
@@ -24,10 +25,17 @@ inline std::ostream& operator<<(std::ostream& out, const Ids& ids) {
   return out;
 }
 
-inline std::string read_file(const std::string& path) {
-  std::stringstream out;
-  out << std::ifstream(path, std::ios::binary).rdbuf();
-  return out.str();
+inline const std::string GOLDEN_TOKENIZERS = "tests/golden/tokenizer/";
+
+inline convert::Json golden(const std::string& name) {
+  return convert::read_json(GOLDEN_TOKENIZERS + name);
+}
+
+inline Ids ids_of(const convert::Json& list) {
+  Ids out;
+  for (const convert::Json& id : *list.array())
+    out.push_back(static_cast<i32>(*id.number()));
+  return out;
 }
 
 inline Text view(const std::string& text) {

@@ -20,11 +20,11 @@ static void write_folder(const std::string& folder, const std::string& config_na
   const size_t zero = std::min(bytes.find('\0'), bytes.size());
   const std::string config = bytes.substr(0, zero), weights = bytes.substr(std::min(zero + 1, bytes.size()));
   std::filesystem::create_directory(folder);
-  if (!config.empty()) sources::write_file(folder + "/" + config_name, config);
-  sources::write_file(folder + "/" + weights_name + (is_zip(weights) ? ".bin" : ".safetensors"), weights);
+  if (!config.empty()) write_file(folder + "/" + config_name, config);
+  write_file(folder + "/" + weights_name + (is_zip(weights) ? ".bin" : ".safetensors"), weights);
 }
 
-static convert::Model small_model(const sources::Folder& folder) {
+static convert::Model small_model(const Folder& folder) {
   static const std::string path = [&] {
     const sources::Model model(sources::Fill::random, false, false, {1, 8, 6, 2, 1, 4, 5, 2});
     std::filesystem::create_directory(folder / "base");
@@ -34,7 +34,7 @@ static convert::Model small_model(const sources::Folder& folder) {
   return convert::open_source(convert::Source(path));
 }
 
-static convert::Model open(const sources::Folder& folder, char kind, const std::string& bytes) {
+static convert::Model open(const Folder& folder, char kind, const std::string& bytes) {
   if (kind == 'a') {
     convert::Model model = small_model(folder);
     write_folder(folder / "source", "adapter_config.json", "adapter_model", bytes);
@@ -48,13 +48,13 @@ static convert::Model open(const sources::Folder& folder, char kind, const std::
   }
   const bool safetensors = bytes.size() > 8 && bytes[8] == '{';
   const std::string path = folder / (safetensors ? "source.safetensors" : "source");
-  sources::write_file(path, bytes);
+  write_file(path, bytes);
   return convert::open_source(convert::Source(path));
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
-  static const sources::Folder folder;  // removed at exit
+  static const Folder folder;  // removed at exit
   try {
     read(open(folder, static_cast<char>(data[0]), std::string(reinterpret_cast<const char*>(data + 1), size - 1)));
   } catch (const convert::Error&) {

@@ -37,10 +37,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string bytes(reinterpret_cast<const char*>(data + 1), size - 1);
   const size_t zero = std::min(bytes.find('\0'), bytes.size());
   const std::string beside = bytes.substr(0, zero);
-  const sources::Folder folder;
-  if (!beside.empty()) sources::write_file(folder / (kind == 'v' ? "merges.txt" : "tokenizer_config.json"), beside);
+  const Folder folder;
+  if (!beside.empty()) write_file(folder / (kind == 'v' ? "merges.txt" : "tokenizer_config.json"), beside);
   const std::string path = folder / (kind == 'j' ? "tokenizer.json" : kind == 'v' ? "vocab.json" : "tokenizer.model");
-  sources::write_file(path, bytes.substr(std::min(zero + 1, bytes.size())));
+  write_file(path, bytes.substr(std::min(zero + 1, bytes.size())));
   try {
     convert::TokenizerInfo info;
     use(convert::build_tokenizer_section(path, VOCAB, &info));
