@@ -70,18 +70,8 @@ void note_usual_name(const std::string& destination, bool is_sparse, std::ostrea
          << (is_sparse ? ".srnn" : ".tm2") << "\n";
 }
 
-// Writes the model up to the name; `report` hears what the file has become.
-void write(const Options& options, Model model, FileWriter& out, std::ostream& report, bool progress) {
-  const TextSide side = make_text_side(options, &model);
-  const Metadata metadata = make_metadata(options, model, side.chat);
-  report << options.source << ": " << model.kind << "\n";
-  for (const std::string& note : model.notes)
-    report << "note: " << note << "\n";
-  if (!side.warning.empty()) report << "warning: " << side.warning << "\n";
-
-  if (options.sparsity > 0) prune(options.sparsity, options.layout, &model);
-  const bool plain_floats = model.plain_floats;
-  std::vector<Target> targets = plan(std::move(model), options.formats);
+// Matrices whose weights are other ones in the file than in the source.
+void note_made_ternary(const std::vector<Target>& targets, bool plain_floats, std::ostream& report) {
   if (std::any_of(targets.begin(), targets.end(), [](const Target& target) { return target.forced_ternary; })) {
     report << "warning: this model was not trained ternary: t2 shows its speed and loses its text (stories260K: 5.50 nats a "
               "token for 1.45; docs/PERPLEXITY.md)\n";
@@ -97,6 +87,21 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
              "they are master weights; --weights f32 or f16 does too\n";
     }
   }
+}
+
+// Writes the model up to the name; `report` hears what the file has become.
+void write(const Options& options, Model model, FileWriter& out, std::ostream& report, bool progress) {
+  const TextSide side = make_text_side(options, &model);
+  const Metadata metadata = make_metadata(options, model, side.chat);
+  report << options.source << ": " << model.kind << "\n";
+  for (const std::string& note : model.notes)
+    report << "note: " << note << "\n";
+  if (!side.warning.empty()) report << "warning: " << side.warning << "\n";
+
+  if (options.sparsity > 0) prune(options.sparsity, options.layout, &model);
+  const bool plain_floats = model.plain_floats;
+  std::vector<Target> targets = plan(std::move(model), options.formats);
+  note_made_ternary(targets, plain_floats, report);
   std::vector<TensorSpec> specs;
   u64 total = 0;
   for (const Target& target : targets) {

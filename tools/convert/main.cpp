@@ -8,6 +8,7 @@
 #include <iostream>
 #include <new>
 #include <sstream>
+#include <utility>
 
 #include "base/version.h"
 #include "convert/base/error.h"
@@ -24,7 +25,7 @@ const char USAGE[] =
     "\n"
     "Writes the model file DST from SRC, which is one of\n";
 
-const char OPTIONS[] =
+const char OPTIONS_HELP[] =
     "\n"
     "options\n"
     "  --weights F      format of the matrices: t2, t5, i8, i4, f16, f32\n"
@@ -90,7 +91,7 @@ std::string help() {
     out += place + std::string(COLUMN - place.size(), ' ');
     out += wrapped(text(kind.text, " ", list_text(kind.families)), COLUMN);
   }
-  return out + OPTIONS;
+  return out + OPTIONS_HELP;
 }
 
 Format parse_format(const std::string& option, const std::string& value) {
@@ -111,81 +112,77 @@ f64 parse_real(const std::string& option, const std::string& value, int limit) {
   return number;
 }
 
-SparsityLayout parse_layout(const std::string& value) {
-  if (value == "tensor") return SparsityLayout::tensor;
-  if (value == "erk") return SparsityLayout::erk;
-  wrong_usage("--sparsity-layout ", value, ": expected tensor or erk");
+// One of a few words.
+template <class Value, size_t COUNT>
+Value parse_word(const std::string& option, const std::string& value, const std::pair<const char*, Value> (&words)[COUNT]) {
+  std::string known;
+  for (size_t i = 0; i < COUNT; i++) {
+    if (value == words[i].first) return words[i].second;
+    known += text(i == 0 ? "" : i + 1 < COUNT ? ", " : " or ", words[i].first);
+  }
+  wrong_usage(option, " ", value, ": expected ", known);
 }
 
-Format parse_sparse(const std::string& value) {
-  if (value == "compact") return Format::I8_MASK;
-  if (value == "fast") return Format::I8_GROUP;
-  if (value == "dense") return Format::I8;
-  wrong_usage("--sparse ", value, ": expected compact, fast or dense");
+struct Option {
+  const char* name;
+  void (*set)(const std::string& option, const std::string& value, Options* options);
+};
+
+constexpr std::pair<const char*, Format> SPARSE[] = {
+    {"compact", Format::I8_MASK}, {"fast", Format::I8_GROUP}, {"dense", Format::I8}};
+constexpr std::pair<const char*, const char*> ROPE[] = {{"half", "half"}, {"interleaved", "interleaved"}};
+constexpr std::pair<const char*, I2sLayout> I2S[] = {{"x86", I2sLayout::x86}, {"arm", I2sLayout::arm}};
+constexpr std::pair<const char*, SparsityLayout> SPARSITY[] = {{"tensor", SparsityLayout::tensor},
+                                                               {"erk", SparsityLayout::erk}};
+
+// Those with a value.
+constexpr Option OPTIONS[] = {
+    {"--weights", [](auto& option, auto& value, auto* o) { o->formats.weights = parse_format(option, value); }},
+    {"--embed", [](auto& option, auto& value, auto* o) { o->formats.embed = parse_format(option, value); }},
+    {"--head", [](auto& option, auto& value, auto* o) { o->formats.head = parse_format(option, value); }},
+    {"--tokenizer", [](auto&, auto& value, auto* o) { o->tokenizer = value; }},
+    {"--chat", [](auto&, auto& value, auto* o) { o->chat = value; }},
+    {"--lora", [](auto&, auto& value, auto* o) { o->lora = value; }},
+    {"--rope", [](auto& option, auto& value, auto* o) { o->rope = parse_word(option, value, ROPE); }},
+    {"--i2s-layout", [](auto& option, auto& value, auto* o) { o->i2s_layout = parse_word(option, value, I2S); }},
+    {"--sparsity", [](auto& option, auto& value, auto* o) { o->sparsity = parse_real(option, value, 1); }},
+    {"--sparsity-layout", [](auto& option, auto& value, auto* o) { o->layout = parse_word(option, value, SPARSITY); }},
+    {"--sparse", [](auto& option, auto& value, auto* o) { o->formats.sparse = parse_word(option, value, SPARSE); }},
+    {"--verify-text", [](auto&, auto& value, auto* o) { o->verify_text = value, o->verify = true; }},
+    {"--temperature",
+     [](auto& option, auto& value, auto* o) {
+       o->temperature = static_cast<f32>(parse_real(option, value, static_cast<int>(MAX_TEMPERATURE)));
+     }},
+    {"--grammar", [](auto&, auto& value, auto* o) { o->grammar = value; }},
+    {"--name", [](auto&, auto& value, auto* o) { o->name = value; }},
+};
+
+const Option& option_named(const std::string& name) {
+  for (const Option& option : OPTIONS) {
+    if (name == option.name) return option;
+  }
+  wrong_usage("unknown option ", name);
 }
 
 // False when a text was asked for, and has been printed.
 bool parse(int count, char** arguments, Options* options) {
   std::vector<std::string> places;
   for (int i = 1; i < count; i++) {
-    std::string argument = arguments[i];
+    const std::string argument = arguments[i];
     if (argument == "--help" || argument == "--version") {
       std::cout << (argument == "--help" ? help() : "edgellm-convert " EDGELLM_VERSION "\n");
       return false;
     }
-    if (!argument.starts_with("-")) {
-      places.push_back(argument);
-      continue;
-    }
-    size_t equals = argument.find('=');
-    std::string option = argument.substr(0, equals);
     if (argument == "--verify") {
       options->verify = true;
-      continue;
-    }
-    auto value = [&]() -> std::string {
-      if (equals != std::string::npos) return argument.substr(equals + 1);
-      if (i + 1 == count) wrong_usage(option, " needs a value");
-      return arguments[++i];
-    };
-    if (option == "--weights") {
-      options->formats.weights = parse_format(option, value());
-    } else if (option == "--embed") {
-      options->formats.embed = parse_format(option, value());
-    } else if (option == "--head") {
-      options->formats.head = parse_format(option, value());
-    } else if (option == "--tokenizer") {
-      options->tokenizer = value();
-    } else if (option == "--lora") {
-      options->lora = value();
-    } else if (option == "--chat") {
-      options->chat = value();
-    } else if (option == "--rope") {
-      options->rope = value();
-      if (options->rope != "half" && options->rope != "interleaved") {
-        wrong_usage("--rope ", options->rope, ": expected half or interleaved");
-      }
-    } else if (option == "--i2s-layout") {
-      std::string layout = value();
-      if (layout != "x86" && layout != "arm") wrong_usage("--i2s-layout ", layout, ": expected x86 or arm");
-      options->i2s_layout = layout == "x86" ? I2sLayout::x86 : I2sLayout::arm;
-    } else if (option == "--sparsity") {
-      options->sparsity = parse_real(option, value(), 1);
-    } else if (option == "--sparsity-layout") {
-      options->layout = parse_layout(value());
-    } else if (option == "--sparse") {
-      options->formats.sparse = parse_sparse(value());
-    } else if (option == "--verify-text") {
-      options->verify_text = value();
-      options->verify = true;
-    } else if (option == "--temperature") {
-      options->temperature = static_cast<f32>(parse_real(option, value(), static_cast<int>(MAX_TEMPERATURE)));
-    } else if (option == "--grammar") {
-      options->grammar = value();
-    } else if (option == "--name") {
-      options->name = value();
+    } else if (argument.starts_with("-")) {
+      const size_t equals = argument.find('=');
+      const std::string name = argument.substr(0, equals);
+      const Option& option = option_named(name);
+      if (equals == std::string::npos && i + 1 == count) wrong_usage(name, " needs a value");
+      option.set(name, equals != std::string::npos ? argument.substr(equals + 1) : arguments[++i], options);
     } else {
-      wrong_usage("unknown option ", option);
+      places.push_back(argument);
     }
   }
   if (places.size() != 2) wrong_usage("expected SRC and DST, there are ", places.size(), " names");

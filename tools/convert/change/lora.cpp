@@ -277,15 +277,10 @@ class Adapter {
   }
 
   static void check_shape(const StoredTensor& tensor, const std::vector<i64>& expected) {
-    bool fits = std::equal(tensor.shape.begin(), tensor.shape.end(), expected.begin(), expected.end(),
-                           [](u64 is, i64 wanted) { return is == static_cast<u64>(wanted); });
-    if (fits) return;
-    std::string is, wanted;
-    for (u64 size : tensor.shape)
-      is += text(is.empty() ? "" : " x ", size);
-    for (i64 size : expected)
-      wanted += text(wanted.empty() ? "" : " x ", size);
-    unusable(tensor.file->path, ": tensor ", tensor.name, " has the shape ", is, ", expected ", wanted);
+    const std::vector<u64> wanted(expected.begin(), expected.end());
+    if (tensor.shape == wanted) return;
+    unusable(tensor.file->path, ": tensor ", tensor.name, " has the shape ", shape_text(tensor.shape), ", expected ",
+             shape_text(wanted));
   }
 
   static std::unique_ptr<Tensor> floats(const StoredTensor& tensor) {

@@ -8,43 +8,6 @@
 namespace edgellm::convert {
 namespace {
 
-constexpr f64 PI = 3.14159265358979323846;
-
-// arXiv:2309.00071 (YaRN), section 3.2 and appendix A: dimension at which a wave turns `rotations` times in the original
-// context.
-f64 yarn_dimension(const Rope& rope, f64 dims, f64 rotations) {
-  return dims * std::log(rope.original_context / (rotations * 2 * PI)) / (2 * std::log(rope.theta));
-}
-
-f64 scaled(const Rope& rope, f64 dims, f64 pair, f64 frequency) {
-  switch (rope.scaling) {
-    case Rope::Scaling::none:
-      return frequency;
-    case Rope::Scaling::linear:
-      return frequency / rope.factor;
-    case Rope::Scaling::llama3: {  // short waves stay, long ones stretch, those between are mixed
-      f64 turns = rope.original_context * frequency / (2 * PI);
-      if (turns < rope.low_freq_factor) return frequency / rope.factor;
-      if (turns > rope.high_freq_factor) return frequency;
-      f64 mix = (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
-      return (1 - mix) * frequency / rope.factor + mix * frequency;
-    }
-    case Rope::Scaling::yarn: {
-      f64 low = yarn_dimension(rope, dims, rope.beta_fast), high = yarn_dimension(rope, dims, rope.beta_slow);
-      if (rope.truncate) low = std::floor(low), high = std::ceil(high);
-      low = std::max(low, 0.0), high = std::min(high, dims - 1);
-      if (!(high < low) && !(high > low)) high = low + 0.001;
-      f64 ramp = std::clamp((pair - low) / (high - low), 0.0, 1.0);
-      return ramp * frequency / rope.factor + (1 - ramp) * frequency;
-    }
-  }
-  return frequency;
-}
-
-i64 rotated_dims(const Transformer& t) {
-  return t.rope.dims ? t.rope.dims : t.head_dim;
-}
-
 // Nothing where all tokens see all positions, one number for layers that are alike.
 std::optional<MetadataValue> window_value(const std::vector<u32>& windows) {
   if (std::all_of(windows.begin(), windows.end(), [](u32 window) { return window == 0; })) return std::nullopt;
@@ -52,76 +15,9 @@ std::optional<MetadataValue> window_value(const std::vector<u32>& windows) {
   return windows;
 }
 
-}  // namespace
-
-void check_sizes(const Transformer& t, const std::string& source) {
-  struct Size {
-    const char* name;
-    i64 value, most;
-  };
-  const Size sizes[] = {{"layers", t.layers, MAX_LAYERS},     {"hidden size", t.dim, MAX_COLUMNS},
-                        {"ffn size", t.ffn_dim, MAX_COLUMNS}, {"heads", t.heads, MAX_HEADS},
-                        {"kv heads", t.kv_heads, MAX_HEADS},  {"head size", t.head_dim, MAX_HEAD_DIM},
-                        {"vocabulary", t.vocab, MAX_VOCAB},   {"context", t.context, MAX_CONTEXT}};
-  for (const Size& size : sizes)
-    check_size(size.name, size.value, size.most, source);
-  if (t.heads % t.kv_heads != 0) unusable(source, ": ", t.heads, " heads are not a multiple of ", t.kv_heads, " kv heads");
-  if (t.heads * t.head_dim > MAX_COLUMNS) {
-    unusable(source, ": ", t.heads, " heads of ", t.head_dim, " are more than ", MAX_COLUMNS, " columns");
-  }
-  i64 dims = rotated_dims(t);
-  if (dims < 2 || dims > t.head_dim || dims % 2 != 0) {
-    unusable(source, ": ", dims, " rotated dimensions, expected an even number up to the head size ", t.head_dim);
-  }
-  const Rope& rope = t.rope;
-  bool stretched = rope.scaling != Rope::Scaling::none;
-  bool needs_context = rope.scaling == Rope::Scaling::llama3 || rope.scaling == Rope::Scaling::yarn;
-  if (!(rope.theta > 1) || !std::isfinite(rope.theta) || (stretched && !(rope.factor > 0)) ||
-      (needs_context && !(rope.original_context > 0)) || !(rope.high_freq_factor > rope.low_freq_factor)) {
-    unusable(source, ": rotary embedding of theta ", rope.theta, ", factor ", rope.factor, ", original context ",
-             rope.original_context, ", frequency factors ", rope.low_freq_factor, " and ", rope.high_freq_factor,
-             " makes no sense");
-  }
-  check_epsilon("norm epsilon", t.norm_eps, source);
-  check_epsilon("epsilon of the last norm", t.final_norm_eps.value_or(t.norm_eps), source);
-  constexpr f64 LEAST = static_cast<f64>(MIN_ROPE_SCALE), MOST = static_cast<f64>(MAX_ROPE_SCALE);
-  if (f64 scale = rope_attention_scale(rope); !(scale >= LEAST && scale <= MOST)) {
-    unusable(source, ": the rotary embedding's attention factor is ", scale, ", expected ", LEAST, " to ", MOST);
-  }
-}
-
-std::vector<f32> rope_frequencies(const Transformer& t) {
-  i64 dims = rotated_dims(t);
-  std::vector<f32> out;
-  for (i64 i = 0; i < dims / 2; i++) {
-    f64 frequency = std::pow(t.rope.theta, -2.0 * static_cast<f64>(i) / static_cast<f64>(dims));
-    if (!t.rope.divisors.empty()) frequency /= static_cast<f64>(t.rope.divisors[static_cast<size_t>(i)]);
-    out.push_back(static_cast<f32>(scaled(t.rope, static_cast<f64>(dims), static_cast<f64>(i), frequency)));
-  }
-  return out;
-}
-
-f64 rope_attention_scale(const Rope& rope) {
-  if (rope.scaling != Rope::Scaling::yarn) return 1;
-  if (rope.attention_factor > 0) return rope.attention_factor;
-  return rope.factor > 1 ? 0.1 * std::log(rope.factor) + 1 : 1;
-}
-
-namespace {
-
 // What writes to the residual stream in a model of random weights: all blocks together one layer's worth.
 f32 share_of_stream(const Part& matrix, const Transformer& t) {
   return 1 / std::sqrt(static_cast<f32>(matrix.cols)) / std::sqrt(2 * static_cast<f32>(t.layers));
-}
-
-std::vector<f32> checked_frequencies(const Transformer& t, const std::string& source) {
-  std::vector<f32> frequencies = rope_frequencies(t);
-  for (size_t i = 0; i < frequencies.size(); i++) {
-    if (frequencies[i] > 0 && std::isfinite(frequencies[i])) continue;
-    unusable(source, ": rotary embedding of theta ", t.rope.theta, " and factor ", t.rope.factor, ": the frequency of pair ",
-             i, " is ", frequencies[i], " as an f32");
-  }
-  return frequencies;
 }
 
 void add_metadata(const Transformer& t, Family* family) {
@@ -148,6 +44,26 @@ void add_metadata(const Transformer& t, Family* family) {
 }
 
 }  // namespace
+
+void check_sizes(const Transformer& t, const std::string& source) {
+  struct Size {
+    const char* name;
+    i64 value, most;
+  };
+  const Size sizes[] = {{"layers", t.layers, MAX_LAYERS},     {"hidden size", t.dim, MAX_COLUMNS},
+                        {"ffn size", t.ffn_dim, MAX_COLUMNS}, {"heads", t.heads, MAX_HEADS},
+                        {"kv heads", t.kv_heads, MAX_HEADS},  {"head size", t.head_dim, MAX_HEAD_DIM},
+                        {"vocabulary", t.vocab, MAX_VOCAB},   {"context", t.context, MAX_CONTEXT}};
+  for (const Size& size : sizes)
+    check_size(size.name, size.value, size.most, source);
+  if (t.heads % t.kv_heads != 0) unusable(source, ": ", t.heads, " heads are not a multiple of ", t.kv_heads, " kv heads");
+  if (t.heads * t.head_dim > MAX_COLUMNS) {
+    unusable(source, ": ", t.heads, " heads of ", t.head_dim, " are more than ", MAX_COLUMNS, " columns");
+  }
+  check_rope(t.rope, t.head_dim, source);
+  check_epsilon("norm epsilon", t.norm_eps, source);
+  check_epsilon("epsilon of the last norm", t.final_norm_eps.value_or(t.norm_eps), source);
+}
 
 // Names: ours, Hugging Face's, llama.cpp's, those of Phi and BitnetForCausalLM.
 void add_attention(const Transformer& t, Parts* parts) {
@@ -205,7 +121,7 @@ Family transformer_family(const Transformer& t, const std::string& source) {
     if (id < t.vocab) family.stop.push_back(id);
   }
   Parts parts(&family.parts);
-  parts.computed("rope.inv_freq", checked_frequencies(t, source));
+  parts.computed("rope.inv_freq", rope_frequencies(t.rope, t.head_dim, source));
   const Names embed("model.embed_tokens.weight", "token_embd.weight");
   parts.add("embed", embed, Role::embedding, t.vocab, t.dim).deviation = 3 / std::sqrt(static_cast<f32>(t.dim));
   for (i64 layer = 0; layer < t.layers; layer++) {

@@ -1,24 +1,9 @@
 // The `transformer` family of docs/FILE.md, as every source of it describes its model.
 #pragma once
 #include "convert/family/parts.h"
+#include "convert/family/rope.h"
 
 namespace edgellm::convert {
-
-// Frequencies of the rotary embedding, with the ways in which models stretch them to longer contexts.
-struct Rope {
-  enum class Scaling { none, linear, llama3, yarn };
-  bool interleaved = false;  // pairs (2i, 2i + 1); else (i, i + pairs)
-  i64 dims = 0;              // rotated dimensions of a head, even; 0: all
-  f64 theta = 10000;
-  Scaling scaling = Scaling::none;
-  f64 factor = 1;
-  f64 original_context = 0;                       // llama3, yarn
-  f64 low_freq_factor = 1, high_freq_factor = 4;  // llama3
-  f64 beta_fast = 32, beta_slow = 1;              // yarn
-  f64 attention_factor = 0;                       // yarn; 0: 0.1 ln(factor) + 1
-  bool truncate = true;                           // yarn: whole dimensions as bounds of the ramp
-  std::vector<f32> divisors;                      // of the frequency of each pair, in place of a scaling; empty: all 1
-};
 
 enum class Norm {
   rms,
@@ -54,10 +39,6 @@ struct Transformer {
 
 // Throws when a size is not between 1 and what the format can hold, naming the source.
 void check_sizes(const Transformer& t, const std::string& source);
-
-// Radians per position of each pair, as f32, and the factor of cosine and sine.
-std::vector<f32> rope_frequencies(const Transformer& t);
-f64 rope_attention_scale(const Rope& rope);
 
 // One layer's blocks.
 void add_attention(const Transformer& t, Parts* parts);

@@ -2,8 +2,6 @@
 
 namespace edgellm::convert {
 
-constexpr std::string_view SYNTHETIC = "synthetic:";
-
 Source::Source(const std::string& name) : path(name) {
   if (name.starts_with(SYNTHETIC)) {
     shape = name.substr(SYNTHETIC.size());

@@ -3,11 +3,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "convert/base/json.h"
 #include "convert/base/mapped_file.h"
 
 namespace edgellm::convert {
+
+constexpr std::string_view SYNTHETIC = "synthetic:";
 
 struct Source {
   // Opens a file, and of a folder reads config.json. Throws where that cannot be done.
