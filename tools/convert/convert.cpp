@@ -22,6 +22,7 @@ namespace edgellm::convert {
 namespace {
 
 std::string default_name(const std::string& source) {
+  if (source.starts_with(SYNTHETIC)) return source;  // a dot in it begins no suffix
   std::string name = file_name(source);
   size_t dot = is_folder(source) ? std::string::npos : name.rfind('.');
   return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
