@@ -76,8 +76,7 @@ i64 id_of_key(const std::string& key, const std::string& source) {
 class Reader {
  public:
   explicit Reader(const fs::path& folder)
-      : folder_(folder),
-        config_(read_if_there(folder / "tokenizer_config.json")),
+      : folder_(folder), config_(read_if_there(folder / "tokenizer_config.json")),
         map_(read_if_there(folder / "special_tokens_map.json")) {}
 
   TokenizerFolder read() {
