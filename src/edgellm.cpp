@@ -24,16 +24,14 @@ namespace edgellm {
 
 namespace {
 
-constexpr i32 MAX_SESSIONS = 256;
 constexpr i32 MAX_CHUNK = 4096;
-constexpr i32 DEFAULT_CHUNK = 64;
 
 static_assert(EDGELLM_FAILED == static_cast<int>(Code::failed) && EDGELLM_USAGE == static_cast<int>(Code::usage) &&
               EDGELLM_BAD_MODEL == static_cast<int>(Code::bad_model));
 
 // Makes a call in the environment that the results need, leaves the caller's as it was, and hands the status over.
 template <class Call>
-edgellm_code answer(edgellm_error* error, const Call& call) {
+edgellm_code public_call(edgellm_error* error, const Call& call) {
   DefaultFloat scope;
   int callers_errno = errno;
   Status status = call();
@@ -91,7 +89,7 @@ Status read_config(const edgellm_config* config, EngineOptions* options) {
               .check = c.check == 1,
               .tokenizer = {},
               .sessions = max(c.sessions, 1),
-              .columns = c.chunk ? c.chunk : DEFAULT_CHUNK,
+              .tokens = c.chunk ? c.chunk : DEFAULT_CHUNK,
               .text_bytes = static_cast<i64>(c.text_bytes)};
   return {};
 }
@@ -139,9 +137,9 @@ Status fill_facts(const edgellm_config* config, edgellm_facts* facts) {
             .unbounded = engine.model.unbounded || limits.window,
             .sessions = options.sessions,
             .context = limits.context,
-            .chunk = limits.columns,
+            .chunk = limits.tokens,
             .threads = limits.threads,
-            .family = engine.model.arch->name,
+            .family = engine.model.arch,
             .kernels = engine.kernels.isa};
   return {};
 }
@@ -205,10 +203,11 @@ i32 row_of(const edgellm_engine* handle, i32 index) {
 }
 
 Status read_sampling(const edgellm_sampling& how, SamplingOptions* options) {
-  EDGELLM_TRY(real_between("sampling.temperature", how.temperature, 0, 100));
+  EDGELLM_TRY(real_between("sampling.temperature", how.temperature, 0, MAX_TEMPERATURE));
   EDGELLM_TRY(real_between("sampling.top_p", how.top_p, 0, 1));
   EDGELLM_TRY(real_between("sampling.min_p", how.min_p, 0, 1));
-  if (how.repeat_penalty != 0) EDGELLM_TRY(real_between("sampling.repeat_penalty", how.repeat_penalty, 0.01f, 100));
+  if (how.repeat_penalty != 0)
+    EDGELLM_TRY(real_between("sampling.repeat_penalty", how.repeat_penalty, MIN_REPEAT_PENALTY, MAX_REPEAT_PENALTY));
   EDGELLM_TRY(between("sampling.top_k", how.top_k, 0, INT32_MAX));
   *options = {.temperature = how.temperature,
               .top_p = how.top_p == 0 ? 1 : how.top_p,
@@ -228,9 +227,9 @@ Status draw(edgellm_engine* handle, i32 index, const edgellm_sampling* how, i32*
   EDGELLM_TRY(read_sampling(how ? *how : greedy, &options));
   i32 row = handle->rows[index];
   if (row < 0) return usage_error("session ", index, " has no logits: ask edgellm_step for them");
-  i32 drawn = draw_id(handle->engine, *session, row, options);
   handle->rows[index] = -1;
-  if (drawn < 0) return failed("every logit at position ", session->position - 1, " is not a number");
+  i32 drawn;
+  EDGELLM_TRY(draw_id(handle->engine, *session, row, options, &drawn));
   *id = drawn;
   return {};
 }
@@ -238,8 +237,7 @@ Status draw(edgellm_engine* handle, i32 index, const edgellm_sampling* how, i32*
 Status reset(edgellm_engine* handle, i32 index) {
   Session* session;
   EDGELLM_TRY(find_session(handle, index, &session));
-  session->position = session->recent_count = 0;
-  session->pending = -1;
+  session->restart();
   handle->rows[index] = -1;
   return {};
 }
@@ -278,10 +276,13 @@ Status tokenize(edgellm_engine* handle, const char* text, size_t bytes, i32 flag
   EDGELLM_TRY(between("text_bytes", signed_size(bytes), 0, handle->text_bytes));
   const Engine& engine = handle->engine;
   const EncodeOptions options = {.add_bos = (flags & EDGELLM_FIRST) != 0, .parse_special = (flags & EDGELLM_SPECIAL) != 0};
-  EDGELLM_TRY(engine.tokenizer.encode({text, signed_size(bytes)}, options, engine.text_workspace, engine.text_ids, count));
-  EDGELLM_TRY(room_for("ids", room, *count, " ids"));
-  for (i32 i = 0; i < *count; i++)
-    ids[i] = engine.text_ids[i];
+  Span<const i32> found;
+  *count = 0;
+  EDGELLM_TRY(encode(engine, {text, signed_size(bytes)}, options, &found));
+  *count = static_cast<i32>(found.count);
+  EDGELLM_TRY(room_for("ids", room, found.count, " ids"));
+  for (i64 i = 0; i < found.count; i++)
+    ids[i] = found[i];
   return {};
 }
 
@@ -343,7 +344,7 @@ const char* edgellm_version(void) {
 }
 
 edgellm_code edgellm_map(const char* path, const void** model, size_t* bytes, edgellm_error* error) {
-  return edgellm::answer(error, [&] { return edgellm::map_model(path, model, bytes); });
+  return edgellm::public_call(error, [&] { return edgellm::map_model(path, model, bytes); });
 }
 
 void edgellm_unmap(const void* model, size_t bytes) {
@@ -351,12 +352,12 @@ void edgellm_unmap(const void* model, size_t bytes) {
 }
 
 edgellm_code edgellm_plan(const edgellm_config* config, edgellm_facts* facts, edgellm_error* error) {
-  return edgellm::answer(error, [&] { return edgellm::fill_facts(config, facts); });
+  return edgellm::public_call(error, [&] { return edgellm::fill_facts(config, facts); });
 }
 
 edgellm_code edgellm_init(const edgellm_config* config, void* block, size_t block_bytes, edgellm_engine** engine,
                           edgellm_error* error) {
-  return edgellm::answer(error, [&] { return edgellm::init(config, block, block_bytes, engine); });
+  return edgellm::public_call(error, [&] { return edgellm::init(config, block, block_bytes, engine); });
 }
 
 void edgellm_close(edgellm_engine* engine) {
@@ -364,7 +365,7 @@ void edgellm_close(edgellm_engine* engine) {
 }
 
 edgellm_code edgellm_step(edgellm_engine* engine, const edgellm_input* inputs, int32_t count, edgellm_error* error) {
-  return edgellm::answer(error, [&] { return edgellm::step(engine, inputs, count); });
+  return edgellm::public_call(error, [&] { return edgellm::step(engine, inputs, count); });
 }
 
 float* edgellm_logits(edgellm_engine* engine, int32_t session) {
@@ -379,7 +380,7 @@ uint64_t edgellm_logits_hash(const edgellm_engine* engine, int32_t session) {
 
 edgellm_code edgellm_sample(edgellm_engine* engine, int32_t session, const edgellm_sampling* how, int32_t* id,
                             edgellm_error* error) {
-  return edgellm::answer(error, [&] { return edgellm::draw(engine, session, how, id); });
+  return edgellm::public_call(error, [&] { return edgellm::draw(engine, session, how, id); });
 }
 
 int32_t edgellm_is_stop(const edgellm_engine* engine, int32_t id) {
@@ -397,27 +398,27 @@ int32_t edgellm_pending(const edgellm_engine* engine, int32_t session) {
 }
 
 edgellm_code edgellm_reset(edgellm_engine* engine, int32_t session, edgellm_error* error) {
-  return edgellm::answer(error, [&] { return edgellm::reset(engine, session); });
+  return edgellm::public_call(error, [&] { return edgellm::reset(engine, session); });
 }
 
 edgellm_code edgellm_save(const edgellm_engine* engine, int32_t session, void* image, size_t image_bytes,
                           edgellm_error* error) {
-  return edgellm::answer(error, [&] { return edgellm::save(engine, session, image, image_bytes); });
+  return edgellm::public_call(error, [&] { return edgellm::save(engine, session, image, image_bytes); });
 }
 
 edgellm_code edgellm_restore(edgellm_engine* engine, int32_t session, const void* image, size_t image_bytes,
                              edgellm_error* error) {
-  return edgellm::answer(error, [&] { return edgellm::restore(engine, session, image, image_bytes); });
+  return edgellm::public_call(error, [&] { return edgellm::restore(engine, session, image, image_bytes); });
 }
 
 edgellm_code edgellm_tokenize(edgellm_engine* engine, const char* text, size_t text_bytes, int32_t options, int32_t* ids,
                               int32_t room, int32_t* count, edgellm_error* error) {
-  return edgellm::answer(error, [&] {  //
+  return edgellm::public_call(error, [&] {  //
     return edgellm::tokenize(engine, text, text_bytes, options, ids, room, count);
   });
 }
 
 edgellm_code edgellm_decode(const edgellm_engine* engine, edgellm_decoder* decoder, int32_t id, char* text, size_t room,
                             size_t* bytes, edgellm_error* error) {
-  return edgellm::answer(error, [&] { return edgellm::decode(engine, decoder, id, text, room, bytes); });
+  return edgellm::public_call(error, [&] { return edgellm::decode(engine, decoder, id, text, room, bytes); });
 }

@@ -106,7 +106,7 @@ edgellm_code edgellm_plan(const edgellm_config* config, edgellm_facts* facts, ed
 typedef struct edgellm_engine edgellm_engine;  // lies in the caller's block
 
 // Builds an engine in `block`, which may start anywhere, has at least facts.block_bytes, and belongs to the engine until
-// edgellm_close. The configuration is not needed afterwards, but for the model's bytes.
+// edgellm_close. Of the configuration only the model's bytes are needed afterwards.
 edgellm_code edgellm_init(const edgellm_config* config, void* block, size_t block_bytes, edgellm_engine** engine,
                           edgellm_error* error);
 
@@ -179,7 +179,7 @@ edgellm_code edgellm_restore(edgellm_engine* engine, int32_t session, const void
 
 enum {
   EDGELLM_FIRST = 1,   // put the model's first id in front: for the beginning of a timeline
-  EDGELLM_SPECIAL = 2  // texts such as <|im_end|> become the ids of special tokens; else they are plain text
+  EDGELLM_SPECIAL = 2  // texts such as <|im_end|> become the ids of special tokens; otherwise they are plain text
 };
 
 // Ids of a text (any bytes, at most config.text_bytes, not NUL terminated). `options` is a sum of the above. *count is the

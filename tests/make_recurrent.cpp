@@ -57,22 +57,22 @@ const convert::RetNet ODD_RETNET = {.layers = 2,
 
 RecurrentShape rwkv7(convert::Rwkv shape) {
   shape.version = 7;
-  return {convert::rwkv_family(shape), std::nullopt};
+  return {convert::rwkv_family(shape)};
 }
 
 RecurrentShape rwkv4(convert::Rwkv shape) {
   shape.version = 4;
-  return {convert::rwkv_family(shape), std::nullopt};
+  return {convert::rwkv_family(shape)};
 }
 
 RecurrentShape mamba(convert::Mamba shape) {
   shape.version = 1;
-  return {convert::mamba_family(shape), std::nullopt};
+  return {convert::mamba_family(shape)};
 }
 
 RecurrentShape mamba2(convert::Mamba shape) {
   shape.version = 2;
-  return {convert::mamba_family(shape), std::nullopt};
+  return {convert::mamba_family(shape)};
 }
 
 RecurrentShape bounded(RecurrentShape shape, f32 low, f32 high) {
@@ -82,7 +82,7 @@ RecurrentShape bounded(RecurrentShape shape, f32 low, f32 high) {
 }
 
 RecurrentShape retnet(const convert::RetNet& shape) {
-  return {convert::retnet_family(shape), shape};
+  return {convert::retnet_family(shape)};
 }
 
 namespace {
@@ -114,7 +114,6 @@ void thin(Format format, convert::Target* target) {
 
 void write_model(const RecurrentRecipe& recipe, const std::string& path) {
   convert::Model model = convert::random_model(recipe.shape.family);
-  if (recipe.shape.retnet) convert::add_computed(*recipe.shape.retnet, &model);
   model.bitnet = recipe.token;
   convert::Metadata metadata = model.metadata;
   std::vector<convert::Target> targets = convert::plan(std::move(model), {recipe.weights, {}, {}});

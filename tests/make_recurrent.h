@@ -10,7 +10,6 @@
 // A shape of a family.
 struct RecurrentShape {
   edgellm::convert::Family family;
-  std::optional<edgellm::convert::RetNet> retnet;  // has tensors beside the family's
 };
 
 RecurrentShape rwkv7(edgellm::convert::Rwkv shape);

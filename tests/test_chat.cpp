@@ -11,7 +11,7 @@
 #include "convert/base/json.h"
 #include "convert_checks.h"
 #include "data_path.h"
-#include "engine/chat.h"
+#include "engine/conversation.h"
 #include "platform/memory.h"
 #include "platform/signals.h"
 #include "tokenizer_test.h"
@@ -459,8 +459,8 @@ struct Talk {
   Span<const u8> map;
   Engine engine;
   GenerateOptions options;
-  Chat chat;
-  std::vector<char> text = std::vector<char>(Chat::TEXT_BYTES);
+  Conversation chat;
+  std::vector<char> text = std::vector<char>(Conversation::TEXT_BYTES);
   std::string answer;
 
   explicit Talk(const std::string& path, const char* form_name = nullptr, i32 context = 0) {
@@ -469,15 +469,16 @@ struct Talk {
     engine_options.file = map;
     engine_options.threads = 1;
     engine_options.context = context;
-    engine_options.columns = 16;
-    engine_options.text_bytes = Chat::TEXT_BYTES;
+    engine_options.tokens = 16;
+    engine_options.text_bytes = Conversation::TEXT_BYTES;
     Status status = open_engine(engine_options, &engine);
     CHECK_EQ(std::string(status.text()), "");
     ChatTemplate form;
     bool found;
     CHECK(read_chat_template(engine.file, &form, &found).ok());
     if (form_name) form = *find_chat_template(form_name);
-    CHECK(open_chat(engine, engine.sessions[0], form, {text.data(), Chat::TEXT_BYTES}, &options, &chat).ok());
+    CHECK(
+        open_conversation(engine, engine.sessions[0], form, {text.data(), Conversation::TEXT_BYTES}, &options, &chat).ok());
     options.count = 6;
     options.hash = true;
     options.sampling.temperature = 0;
@@ -492,7 +493,7 @@ struct Talk {
   }
   Status say(const std::string& user, Generated* made, Text system = {}) {
     answer.clear();
-    return chat_turn(chat, system, view(user), options, sink, this, made);
+    return take_turn(chat, system, view(user), options, sink, this, made);
   }
   Session& session() { return engine.sessions[0]; }
 };
@@ -515,13 +516,13 @@ TEST(turn_by_turn_is_as_at_once) {
     Session& session = talk.session();
     CHECK(session.recent_count == session.position && session.position > 30);
     std::vector<i32> ids(session.recent, session.recent + session.recent_count);
-    reset_chat(talk.chat);
+    talk.chat.session->restart();
     Step step = {&session, {ids.data(), static_cast<i64>(ids.size())}, Wanted::last};
     CHECK(forward(talk.engine, {&step, 1}).ok());
     CHECK_EQ(logits_hash(talk.engine, 0), made.last_hash);
 
     // The same again after a reset; the first turn is what the writer and the tokenizer say.
-    reset_chat(talk.chat);
+    talk.chat.session->restart();
     CHECK(talk.say("Hello", &made).ok());
     Messages messages(convert::parse_json(R"([{"role":"user","content":"Hello"}])", "messages"));
     Written written(talk.chat.form, messages);
@@ -581,7 +582,7 @@ TEST(the_next_turn_begins_where_the_answer_ends) {
   };
   CHECK_EQ(runs(cut + 1), expected);  // after the id that was pending
 
-  reset_chat(talk.chat);
+  talk.chat.session->restart();
   CHECK(talk.say("Hello", &made).ok());
   talk.session().pending = talk.chat.end_id;
   CHECK(talk.say("x", &made).ok());
@@ -620,7 +621,7 @@ TEST(a_full_context) {
   CHECK_EQ(talk.session().position, 64);
   CHECK_EQ(talk.session().pending, pending);
   CHECK(contains(talk.say(std::string(70000, 'x'), &made).text(), "the message is too long"));
-  reset_chat(talk.chat);
+  talk.chat.session->restart();
   CHECK(talk.say("Hello", &made).ok());
 }
 

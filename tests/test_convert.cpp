@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "convert/family/source.h"
+#include "convert/family/open.h"
 #include "convert/output/verify.h"
 #include "convert/tokenizer/tokenizer.h"
 #include "convert_checks.h"
@@ -231,7 +231,7 @@ TEST(verify_finds_what_is_wrong) {
   const std::string path = folder / "out.tm2";
   std::vector<Written> written;
   {
-    std::vector<Target> targets = plan(open_source("synthetic:tiny"), {});
+    std::vector<Target> targets = plan(open_source(Source("synthetic:tiny")), {});
     std::vector<TensorSpec> specs;
     for (const Target& target : targets)
       specs.push_back(target.spec);
@@ -270,7 +270,7 @@ TEST(no_file_is_made_that_the_runtime_refuses) {
   using namespace edgellm::convert;
   Folder folder;
   auto refusal = [&](const char* key, const MetadataValue& value, std::vector<uint8_t> tokenizer = {}) -> std::string {
-    edgellm::convert::Model model = open_source("synthetic:tiny");
+    edgellm::convert::Model model = open_source(Source("synthetic:tiny"));
     Metadata metadata = std::move(model.metadata);
     std::erase_if(metadata, [&](const auto& entry) { return entry.first == key; });
     metadata.emplace_back(key, value);

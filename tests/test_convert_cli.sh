@@ -35,6 +35,9 @@ expect 3 'not a source of a known kind' "$folder" "$model"
 
 expect 0 '' --help
 grep -q -e '--tokenizer' "$folder/out" || fail "--help lacks --tokenizer"
+for word in FILE.pth RWKV-7 Mamba-2 RetNet MistralForCausalLM PhiForCausalLM bitnet-b1.58 TMAC llama2.c llama-3.2-1b; do
+  grep -qF -e "$word" "$folder/out" || fail "--help lacks $word"
+done
 expect 0 '' --version
 grep -q '^edgellm-convert [0-9]' "$folder/out" || fail "--version prints $(cat "$folder/out")"
 

@@ -570,7 +570,7 @@ TEST(tied_heads) {
   std::filesystem::remove(folder / "out.tm2");
   CHECK(contains(failure(folder, folder_with(folder, false, true, false, false)),
                  "no tensor lm_head.weight, and tie_word_embeddings is not true"));
-  CHECK(contains(failure(folder, folder_with(folder, false, false, true, false)), "no tensor for embed"));
+  CHECK(contains(failure(folder, folder_with(folder, false, false, true, false)), "no tensor model.embed_tokens.weight"));
 }
 
 // Tensors that the class does not have with this configuration, and ones that it has and the file does not.
@@ -590,7 +590,7 @@ TEST(tensors_that_a_configuration_switches) {
   CHECK(contains(failure(folder, folder.path), "no tensor model.layers.0.self_attn.q_norm.weight"));
   const Model norms = model_for("Qwen3ForCausalLM");
   write_hf(folder.path, config_json(norms, "LlamaForCausalLM"), hf_tensors(norms, "F32"));
-  CHECK(contains(failure(folder, folder.path), "q_norm.weight has no place in LlamaForCausalLM"));
+  CHECK(contains(failure(folder, folder.path), "k_norm.weight has no place in LlamaForCausalLM"));
 }
 
 // The older name of the key counts where both are there, with its own theta or the default.
@@ -617,7 +617,8 @@ TEST(configurations_that_cannot_be_run) {
       {"\"head_dim\":8", "\"head_dim\":7", "7 rotated dimensions"},
       {"\"vocab_size\":37", "\"vocab_size\":38", "37 x 24, config.json wants 38 x 24"},
       {"\"num_hidden_layers\":2", "\"num_hidden_layers\":1", "beyond its layers"},
-      {"\"num_hidden_layers\":2", "\"num_hidden_layers\":3", "no tensor for layers.2.q"},
+      {"\"num_hidden_layers\":2", "\"num_hidden_layers\":3",
+       "no tensor model.layers.2.input_layernorm.weight, which LlamaForCausalLM has"},
       {"\"num_hidden_layers\":2", "\"num_hidden_layers\":2.5", "not a whole number"},
       {"\"num_key_value_heads\":1", "\"num_key_value_heads\":2", "not a multiple"},
       {"\"hidden_size\":24", "\"hidden_size\":-1", "hidden size is -1"},

@@ -19,7 +19,7 @@ EngineOptions small(i32 window = 0) {
   EngineOptions options;
   options.threads = 1;
   options.window = window;
-  options.columns = 16;
+  options.tokens = 16;
   return options;
 }
 

@@ -37,7 +37,9 @@ SamplingOptions hot(u64 seed) {
 }
 
 i32 next_id(OpenEngine& open, i32 session, const SamplingOptions& sampling) {
-  return draw_id(open.engine, open.engine.sessions[session], 0, sampling);
+  i32 id = -1;
+  Status status = draw_id(open.engine, open.engine.sessions[session], 0, sampling, &id);
+  return status.ok() ? id : -1;
 }
 
 // Ids as the grammar has them: the place each leads to, -1 for one that it does not have.
@@ -67,8 +69,7 @@ TEST(only_what_the_grammar_has_is_drawn) {
   std::vector<i32> seen(VOCAB);
   for (u64 seed = 0; seed < 40; seed++) {
     Session& session = open.engine.sessions[0];
-    session.position = 0;
-    session.pending = -1;
+    session.restart();
     i32 place = 0;
     CHECK(open.run(0, {1, 2, 3}));
     for (i32 i = 0; i < 20; i++) {

@@ -1,7 +1,7 @@
 // Adapters merged into their model, against the logits that `peft` and `transformers` computed (tools/golden/lora_golden.py), and
 // adapters that must be refused.
 
-#include "convert/family/peft.h"
+#include "convert/change/peft.h"
 #include "convert_checks.h"
 #include "golden_logits.h"
 

@@ -128,13 +128,11 @@ TEST(exp_and_its_kin) {
   double sigmoid = worst_ulp(-87, 100, sigmoid32, [](double x) { return 1 / (1 + std::exp(-x)); });
   double softplus = worst_ulp(-87, 1e30, softplus32, [](double x) { return x > 40 ? x : std::log1p(std::exp(x)); });
   double tangent = worst_ulp(-1e30, 1e30, tanh32, [](double x) { return std::tanh(x); });
-  double error = worst_ulp(-1e30, 1e30, erf32, [](double x) { return std::erf(x); });
-  std::printf("ulp: exp %.3f sigmoid %.3f softplus %.3f tanh %.3f erf %.3f\n", e, sigmoid, softplus, tangent, error);
+  std::printf("ulp: exp %.3f sigmoid %.3f softplus %.3f tanh %.3f\n", e, sigmoid, softplus, tangent);
   CHECK(e < 0.9);
   CHECK(sigmoid < 2.5);
   CHECK(softplus < 2.9);
   CHECK(tangent < 1.4);
-  CHECK(error < 1.3);
 }
 
 // Of x's place: the tail for negative x, where e^-u magnifies the rounding of u, is as small beside x as e^u.
@@ -170,11 +168,8 @@ TEST(exp_at_its_bounds) {
   CHECK_EQ(softplus32(INFINITY_F32), INFINITY_F32);
   CHECK_EQ(tanh32(INFINITY_F32), 1.0f);
   CHECK_EQ(tanh32(-INFINITY_F32), -1.0f);
-  CHECK_EQ(erf32(INFINITY_F32), 1.0f);
-  CHECK_EQ(erf32(-INFINITY_F32), -1.0f);
   CHECK_EQ(tanh32(-0.0f), 0.0f);
-  CHECK_EQ(erf32(-0.0f), 0.0f);
-  for (f32 y : {sigmoid32(nan), softplus32(nan), tanh32(nan), erf32(nan), gelu32(nan)})
+  for (f32 y : {sigmoid32(nan), softplus32(nan), tanh32(nan), gelu32(nan)})
     CHECK(y != y);
 }
 

@@ -1,5 +1,5 @@
 // Pruning, its budgets, and sparse matrices chosen where they pay.
-#include "convert/output/prune.h"
+#include "convert/change/prune.h"
 
 #include <algorithm>
 

@@ -69,7 +69,7 @@ void check_golden(const std::string& name, const std::string& file = "") {
 EngineOptions small() {
   EngineOptions options;
   options.threads = 1;
-  options.columns = 16;
+  options.tokens = 16;
   return options;
 }
 

@@ -43,7 +43,7 @@ struct OpenModel {
   OpenModel(const std::string& path, EngineOptions options) {
     CHECK(map_file(path.c_str(), {}, &map).ok());
     options.file = map;
-    options.columns = options.logits = 512;
+    options.tokens = options.logits = 512;
     options.text_bytes = 64;
     Status status = open_engine(options, &engine);
     CHECK_EQ(std::string(status.text()), "");

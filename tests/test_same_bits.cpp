@@ -40,7 +40,7 @@ EngineOptions options_for(const Variant& variant) {
   options.window = variant.window;
   options.kv = variant.kv;
   options.f32_activations = variant.f32_activations;
-  options.columns = 16;
+  options.tokens = 16;
   return options;
 }
 
@@ -135,7 +135,7 @@ TEST(a_batch_is_each_alone) {
 TEST(all_rows_are_the_rows_of_single_steps) {
   for_each_variant([](const Variant& variant, const std::string& path) {
     EngineOptions options = options_for(variant);
-    options.logits = options.columns = TOKENS;
+    options.logits = options.tokens = TOKENS;
     OpenEngine open(options, path);
     const std::vector<i32> ids = timeline(TOKENS, open.engine.model.vocab);
     open.run(0, ids, Wanted::all);

@@ -15,7 +15,7 @@
 
 #include "check.h"
 #include "child.h"
-#include "engine/chat.h"
+#include "engine/conversation.h"
 #include "engine/generate.h"
 #include "files.h"
 #include "make_model.h"
@@ -31,7 +31,7 @@ EngineOptions small(i32 window = 0) {
   EngineOptions options;
   options.window = window;
   options.threads = 1;
-  options.columns = 16;
+  options.tokens = 16;
   return options;
 }
 

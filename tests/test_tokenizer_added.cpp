@@ -9,7 +9,7 @@
 #include "convert/base/json.h"
 #include "convert/chat/chat.h"
 #include "convert_sources.h"
-#include "text/chat.h"
+#include "text/chat_template.h"
 #include "tokenizer_test.h"
 
 using namespace edgellm;

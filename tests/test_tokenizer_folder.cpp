@@ -1,5 +1,5 @@
 // One search for a tokenizer in a folder: every family finds every kind, and of two kinds the one that goes first.
-#include "convert/family/source.h"
+#include "convert/family/open.h"
 #include "convert/tokenizer/folder.h"
 #include "convert/tokenizer/tokenizer.h"
 #include "convert_checks.h"
@@ -61,10 +61,10 @@ std::vector<Source> sources_in(const Folder& place) {
 TEST(every_family_finds_every_kind_of_tokenizer) {
   Folder place;
   for (const Source& source : sources_in(place)) {
-    CHECK_EQ(open_source(source.path).tokenizer, std::string());
+    CHECK_EQ(open_source(edgellm::convert::Source(source.path)).tokenizer, std::string());
     for (const Kind& kind : KINDS) {
       put(kind, source.folder);
-      CHECK_EQ(open_source(source.path).tokenizer, source.folder + "/" + kind.name);
+      CHECK_EQ(open_source(edgellm::convert::Source(source.path)).tokenizer, source.folder + "/" + kind.name);
       std::filesystem::remove(source.folder + "/" + kind.name);
     }
   }

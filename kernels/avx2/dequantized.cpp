@@ -58,7 +58,7 @@ void convert_t2(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* bu
     dequantize_line<2>(data, 0, 1, scale, buffer + c);
 }
 
-// Column by column, for a unit of 20 ends anywhere in the buffer: digit k of a byte is byte / 3^k modulo 3, by multiplication.
+// Column by column, because a unit of 20 ends anywhere in the buffer: digit k of a byte is byte / 3^k modulo 3, by multiplication.
 void convert_t5(const Matrix& w, i32 panel, i32 first, i32 count, FloatLanes* buffer) {
   constexpr i32 INVERSE[] = {65536, 21846, 7282, 2428, 810};  // 2^16 / 3^k, rounded up: exact below 243
   const __m256i one = _mm256_set1_epi32(1), three = _mm256_set1_epi32(3), mask = _mm256_set1_epi32(255);

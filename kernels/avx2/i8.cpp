@@ -23,7 +23,7 @@ struct I8 {
   }
 };
 
-// Adds a unit's sums: two accumulators a half, for the chain of additions is as long as the matrix is wide.
+// Adds a unit's sums: two accumulators for each half, because the chain of additions is as long as the matrix is wide.
 inline void add_unit(const u8* data, const i8* q, __m256i (&sums)[2][2]) {
   for (i32 j = 0; j < LINES; j++) {
     __m256i x = broadcast4(q + 4 * j);

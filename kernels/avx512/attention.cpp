@@ -18,8 +18,8 @@ inline void store_scores(__m512 block, i32 slot, i32 first, f32* scores) {
   }
 }
 
-// sums[t] = K of 16 slots times query t. The sign bit turned round makes K an unsigned code, 128 too large. Few queries take
-// several accumulators each, for vpdpbusd takes longer than a line. `lines` is a multiple of four.
+// sums[t] = K of 16 slots times query t. The sign bit turned round makes K an unsigned code, 128 too large. With few queries,
+// several accumulators for each hide vpdpbusd's latency. `lines` is a multiple of four.
 template <i32 T>
 inline void dot_keys(const u8* keys, i32 lines, const i8* q, i64 stride, const i32* q_sums, __m512i (&sums)[T]) {
   constexpr i32 CHAINS = min(4, 8 / T);

@@ -65,7 +65,7 @@ struct Work {
         head_out(arena, threads, i64{a.group()} * a.cache.padded) {}
 };
 
-Status read_shape(const Layer& layer, Attention* a) {
+Status read_shape(Layer& layer, Attention* a) {
   EDGELLM_TRY(layer.number("heads", 1, MAX_HEADS, &a->heads));
   EDGELLM_TRY(layer.number("kv_heads", 1, MAX_HEADS, &a->kv_heads));
   EDGELLM_TRY(layer.number("head_dim", 1, MAX_HEAD_DIM, &a->head_dim));
@@ -78,20 +78,13 @@ Status read_shape(const Layer& layer, Attention* a) {
   if (a->q_dim() > MAX_COLUMNS) {
     return bad_model("metadata: ", a->heads, " heads of ", a->head_dim, " are wider than ", MAX_COLUMNS);
   }
-  if (i32 pairs = layer.ropes[a->rope].pairs; pairs * 2 > a->head_dim) {
+  if (i32 pairs = layer.shape.ropes[a->rope].pairs; pairs * 2 > a->head_dim) {
     return bad_model("tensor rope.inv_freq: ", pairs, " rotated pairs do not fit a head of ", a->head_dim);
   }
   return {};
 }
 
-// The norm of each head, RMS where it is there.
-Status bind_head_norm(const Layer& layer, const char* name, i32 head_dim, Norm* norm) {
-  EDGELLM_TRY(layer.bind_optional({{name, head_dim, &norm->weight}}));
-  norm->kind = norm->weight ? Norm::Kind::rms : Norm::Kind::none;
-  return layer.real_or("norm_eps", layer.shape.norm_eps, 0, MAX_NORM_EPS, &norm->eps);
-}
-
-Status load(const Layer& layer, Block* block) {
+Status load(Layer& layer, Block* block) {
   Attention a = {};
   const i32 dim = layer.shape.dim;
   EDGELLM_TRY(read_shape(layer, &a));
@@ -105,8 +98,8 @@ Status load(const Layer& layer, Block* block) {
                                    {"k_bias", a.kv_dim(), &a.k_bias},
                                    {"v_bias", a.kv_dim(), &a.v_bias},
                                    {"o_bias", dim, &block->bias}}));
-  EDGELLM_TRY(bind_head_norm(layer, "q_norm", a.head_dim, &a.q_norm));
-  EDGELLM_TRY(bind_head_norm(layer, "k_norm", a.head_dim, &a.k_norm));
+  EDGELLM_TRY(layer.norm("q_norm", a.head_dim, Norm::Kind::rms, true, &a.q_norm));
+  EDGELLM_TRY(layer.norm("k_norm", a.head_dim, Norm::Kind::rms, true, &a.k_norm));
   EDGELLM_TRY(layer.same_input("q, k", a.q, a.k));
   EDGELLM_TRY(layer.same_input("q, v", a.q, a.v));
   a.cache = KvCache::plan(layer.limits, a.kv_heads, a.head_dim, block->state_at);
@@ -252,6 +245,6 @@ void run(const Block& block, Batch& b) {
 
 }  // namespace
 
-const BlockKind attention_block = {.name = "attention", .keeps_positions = true, .load = load, .start = nullptr, .run = run};
+const BlockKind attention_block = {.name = "attention", .keeps_positions = true, .load = load, .run = run};
 
 }  // namespace edgellm

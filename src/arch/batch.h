@@ -62,20 +62,24 @@ struct Input {
   Activations view(i32 count) const;
 };
 
-struct Batch {
-  const Kernels& kernels;
-  Threads& threads;
+// What a model takes at start and every pass uses anew.
+struct Buffers {
   i32 dim;
   bool f32_activations;
+  Span<const Rope> ropes;
+  Rows x;            // residual stream (dim)
+  Rows branch;       // (dim) what a block gives, not yet added to x
+  Input input;       // of one projection at a time
+  Span<u8> scratch;  // of one block at a time: nothing in it survives a block
+  ZeroCodes* zeros;
+};
+
+struct Batch : Buffers {
+  const Kernels& kernels;
+  Threads& threads;
   Span<Token> tokens;
   Span<const Run> runs;
-  Span<const Rope> ropes;
-  Rows x;             // residual stream (dim)
-  Rows branch;        // (dim) what the block `last` gave, not yet added to x
-  const Block* last;  // null before the first block
-  Input input;        // of one projection at a time
-  Span<u8> scratch;   // of one block at a time: nothing in it survives a block
-  ZeroCodes* zeros;
+  const Block* last = nullptr;  // whose branch it is; null before the first block
 
   i32 count() const { return static_cast<i32>(tokens.count); }
 };

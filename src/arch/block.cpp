@@ -18,92 +18,22 @@ void normalise(const Kernels& kernels, const Norm& norm, const f32* x, i32 n, f3
   }
 }
 
-namespace {
-
-// "layers.N.<name>"
-struct TensorName {
-  char buffer[MAX_TENSOR_NAME + 1];
-  Text text;
-
-  TensorName(i32 layer, const char* name, const char* ending = "") {
-    Writer writer(buffer);
-    text = write(writer, "layers.", layer, ".", name, ending).text();
-  }
-};
-
-// The key with the kind's name in front, where the file has that one.
-struct Key {
-  char buffer[64];
-  Text text;
-
-  Key(const Layer& layer, const char* key) {
-    Writer writer(buffer);
-    text = write(writer, layer.kind.name, ".", key).text();
-    if (!layer.file.has(text)) text = key;
-  }
-};
-
-}  // namespace
-
-Status Layer::bind_all(Span<const Tensor> wanted, bool optional) const {
-  for (const Tensor& tensor : wanted) {
-    const TensorName name(index, tensor.name);
-    if (tensor.matrix) {
-      needs.widest = max(needs.widest, tensor.cols);
-      EDGELLM_TRY(optional ? file.matrix_or_none(name.text, tensor.rows, tensor.cols, tensor.matrix)
-                           : file.matrix(name.text, tensor.rows, tensor.cols, tensor.matrix));
-    } else {
-      EDGELLM_TRY(optional ? file.vector_or_none(name.text, tensor.rows, tensor.vector)
-                           : file.vector(name.text, tensor.rows, tensor.vector));
-    }
-  }
-  return {};
+Status Layer::norm(const char* name, i32 count, Norm::Kind kind, bool optional, Norm* norm) {
+  char bias_name[MAX_TENSOR_NAME + 1];
+  Writer writer(bias_name);
+  write(writer, name, "_bias");
+  const WantedTensor weight[] = {{name, count, &norm->weight}}, bias[] = {{bias_name, count, &norm->bias}};
+  EDGELLM_TRY(optional ? bind_optional(weight) : bind(weight));
+  if (kind == Norm::Kind::layer) EDGELLM_TRY(optional ? bind_optional(bias) : bind(bias));
+  norm->kind = norm->weight ? kind : Norm::Kind::none;
+  return real_or("norm_eps", shape.norm_eps, 0, MAX_NORM_EPS, &norm->eps);
 }
 
-Status Layer::norm(const char* name, i32 count, Norm* norm) const {
-  const Norm::Kind usual = shape.layer_norm ? Norm::Kind::layer : Norm::Kind::rms;
-  EDGELLM_TRY(file.vector_or_none(TensorName(index, name).text, count, &norm->weight));
-  EDGELLM_TRY(file.vector_or_none(TensorName(index, name, "_bias").text, count, &norm->bias));
+Status Layer::norm(const char* name, i32 count, Norm* to) {
   const bool required = shape.required_norm && Text(shape.required_norm) == name;
-  if (required && !norm->weight) return file.vector(TensorName(index, name).text, count, &norm->weight);
-  norm->kind = norm->weight || shape.unit_norms ? usual : Norm::Kind::none;
-  return real_or("norm_eps", shape.norm_eps, 0, MAX_NORM_EPS, &norm->eps);
-}
-
-Status Layer::norm(const char* name, i32 count, Norm::Kind norm_kind, Norm* norm) const {
-  norm->kind = norm_kind;
-  EDGELLM_TRY(file.vector(TensorName(index, name).text, count, &norm->weight));
-  if (norm_kind == Norm::Kind::layer) {
-    EDGELLM_TRY(file.vector(TensorName(index, name, "_bias").text, count, &norm->bias));
-  }
-  return real_or("norm_eps", shape.norm_eps, 0, MAX_NORM_EPS, &norm->eps);
-}
-
-Status Layer::number(const char* key, i32 low, i32 high, i32* value) const {
-  return file.layer_number(Key(*this, key).text, index, shape.layers, static_cast<u32>(low), static_cast<u32>(high), value);
-}
-
-Status Layer::number_or(const char* key, i32 fallback, i32 low, i32 high, i32* value) const {
-  return file.layer_number_or(Key(*this, key).text, index, shape.layers, fallback, static_cast<u32>(low),
-                              static_cast<u32>(high), value);
-}
-
-Status Layer::real(const char* key, f32 low, f32 high, f32* value) const {
-  return file.real(Key(*this, key).text, low, high, value);
-}
-
-Status Layer::real_or(const char* key, f32 fallback, f32 low, f32 high, f32* value) const {
-  return file.real_or(Key(*this, key).text, fallback, low, high, value);
-}
-
-Status Layer::same_input(const char* names, const Matrix& a, const Matrix& b) const {
-  if (a.activations == b.activations) return {};
-  return bad_model("tensors ", TensorName(index, names).text,
-                   ": they share their input but ask for different quantisation of it");
-}
-
-const TensorEntry* Layer::find(const char* name) const {
-  return file.find(TensorName(index, name).text);
+  EDGELLM_TRY(norm(name, count, shape.norm, !required, to));
+  if (shape.unit_norms) to->kind = shape.norm;
+  return {};
 }
 
 namespace {

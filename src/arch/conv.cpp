@@ -4,7 +4,7 @@ namespace edgellm {
 
 constexpr i32 SLICE = 128;  // channels that one thread takes
 
-Status Conv::load(const Layer& layer, i32 count) {
+Status Conv::load(Layer& layer, i32 count) {
   channels = count;
   EDGELLM_TRY(layer.number("taps", 1, MAX_TAPS, &taps));
   EDGELLM_TRY(layer.bind({{"conv", taps * channels, &weight}}));

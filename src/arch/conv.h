@@ -10,7 +10,7 @@ struct Conv {
   const f32* bias;    // (channels) or null
   i32 channels, taps;
 
-  Status load(const Layer& layer, i32 count);  // "conv", "conv_bias" and the key "taps"
+  Status load(Layer& layer, i32 count);  // "conv", "conv_bias" and the key "taps"
   i64 state_values() const { return i64{taps - 1} * channels; }
 };
 

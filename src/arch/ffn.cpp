@@ -31,7 +31,7 @@ struct Work {
   Work(Arena& arena, const Ffn& f, i32 tokens, i32) : up(arena, tokens, f.width), gate(arena, tokens, f.width) {}
 };
 
-Status load(const Layer& layer, Block* block) {
+Status load(Layer& layer, Block* block) {
   Ffn f = {};
   const i32 dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("ffn_dim", 1, MAX_COLUMNS, &f.width));
@@ -49,7 +49,7 @@ Status load(const Layer& layer, Block* block) {
     EDGELLM_TRY(layer.bind({{"gate", f.width, dim, &f.gate}}));
     EDGELLM_TRY(layer.same_input("gate, up", f.gate, f.up));
   }
-  layer.needs.zero_codes |= f.kind == Gate::relu2;
+  layer.zero_codes |= f.kind == Gate::relu2;
   return place<Work>(layer, f, 0, block);
 }
 
@@ -86,6 +86,6 @@ void run(const Block& block, Batch& b) {
 
 }  // namespace
 
-const BlockKind ffn_block = {.name = "ffn", .keeps_positions = false, .load = load, .start = nullptr, .run = run};
+const BlockKind ffn_block = {.name = "ffn", .load = load, .run = run};
 
 }  // namespace edgellm

@@ -15,7 +15,7 @@ KvCache KvCache::plan(const Limits& limits, i32 kv_heads, i32 head_dim, i64 stat
   cache.window = limits.window;
   cache.state_at = state_at;
   // The first token of a chunk still sees its whole window after the last one was stored.
-  cache.slots = align_up(limits.window ? SINKS + limits.window + limits.columns : limits.context, 16);
+  cache.slots = align_up(limits.window ? SINKS + limits.window + limits.tokens : limits.context, 16);
   const i64 values = static_cast<i64>(cache.slots) * cache.padded;
   const i64 scales = cache.format == KvFormat::I8 ? 2 * static_cast<i64>(cache.slots) : 0;
   cache.head_bytes = 2 * values * bytes_of(cache.format) + scales * static_cast<i64>(sizeof(f32));

@@ -44,13 +44,13 @@ struct Work {
       : both(arena, tokens, 2 * m.inner), selected(arena, tokens, m.selected()), dt(arena, tokens, m.inner) {}
 };
 
-Status load(const Layer& layer, Block* block) {
+Status load(Layer& layer, Block* block) {
   Mamba m = {};
   const i32 dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("inner", 1, MAX_COLUMNS, &m.inner));
   EDGELLM_TRY(layer.number("states", 1, MAX_STATES, &m.states));
   EDGELLM_TRY(layer.number("rank", 1, MAX_COLUMNS, &m.rank));
-  EDGELLM_TRY(layer.norm("norm", dim, Norm::Kind::rms, &block->norm));
+  EDGELLM_TRY(layer.norm("norm", dim, Norm::Kind::rms, false, &block->norm));
   EDGELLM_TRY(layer.bind({{"in", 2 * m.inner, dim, &m.in},
                           {"select", m.selected(), m.inner, &m.select},
                           {"dt", m.inner, m.rank, &m.dt},
@@ -101,6 +101,6 @@ void run(const Block& block, Batch& b) {
 
 }  // namespace
 
-const BlockKind mamba_block = {.name = "mamba", .keeps_positions = false, .load = load, .start = nullptr, .run = run};
+const BlockKind mamba_block = {.name = "mamba", .load = load, .run = run};
 
 }  // namespace edgellm

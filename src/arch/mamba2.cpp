@@ -41,7 +41,7 @@ struct Work {
   Work(Arena& arena, const Mamba2& m, i32 tokens, i32) : all(arena, tokens, m.projected()), y(arena, tokens, m.inner()) {}
 };
 
-Status read_shape(const Layer& layer, Mamba2* m) {
+Status read_shape(Layer& layer, Mamba2* m) {
   constexpr f32 LARGEST = 0x1.fffffep127f;
   EDGELLM_TRY(layer.number("heads", 1, MAX_HEADS, &m->heads));
   EDGELLM_TRY(layer.number("head_dim", 1, MAX_HEAD_DIM, &m->head_dim));
@@ -58,12 +58,12 @@ Status read_shape(const Layer& layer, Mamba2* m) {
   return {};
 }
 
-Status load(const Layer& layer, Block* block) {
+Status load(Layer& layer, Block* block) {
   Mamba2 m = {};
   const i32 dim = layer.shape.dim;
   EDGELLM_TRY(read_shape(layer, &m));
-  EDGELLM_TRY(layer.norm("norm", dim, Norm::Kind::rms, &block->norm));
-  EDGELLM_TRY(layer.norm("gate_norm", m.inner(), Norm::Kind::rms, &m.gate_norm));
+  EDGELLM_TRY(layer.norm("norm", dim, Norm::Kind::rms, false, &block->norm));
+  EDGELLM_TRY(layer.norm("gate_norm", m.inner(), Norm::Kind::rms, false, &m.gate_norm));
   EDGELLM_TRY(layer.bind({{"in", m.projected(), dim, &m.in},
                           {"dt_bias", m.heads, &m.dt_bias},
                           {"rate", m.heads, &m.rate},
@@ -120,6 +120,6 @@ void run(const Block& block, Batch& b) {
 
 }  // namespace
 
-const BlockKind mamba2_block = {.name = "mamba2", .keeps_positions = false, .load = load, .start = nullptr, .run = run};
+const BlockKind mamba2_block = {.name = "mamba2", .load = load, .run = run};
 
 }  // namespace edgellm

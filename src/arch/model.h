@@ -15,7 +15,7 @@ enum class KvFormat : u8 { I8, F16, F32 };
 struct Limits {
   i32 context = 0;  // positions of a session
   i32 window = 0;   // 0: all positions stay visible; otherwise attention sinks and the last `window` positions
-  i32 columns = 0;  // tokens of one forward pass, over all sessions
+  i32 tokens = 0;   // of one forward pass, over all sessions
   i32 logits = 0;   // logits rows of one forward pass
   i32 threads = 1;
   KvFormat kv = KvFormat::I8;
@@ -43,19 +43,11 @@ struct ZeroCodes {
   f64 percent() const { return 100 * static_cast<f64>(zeros) / static_cast<f64>(max<i64>(codes, 1)); }
 };
 
-// A model family: the name in a file, and the blocks that its layers consist of (arch.def).
-struct Arch {
-  const char* name;
-  const char* blocks;         // null: the file says
-  bool layer_norm;            // of the norms, unless the file says; otherwise RMS
-  const char* required_norm;  // a norm that other families may leave out; null: none
-};
-
 struct Stack;
 
 // A model bound to its weights (in the map) and its work buffers (in the arena). Read-only but for the work buffers.
 struct Model {
-  const Arch* arch = nullptr;
+  const char* arch = "";   // name of the family
   Stack* stack = nullptr;  // in the arena
   i32 vocab = 0;
   i32 layers = 0;
@@ -69,19 +61,12 @@ struct Model {
   ZeroCodes* zero_codes = nullptr;  // in the arena; null where the model has no squared ReLU
 };
 
-// What one token reads of the file's tensors: everything but the embedding table, of which it reads a row, unless the table is
-// the head too.
-i64 bytes_per_token(const ModelFile& file);
-
-// The family a file names; an error lists the known ones.
-Status find_arch(const ModelFile& file, const Arch** arch);
-
 // Checks every tensor and size of the file and takes all memory from the arena; called twice with the same file and limits,
 // first with a counting arena.
-Status load_model(const ModelFile& file, const Arch& arch, const Limits& limits, Arena& arena, Model* model);
+Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Model* model);
 
 // Runs the items as one batch. The rows of model.logits are filled in the order of the items that want them. At most
-// Limits::columns ids and Limits::logits rows. A value that is not finite is an error that names the layer.
+// Limits::tokens ids and Limits::logits rows. A value that is not finite is an error that names the layer.
 Status run_model(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items);
 
 }  // namespace edgellm

@@ -40,7 +40,7 @@ struct Work {
       : q(arena, tokens, r.dim), k(arena, tokens, r.dim), v(arena, tokens, r.value_dim), g(arena, tokens, r.value_dim) {}
 };
 
-Status read_shape(const Layer& layer, Retention* r) {
+Status read_shape(Layer& layer, Retention* r) {
   r->dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("value_dim", 1, MAX_COLUMNS, &r->value_dim));
   EDGELLM_TRY(layer.number("heads", 1, MAX_HEADS, &r->heads));
@@ -48,17 +48,17 @@ Status read_shape(const Layer& layer, Retention* r) {
     return bad_model("metadata: ", r->heads, " heads do not divide \"dim\" ", r->dim, " into pairs and \"value_dim\" ",
                      r->value_dim);
   }
-  if (i32 pairs = layer.ropes[0].pairs; pairs != r->key_dim() / 2) {
+  if (i32 pairs = layer.shape.ropes[0].pairs; pairs != r->key_dim() / 2) {
     return bad_model("tensor rope.inv_freq: ", pairs, " rotated pairs, expected ", r->key_dim() / 2);
   }
   return {};
 }
 
-Status load(const Layer& layer, Block* block) {
+Status load(Layer& layer, Block* block) {
   Retention r = {};
   EDGELLM_TRY(read_shape(layer, &r));
   const i32 dim = r.dim, value_dim = r.value_dim;
-  EDGELLM_TRY(layer.norm("ret_norm", dim, Norm::Kind::rms, &block->norm));
+  EDGELLM_TRY(layer.norm("ret_norm", dim, Norm::Kind::rms, false, &block->norm));
   r.norm_eps = block->norm.eps;
   EDGELLM_TRY(layer.file.vector("decay", r.heads, &r.decay));
   EDGELLM_TRY(layer.bind({{"q", dim, dim, &r.q},
@@ -109,7 +109,6 @@ void run(const Block& block, Batch& b) {
 
 }  // namespace
 
-const BlockKind retention_block = {
-    .name = "retention", .keeps_positions = false, .load = load, .start = nullptr, .run = run};
+const BlockKind retention_block = {.name = "retention", .load = load, .run = run};
 
 }  // namespace edgellm

@@ -37,25 +37,18 @@ struct Time {
 };
 
 struct TimeWork {
-  Rows shifted;            // (dim)
-  Input of_r, of_k, of_v;  // (dim)
-  Rows r, k, v;            // (att_dim)
+  Shift<3> shift;
+  Rows r, k, v;  // (att_dim)
 
   TimeWork(Arena& arena, const Time& m, i32 tokens, i32)
-      : shifted(arena, tokens, m.dim),
-        of_r(arena, tokens, m.dim),
-        of_k(arena, tokens, m.dim),
-        of_v(arena, tokens, m.dim),
-        r(arena, tokens, m.att_dim),
-        k(arena, tokens, m.att_dim),
-        v(arena, tokens, m.att_dim) {}
+      : shift(arena, tokens, m.dim), r(arena, tokens, m.att_dim), k(arena, tokens, m.att_dim), v(arena, tokens, m.att_dim) {}
 };
 
-Status load_time(const Layer& layer, Block* block) {
+Status load_time(Layer& layer, Block* block) {
   Time m = {};
   const i32 dim = m.dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("att_dim", 1, MAX_COLUMNS, &m.att_dim));
-  EDGELLM_TRY(layer.norm("att_norm", dim, Norm::Kind::layer, &block->norm));
+  EDGELLM_TRY(layer.norm("att_norm", dim, Norm::Kind::layer, false, &block->norm));
   EDGELLM_TRY(layer.bind({{"mix_r", dim, &m.mix_r},
                           {"mix_k", dim, &m.mix_k},
                           {"mix_v", dim, &m.mix_v},
@@ -95,9 +88,7 @@ void recur(const Batch& b, const Block& block, const TimeWork& work, const Run& 
 void run_time(const Block& block, Batch& b) {
   const Time& m = own<Time>(block);
   TimeWork work = lay_out<TimeWork>(m, b);
-  const Mixed mixed[] = {{m.mix_r, &m.r, &work.of_r}, {m.mix_k, &m.k, &work.of_k}, {m.mix_v, &m.v, &work.of_v}};
-  open_shifted(b, block, work.shifted, {mixed, 3});
-  project(b, {{&m.r, work.r, &work.of_r}, {&m.k, work.k, &work.of_k}, {&m.v, work.v, &work.of_v}});
+  project_shifted(b, block, work.shift, {{m.mix_r, &m.r, work.r}, {m.mix_k, &m.k, work.k}, {m.mix_v, &m.v, work.v}});
   quantise_parts(b, m.o, m.slices(), [&](const Run& run, i32 slice) { recur(b, block, work, run, slice); });
   project(b, m.o, b.branch);
 }
@@ -109,39 +100,31 @@ struct Channel {
 };
 
 struct ChannelWork {
-  Rows shifted;      // (dim)
-  Input of_r, of_k;  // (dim)
-  Rows r;            // (dim)
-  Rows k;            // (ffn_dim)
+  Shift<2> shift;
+  Rows r, k;  // (dim), (ffn_dim)
 
   ChannelWork(Arena& arena, const Channel& m, i32 tokens, i32)
-      : shifted(arena, tokens, m.dim),
-        of_r(arena, tokens, m.dim),
-        of_k(arena, tokens, m.dim),
-        r(arena, tokens, m.dim),
-        k(arena, tokens, m.ffn_dim) {}
+      : shift(arena, tokens, m.dim), r(arena, tokens, m.dim), k(arena, tokens, m.ffn_dim) {}
 };
 
-Status load_channel(const Layer& layer, Block* block) {
+Status load_channel(Layer& layer, Block* block) {
   Channel m = {};
   const i32 dim = m.dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("ffn_dim", 1, MAX_COLUMNS, &m.ffn_dim));
-  EDGELLM_TRY(layer.norm("ffn_norm", dim, Norm::Kind::layer, &block->norm));
+  EDGELLM_TRY(layer.norm("ffn_norm", dim, Norm::Kind::layer, false, &block->norm));
   EDGELLM_TRY(layer.bind({{"ffn_mix_r", dim, &m.mix_r},
                           {"ffn_mix_k", dim, &m.mix_k},
                           {"ffn_r", dim, dim, &m.r},
                           {"ffn_k", m.ffn_dim, dim, &m.k},
                           {"ffn_v", dim, m.ffn_dim, &m.v}}));
-  layer.needs.zero_codes = true;
+  layer.zero_codes = true;
   return place<ChannelWork>(layer, m, dim * i64{sizeof(f32)}, block);  // the shifted vector
 }
 
 void run_channel(const Block& block, Batch& b) {
   const Channel& m = own<Channel>(block);
   ChannelWork work = lay_out<ChannelWork>(m, b);
-  const Mixed mixed[] = {{m.mix_r, &m.r, &work.of_r}, {m.mix_k, &m.k, &work.of_k}};
-  open_shifted(b, block, work.shifted, {mixed, 2});
-  project(b, {{&m.r, work.r, &work.of_r}, {&m.k, work.k, &work.of_k}});
+  project_shifted(b, block, work.shift, {{m.mix_r, &m.r, work.r}, {m.mix_k, &m.k, work.k}});
   quantise(b, m.v, [&](i32 token, f32* to) { b.kernels.relu2(work.k[token], m.ffn_dim, to); });
   count_zeros(b);
   project(b, m.v, b.branch);
@@ -153,9 +136,7 @@ void run_channel(const Block& block, Batch& b) {
 
 }  // namespace
 
-const BlockKind rwkv4_time_block = {
-    .name = "rwkv4_time", .keeps_positions = false, .load = load_time, .start = start_time, .run = run_time};
-const BlockKind rwkv4_channel_block = {
-    .name = "rwkv4_channel", .keeps_positions = false, .load = load_channel, .start = nullptr, .run = run_channel};
+const BlockKind rwkv4_time_block = {.name = "rwkv4_time", .load = load_time, .start = start_time, .run = run_time};
+const BlockKind rwkv4_channel_block = {.name = "rwkv4_channel", .load = load_channel, .run = run_channel};
 
 }  // namespace edgellm

@@ -59,14 +59,12 @@ struct Time {
 };
 
 struct TimeWork {
-  Rows shifted;          // (dim)
-  Input inputs[USES];    // of one mixed vector each, then of one low-rank middle
-  Rows middle[USES];     // (rank) between the matrices of a low-rank pair, from W on
+  Shift<USES> shift;     // its inputs serve the middles of the low-rank pairs too
+  Rows middle[USES];     // (rank) between the matrices of a pair, from W on
   Rows projected[USES];  // (dim)
 
-  TimeWork(Arena& arena, const Time& m, i32 tokens, i32) : shifted(arena, tokens, m.dim) {
+  TimeWork(Arena& arena, const Time& m, i32 tokens, i32) : shift(arena, tokens, max(m.dim, m.widest_rank), m.uses()) {
     for (i32 use = 0; use < m.uses(); use++) {
-      inputs[use] = {arena, tokens, max(m.dim, m.widest_rank)};
       if (use >= W) middle[use] = {arena, tokens, m.widest_rank};
       projected[use] = use == V && m.is_first ? m.first_v : Rows(arena, tokens, m.dim);
     }
@@ -78,7 +76,7 @@ struct LowRankNames {
 };
 
 // The rank is how many rows the first matrix has.
-Status bind_low_rank(const Layer& layer, const LowRankNames& names, Time* m, LowRank* pair) {
+Status bind_low_rank(Layer& layer, const LowRankNames& names, Time* m, LowRank* pair) {
   const TensorEntry* first = layer.find(names.first);
   const u32 rank = first ? first->shape[0] : 1;
   if (rank < 1 || rank > MAX_COLUMNS) {
@@ -91,7 +89,7 @@ Status bind_low_rank(const Layer& layer, const LowRankNames& names, Time* m, Low
   return names.bias ? layer.bind({{names.bias, m->dim, &pair->bias}}) : Status();
 }
 
-Status bind_time(const Layer& layer, Time* m) {
+Status bind_time(Layer& layer, Time* m) {
   const i32 dim = m->dim;
   EDGELLM_TRY(layer.bind({{"mix_r", dim, &m->mix[R]},
                           {"mix_k", dim, &m->mix[K]},
@@ -107,7 +105,7 @@ Status bind_time(const Layer& layer, Time* m) {
                           {"v", dim, dim, &m->whole[V]},
                           {"o", dim, dim, &m->o}}));
   m->mix[RESIDUAL] = m->mix[V];
-  EDGELLM_TRY(layer.norm("head_norm", dim, Norm::Kind::layer, &m->head_norm));
+  EDGELLM_TRY(layer.norm("head_norm", dim, Norm::Kind::layer, false, &m->head_norm));
   EDGELLM_TRY(layer.real("head_norm_eps", 0, MAX_NORM_EPS, &m->head_norm.eps));
   EDGELLM_TRY(bind_low_rank(layer, {"w1", "w2", "w0"}, m, &m->low[W]));
   EDGELLM_TRY(bind_low_rank(layer, {"a1", "a2", "a0"}, m, &m->low[A]));
@@ -115,7 +113,7 @@ Status bind_time(const Layer& layer, Time* m) {
   return m->is_first ? Status() : bind_low_rank(layer, {"v1", "v2", "v0"}, m, &m->low[RESIDUAL]);
 }
 
-Status load_time(const Layer& layer, Block* block) {
+Status load_time(Layer& layer, Block* block) {
   Time m = {};
   m.dim = layer.shape.dim;
   m.is_first = !layer.first;
@@ -123,10 +121,10 @@ Status load_time(const Layer& layer, Block* block) {
   if (m.heads() * m.head_dim != m.dim) {
     return bad_model("metadata: \"dim\" is ", m.dim, ", no multiple of \"head_dim\" ", m.head_dim);
   }
-  EDGELLM_TRY(layer.norm("att_norm", m.dim, Norm::Kind::layer, &block->norm));
+  EDGELLM_TRY(layer.norm("att_norm", m.dim, Norm::Kind::layer, false, &block->norm));
   EDGELLM_TRY(bind_time(layer, &m));
   if (m.is_first) {
-    m.first_v = {layer.arena, layer.limits.columns, m.dim};
+    m.first_v = {layer.arena, layer.limits.tokens, m.dim};
   } else if (!layer.arena.counting()) {
     m.first_v = own<Time>(*layer.first).first_v;
   }
@@ -136,28 +134,24 @@ Status load_time(const Layer& layer, Block* block) {
 // r, k, v, and the middles of w, a, g and the value residual.
 void project_first(Batch& b, const Block& block, TimeWork& work) {
   const Time& m = own<Time>(block);
-  Mixed mixed[USES];
-  Projection projections[USES];
-  for (i32 use = 0; use < m.uses(); use++) {
-    mixed[use] = {m.mix[use], &m.weights(use), &work.inputs[use]};
-    projections[use] = {&m.weights(use), use < W ? work.projected[use] : work.middle[use], &work.inputs[use]};
-  }
-  open_shifted(b, block, work.shifted, {mixed, m.uses()});
-  project_all(b, {projections, m.uses()});
+  Shifted all[USES];
+  for (i32 use = 0; use < m.uses(); use++)
+    all[use] = {m.mix[use], &m.weights(use), use < W ? work.projected[use] : work.middle[use]};
+  project_shifted(b, block, work.shift.rows, work.shift.inputs, {all, m.uses()});
 }
 
 // w, a, g and the value residual from their middles.
 void project_second(Batch& b, const Time& m, TimeWork& work) {
   Projection projections[USES];
   for (i32 use = W; use < m.uses(); use++) {
-    work.inputs[use].begin(m.low[use].second, b.f32_activations);
-    projections[use] = {&m.low[use].second, work.projected[use], &work.inputs[use]};
+    work.shift.inputs[use].begin(m.low[use].second, b.f32_activations);
+    projections[use] = {&m.low[use].second, work.projected[use], &work.shift.inputs[use]};
   }
   each_token(b, [&](i32 token) {
     for (i32 use = W; use < m.uses(); use++) {
       const f32* middle = work.middle[use][token];
       const i32 rank = m.low[use].rank;
-      f32* to = work.inputs[use].row(token);
+      f32* to = work.shift.inputs[use].row(token);
       if (use == W) {
         b.kernels.tanh(middle, rank, to);
       } else if (use == G) {
@@ -165,7 +159,7 @@ void project_second(Batch& b, const Time& m, TimeWork& work) {
       } else {
         memcpy(to, middle, static_cast<size_t>(rank) * sizeof(f32));
       }
-      work.inputs[use].quantise(b.kernels, token);
+      work.shift.inputs[use].quantise(b.kernels, token);
     }
   });
   project_all(b, {projections + W, m.uses() - W});
@@ -224,29 +218,26 @@ struct Channel {
 };
 
 struct ChannelWork {
-  Rows shifted;  // (dim)
-  Rows k;        // (ffn_dim)
+  Shift<1> shift;
+  Rows k;  // (ffn_dim)
 
-  ChannelWork(Arena& arena, const Channel& m, i32 tokens, i32)
-      : shifted(arena, tokens, m.dim), k(arena, tokens, m.ffn_dim) {}
+  ChannelWork(Arena& arena, const Channel& m, i32 tokens, i32) : shift(arena, tokens, m.dim), k(arena, tokens, m.ffn_dim) {}
 };
 
-Status load_channel(const Layer& layer, Block* block) {
+Status load_channel(Layer& layer, Block* block) {
   Channel m = {};
   const i32 dim = m.dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("ffn_dim", 1, MAX_COLUMNS, &m.ffn_dim));
-  EDGELLM_TRY(layer.norm("ffn_norm", dim, Norm::Kind::layer, &block->norm));
+  EDGELLM_TRY(layer.norm("ffn_norm", dim, Norm::Kind::layer, false, &block->norm));
   EDGELLM_TRY(layer.bind({{"ffn_mix", dim, &m.mix}, {"ffn_k", m.ffn_dim, dim, &m.k}, {"ffn_v", dim, m.ffn_dim, &m.v}}));
-  layer.needs.zero_codes = true;
+  layer.zero_codes = true;
   return place<ChannelWork>(layer, m, dim * i64{sizeof(f32)}, block);  // the shifted vector
 }
 
 void run_channel(const Block& block, Batch& b) {
   const Channel& m = own<Channel>(block);
-  const ChannelWork work = lay_out<ChannelWork>(m, b);
-  const Mixed mixed = {m.mix, &m.k, &b.input};
-  open_shifted(b, block, work.shifted, {&mixed, 1});
-  project(b, m.k, work.k);
+  ChannelWork work = lay_out<ChannelWork>(m, b);
+  project_shifted(b, block, work.shift, {{m.mix, &m.k, work.k}});
   quantise(b, m.v, [&](i32 token, f32* to) { b.kernels.relu2(work.k[token], m.ffn_dim, to); });
   count_zeros(b);
   project(b, m.v, b.branch);
@@ -254,9 +245,7 @@ void run_channel(const Block& block, Batch& b) {
 
 }  // namespace
 
-const BlockKind rwkv7_time_block = {
-    .name = "rwkv7_time", .keeps_positions = false, .load = load_time, .start = nullptr, .run = run_time};
-const BlockKind rwkv7_channel_block = {
-    .name = "rwkv7_channel", .keeps_positions = false, .load = load_channel, .start = nullptr, .run = run_channel};
+const BlockKind rwkv7_time_block = {.name = "rwkv7_time", .load = load_time, .run = run_time};
+const BlockKind rwkv7_channel_block = {.name = "rwkv7_channel", .load = load_channel, .run = run_channel};
 
 }  // namespace edgellm

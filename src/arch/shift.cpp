@@ -4,21 +4,27 @@
 
 namespace edgellm {
 
-void open_shifted(Batch& b, const Block& block, Rows rows, Span<const Mixed> all) {
+void project_shifted(Batch& b, const Block& block, Rows rows, Input* inputs, Span<const Shifted> all) {
+  constexpr i32 MOST = 7;
+  assert(all.count <= MOST);
+  Projection projections[MOST];
+  for (i64 i = 0; i < all.count; i++) {
+    inputs[i].begin(*all[i].w, b.f32_activations);
+    projections[i] = {all[i].w, all[i].y, &inputs[i]};
+  }
   open(b, block, rows);
-  for (const Mixed& mixed : all)
-    mixed.input->begin(*mixed.w, b.f32_activations);
   each_token(b, [&](i32 token) {
     const Run& run = b.runs[b.tokens[token].run];
     const f32* before = token == run.first ? state_of(block, run.state) : rows[token - 1];
-    for (const Mixed& mixed : all) {
-      b.kernels.mix(rows[token], before, mixed.share, b.dim, mixed.input->row(token));
-      mixed.input->quantise(b.kernels, token);
+    for (i64 i = 0; i < all.count; i++) {
+      b.kernels.mix(rows[token], before, all[i].share, b.dim, inputs[i].row(token));
+      inputs[i].quantise(b.kernels, token);
     }
   });
   const size_t bytes = static_cast<size_t>(b.dim) * sizeof(f32);
   for (const Run& run : b.runs)
     memcpy(state_of(block, run.state), rows[run.first + run.count - 1], bytes);
+  project_all(b, {projections, all.count});
 }
 
 }  // namespace edgellm

@@ -5,13 +5,31 @@
 
 namespace edgellm {
 
-struct Mixed {
-  const f32* share;  // (dim) of the token before
+// y = w (h + (h of the token before - h) share)
+struct Shifted {
+  const f32* share;  // (dim)
   const Matrix* w;
-  Input* input;
+  Rows y;
 };
 
-// rows = norm(x); then for each of `all`: input = rows + (rows of the token before - rows) share, quantised for w.
-void open_shifted(Batch& b, const Block& block, Rows rows, Span<const Mixed> all);
+// Scratch for `N` of them.
+template <int N>
+struct Shift {
+  Rows rows;  // h (dim)
+  Input inputs[N];
+
+  Shift(Arena& arena, i32 tokens, i32 dim, i32 count = N) : rows(arena, tokens, dim) {
+    for (i32 i = 0; i < count; i++)
+      inputs[i] = {arena, tokens, dim};
+  }
+};
+
+// Opens the block (h = norm(x)), and projects.
+void project_shifted(Batch& b, const Block& block, Rows rows, Input* inputs, Span<const Shifted> all);
+
+template <int N>
+void project_shifted(Batch& b, const Block& block, Shift<N>& shift, const Shifted (&all)[N]) {
+  project_shifted(b, block, shift.rows, shift.inputs, {all, N});
+}
 
 }  // namespace edgellm

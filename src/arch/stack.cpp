@@ -17,21 +17,29 @@ struct Stack {
   const f32* head_bias;   // (vocab) or null
   Norm embed_norm, norm;  // (dim)
 
-  // Work buffers.
-  i32 max_tokens, max_logits;
   Rope ropes[MAX_ROPES];
-  i32 rope_count;
-  Token* tokens;      // (max_tokens)
-  Run* runs;          // (max_tokens) at most one for each token
-  i32* logit_tokens;  // (max_logits) whose logits are wanted
-  Rows x, branch;     // (dim)
-  Input input;
-  bool f32_activations;
-  Span<u8> scratch;
+  Token* tokens;      // (Limits::tokens)
+  Run* runs;          // (Limits::tokens) at most one for each token
+  i32* logit_tokens;  // (Limits::logits) whose logits are wanted
+  Buffers buffers;
   ZeroCodes zero_codes;
 };
 
 namespace {
+
+// A model family.
+struct Arch {
+  const char* name;           // in a file
+  const char* blocks;         // of its layers; null: the file says
+  Norm::Kind norm;            // unless the file says
+  const char* required_norm;  // one that others may leave out; null: none
+};
+
+const Arch ARCHS[] = {
+#define ARCH(name, blocks, norm, required_norm) {#name, blocks, Norm::Kind::norm, required_norm},
+#include "arch/arch.def"
+#undef ARCH
+};
 
 const BlockKind* const KINDS[] = {
 #define BLOCK(name) &name##_block,
@@ -40,11 +48,18 @@ const BlockKind* const KINDS[] = {
 };
 constexpr i32 KIND_COUNT = sizeof(KINDS) / sizeof(KINDS[0]);
 
-const Arch ARCHS[] = {
-#define ARCH(name, blocks, norms, required_norm) {#name, blocks, Norm::Kind::norms == Norm::Kind::layer, required_norm},
-#include "arch/arch.def"
-#undef ARCH
-};
+Status find_arch(const ModelFile& file, const Arch** arch) {
+  Text name;
+  EDGELLM_TRY(file.text_or("arch", "", &name));
+  char buffer[128];
+  Writer known(buffer);
+  for (const Arch& candidate : ARCHS) {
+    *arch = &candidate;
+    if (name == candidate.name) return {};
+    write(known, known.text().size ? ", " : "", candidate.name);
+  }
+  return bad_model("metadata: unknown model family \"", name, "\", known: ", known.text());
+}
 
 Status find_kind(Text name, i32* index) {
   char buffer[160];
@@ -74,7 +89,7 @@ Status read_shape(const ModelFile& file, const Arch& arch, Shape* shape) {
   EDGELLM_TRY(file.number("dim", 1, MAX_COLUMNS, &shape->dim));
   EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
   EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
-  EDGELLM_TRY(file.choice_or("norm", arch.layer_norm, {"rms", "layer"}, &shape->layer_norm));
+  EDGELLM_TRY(file.choice_or("norm", arch.norm, {"rms", "layer"}, &shape->norm));
   shape->required_norm = arch.required_norm;
   return file.flag("unit_norms", &shape->unit_norms);
 }
@@ -84,7 +99,7 @@ Status bind_norm(const ModelFile& file, const Shape& s, const char* name, const 
   EDGELLM_TRY(file.vector_or_none(name, s.dim, &norm->weight));
   EDGELLM_TRY(file.vector_or_none(bias, s.dim, &norm->bias));
   norm->eps = s.norm_eps;
-  if (norm->weight) norm->kind = s.layer_norm ? Norm::Kind::layer : Norm::Kind::rms;
+  if (norm->weight) norm->kind = s.norm;
   return {};
 }
 
@@ -105,16 +120,13 @@ Status bind_outer(const ModelFile& file, Stack* stack) {
   return file.real_or("final_norm_eps", s.norm_eps, 0, MAX_NORM_EPS, &last.eps);
 }
 
-// A table of frequencies: "rope.inv_freq", "rope.1.inv_freq" and so on. Absent: layers that name it rotate nothing.
+// A table of frequencies, "rope.inv_freq", and further ones with their number behind it. Absent: layers that name it rotate nothing.
 Status bind_rope(const ModelFile& file, i32 index, Rope* rope) {
-  char name_buffer[32], key_buffer[32];
-  Writer name(name_buffer), key(key_buffer);
-  write(name, "rope.");
-  if (index) write(name, index, ".");
-  write(name, "inv_freq");
-  write(key, "rope");
-  if (index) write(key, ".", index, ".");
-  write(key, index ? "attention_scale" : "_attention_scale");
+  char endings[2][48];
+  Writer name(endings[0]), scale(endings[1]);
+  write(name, "rope.inv_freq");
+  write(scale, "rope_attention_scale");
+  if (index) write(name, ".", index), write(scale, ".", index);
   const TensorEntry* entry = file.find(name.text());
   const u32 pairs = entry ? entry->shape[0] : 0;
   if (pairs > MAX_HEAD_DIM / 2) {
@@ -122,26 +134,25 @@ Status bind_rope(const ModelFile& file, i32 index, Rope* rope) {
   }
   rope->pairs = static_cast<i32>(pairs);
   EDGELLM_TRY(file.vector_or_none(name.text(), rope->pairs, &rope->frequency));
-  return file.real_or(key.text(), 1, MIN_ROPE_SCALE, MAX_ROPE_SCALE, &rope->scale);
+  return file.real_or(scale.text(), 1, MIN_ROPE_SCALE, MAX_ROPE_SCALE, &rope->scale);
 }
 
 // All tables that layers name, with room for the angles of a pass.
 Status load_ropes(const ModelFile& file, const Limits& limits, Arena& arena, Stack* stack) {
-  i32 last = 0;
+  Span<Rope> ropes = {stack->ropes, 1};
   for (i32 i = 0; i < stack->shape.layers; i++) {
     i32 index;
     EDGELLM_TRY(file.layer_number_or("rope_table", i, stack->shape.layers, 0, 0, MAX_ROPES - 1, &index));
-    last = max(last, index);
+    ropes.count = max<i64>(ropes.count, index + 1);
   }
-  stack->rope_count = last + 1;
-  for (i32 i = 0; i <= last; i++) {
-    Rope& rope = stack->ropes[i];
-    EDGELLM_TRY(bind_rope(file, i, &rope));
-    const i64 angles = i64{limits.columns} * rope.pairs;
-    rope.tokens = {arena.take<f32>(angles), arena.take<f32>(angles)};
-    rope.at_sinks = {arena.take<f32>(rope.pairs), arena.take<f32>(rope.pairs)};
-    if (limits.window && !arena.counting()) rope.fill(SINKS + limits.window - 1, rope.at_sinks);
+  for (i32 i = 0; i < ropes.count; i++) {
+    EDGELLM_TRY(bind_rope(file, i, &ropes[i]));
+    const i64 pairs = ropes[i].pairs, angles = limits.tokens * pairs;
+    ropes[i].tokens = {arena.take<f32>(angles), arena.take<f32>(angles)};
+    ropes[i].at_sinks = {arena.take<f32>(pairs), arena.take<f32>(pairs)};
+    if (limits.window && !arena.counting()) ropes[i].fill(SINKS + limits.window - 1, ropes[i].at_sinks);
   }
+  stack->shape.ropes = ropes;
   return {};
 }
 
@@ -150,40 +161,36 @@ struct Loading {
   const Limits& limits;
   Arena& arena;
   Text blocks;
-  Needs needs = {};
   Block firsts[KIND_COUNT] = {};  // of each kind
+  i64 scratch_bytes = 0;          // the most that a block needs
+  i32 widest = 0;
+  bool zero_codes = false;
 };
 
 Status load_block(Loading& loading, i32 kind, Stack* stack, Model* model, Block* block) {
   Block& first = loading.firsts[kind];
-  const Layer layer = {.file = loading.file,
-                       .shape = stack->shape,
-                       .limits = loading.limits,
-                       .ropes = {stack->ropes, stack->rope_count},
-                       .kind = *KINDS[kind],
-                       .first = first.kind ? &first : nullptr,
-                       .index = block->layer,
-                       .arena = loading.arena,
-                       .needs = loading.needs};
+  Layer layer = {{loading.file, KINDS[kind]->name, block->layer, stack->shape.layers},
+                 stack->shape,
+                 loading.limits,
+                 loading.arena,
+                 first.kind ? &first : nullptr};
   block->kind = KINDS[kind];
   block->state_at = model->state_bytes;
   EDGELLM_TRY(block->kind->load(layer, block));
   if (!first.kind) first = *block;
+  loading.scratch_bytes = max(loading.scratch_bytes, layer.scratch_bytes);
+  loading.widest = max(loading.widest, layer.widest);
+  loading.zero_codes |= layer.zero_codes;
   model->state_bytes += align_up<i64>(block->state_bytes, Arena::ALIGNMENT);
-  model->unbounded = model->unbounded && !block->kind->keeps_positions;
-  model->recurrent = model->recurrent || (block->state_bytes && !block->kind->keeps_positions);
+  model->unbounded &= !block->kind->keeps_positions;
+  model->recurrent |= block->state_bytes && !block->kind->keeps_positions;
   return {};
 }
 
 Status load_blocks(Loading& loading, Stack* stack, Model* model) {
-  LayerBlocks named;
+  stack->blocks.data = loading.arena.take<Block>(i64{stack->shape.layers} * MAX_LAYER_BLOCKS);
   for (i32 i = 0; i < stack->shape.layers; i++) {
-    EDGELLM_TRY(read_layer_blocks(loading.blocks, i, &named));
-    stack->blocks.count += named.count;
-  }
-  stack->blocks.data = loading.arena.take<Block>(stack->blocks.count);
-  Block* next = stack->blocks.data;
-  for (i32 i = 0; i < stack->shape.layers; i++) {
+    LayerBlocks named;
     EDGELLM_TRY(read_layer_blocks(loading.blocks, i, &named));
     for (i32 k = 0; k < named.count; k++) {
       i32 kind;
@@ -192,7 +199,8 @@ Status load_blocks(Loading& loading, Stack* stack, Model* model) {
       block.parallel = named.parallel[k];
       block.layer = i;
       EDGELLM_TRY(load_block(loading, kind, stack, model, &block));
-      if (next) *next++ = block;
+      if (stack->blocks.data) stack->blocks[stack->blocks.count] = block;
+      stack->blocks.count++;
     }
   }
   return {};
@@ -200,18 +208,18 @@ Status load_blocks(Loading& loading, Stack* stack, Model* model) {
 
 void take_buffers(const Loading& loading, Stack* stack) {
   Arena& arena = loading.arena;
-  const Limits& limits = loading.limits;
-  const i32 tokens = limits.columns, dim = stack->shape.dim;
-  stack->max_tokens = tokens;
-  stack->max_logits = limits.logits;
+  const i32 tokens = loading.limits.tokens, dim = stack->shape.dim;
   stack->tokens = arena.take<Token>(tokens);
   stack->runs = arena.take<Run>(tokens);
-  stack->logit_tokens = arena.take<i32>(limits.logits);
-  stack->x = {arena, tokens, dim};
-  stack->branch = {arena, tokens, dim};
-  stack->input = {arena, tokens, max(dim, loading.needs.widest)};
-  stack->f32_activations = limits.f32_activations;
-  stack->scratch = {arena.take<u8>(loading.needs.scratch_bytes), loading.needs.scratch_bytes};
+  stack->logit_tokens = arena.take<i32>(loading.limits.logits);
+  stack->buffers = {.dim = dim,
+                    .f32_activations = loading.limits.f32_activations,
+                    .ropes = stack->shape.ropes,
+                    .x = {arena, tokens, dim},
+                    .branch = {arena, tokens, dim},
+                    .input = {arena, tokens, max(dim, loading.widest)},
+                    .scratch = {arena.take<u8>(loading.scratch_bytes), loading.scratch_bytes},
+                    .zeros = nullptr};
 }
 
 // Recurrent states are zero at position 0; a cache of positions stays as it is, for nothing looks behind a session's position.
@@ -240,7 +248,6 @@ Counts list_tokens(Stack& stack, Span<const Item> items) {
     }
     n.runs++;
   }
-  assert(n.tokens <= stack.max_tokens && n.logits <= stack.max_logits);
   return n;
 }
 
@@ -281,34 +288,14 @@ Status run_head(const Model& model, const Stack& stack, Batch b, i32 count) {
 
 }  // namespace
 
-i64 bytes_per_token(const ModelFile& file) {
-  i64 bytes = 0;
-  bool own_head = file.find("head") != nullptr;
-  for (const TensorEntry& entry : file.tensors()) {
-    if (!(own_head && Text("embed") == Text(entry.name))) bytes += tensor_bytes(entry);
-  }
-  return bytes;
-}
-
-Status find_arch(const ModelFile& file, const Arch** arch) {
-  Text name;
-  EDGELLM_TRY(file.text_or("arch", "", &name));
-  char buffer[128];
-  Writer known(buffer);
-  for (const Arch& candidate : ARCHS) {
-    *arch = &candidate;
-    if (name == candidate.name) return {};
-    write(known, known.text().size ? ", " : "", candidate.name);
-  }
-  return bad_model("metadata: unknown model family \"", name, "\", known: ", known.text());
-}
-
-Status load_model(const ModelFile& file, const Arch& arch, const Limits& limits, Arena& arena, Model* model) {
+Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Model* model) {
+  const Arch* arch = nullptr;
+  EDGELLM_TRY(find_arch(file, &arch));
   Stack stack = {};
-  *model = {.arch = &arch, .unbounded = true};
+  *model = {.arch = arch->name, .unbounded = true};
   Loading loading = {.file = file, .limits = limits, .arena = arena, .blocks = {}};
-  EDGELLM_TRY(read_blocks(file, arch, &loading.blocks));
-  EDGELLM_TRY(read_shape(file, arch, &stack.shape));
+  EDGELLM_TRY(read_blocks(file, *arch, &loading.blocks));
+  EDGELLM_TRY(read_shape(file, *arch, &stack.shape));
   EDGELLM_TRY(file.number("context", 1, MAX_CONTEXT, &model->context));
   EDGELLM_TRY(bind_outer(file, &stack));
   EDGELLM_TRY(load_ropes(file, limits, arena, &stack));
@@ -316,36 +303,26 @@ Status load_model(const ModelFile& file, const Arch& arch, const Limits& limits,
   take_buffers(loading, &stack);
   model->vocab = stack.shape.vocab;
   model->layers = stack.shape.layers;
-  model->weight_bytes = bytes_per_token(file);
+  model->weight_bytes = file.bytes_per_token();
   model->logits_stride = align_up<i64>(model->vocab, PANEL);
   model->logits = arena.take<f32>(limits.logits * model->logits_stride);
   model->stack = arena.take<Stack>(1);
   if (arena.counting()) return {};
-  *model->stack = stack;
-  if (loading.needs.zero_codes) model->zero_codes = &model->stack->zero_codes;
+  Stack& placed = *model->stack = stack;
+  placed.buffers.ropes.data = placed.ropes;
+  placed.buffers.zeros = &placed.zero_codes;
+  if (loading.zero_codes) model->zero_codes = &placed.zero_codes;
   return {};
 }
 
 Status run_model(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items) {
   Stack& stack = *model.stack;
   const Counts n = list_tokens(stack, items);
-  Batch batch = {.kernels = kernels,
-                 .threads = threads,
-                 .dim = stack.shape.dim,
-                 .f32_activations = stack.f32_activations,
-                 .tokens = {stack.tokens, n.tokens},
-                 .runs = {stack.runs, n.runs},
-                 .ropes = {stack.ropes, stack.rope_count},
-                 .x = stack.x,
-                 .branch = stack.branch,
-                 .last = nullptr,
-                 .input = stack.input,
-                 .scratch = stack.scratch,
-                 .zeros = &stack.zero_codes};
+  Batch batch = {stack.buffers, kernels, threads, {stack.tokens, n.tokens}, {stack.runs, n.runs}};
   embed(stack, batch);
   for (const Block& block : stack.blocks) {
 #if defined(EDGELLM_DIRTY_SCRATCH)
-    memset(stack.scratch.data, 0xff, static_cast<size_t>(stack.scratch.count));
+    memset(batch.scratch.data, 0xff, static_cast<size_t>(batch.scratch.count));
 #endif
     block.kind->run(block, batch);
   }

@@ -17,6 +17,11 @@ struct Fixed {
   i32 decimals;  // 0 to 9
 };
 
+// Bytes in units of 10^6.
+constexpr Fixed megabytes(i64 bytes, i32 decimals) {
+  return {static_cast<f64>(bytes) / 1e6, decimals};
+}
+
 class Writer {
  public:
   template <i64 N>
@@ -48,7 +53,7 @@ class Writer {
   i64 size_ = 0;
 };
 
-// What write() and the like of it take, any number of them. Each becomes one of few types, and one function of C's variable
+// What write() and functions like it take, any number of them. Each becomes one of few types, and one function of C's variable
 // arguments writes them all: with a call for each in the code of every error, errors were a tenth of the program.
 constexpr const char* part(const char* text) {
   return text;

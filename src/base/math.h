@@ -176,47 +176,6 @@ static inline f32 gelu32(f32 x) {
   return x / (1.0f + exp32(-u));
 }
 
-// |x| < 1: x + x (c0 + c1 t + ... + c6 t^6), t = x^2; else 1 - e^-(d0 + d1 |x| + ... + d6 |x|^6) with the sign of x.
-namespace erf_constants {
-static constexpr f32 LARGE = 4.0f;  // from here on 1
-static constexpr f32 C0 = 0x1.06eba8p-3f;
-static constexpr f32 C1 = -0x1.81273ep-2f;
-static constexpr f32 C2 = 0x1.ce2d1ep-4f;
-static constexpr f32 C3 = -0x1.b7fb86p-6f;
-static constexpr f32 C4 = 0x1.54186cp-8f;
-static constexpr f32 C5 = -0x1.a479dcp-11f;
-static constexpr f32 C6 = 0x1.4ac1a6p-14f;
-static constexpr f32 D0 = 0x1.47a57cp-12f;
-static constexpr f32 D1 = 0x1.209054p0f;
-static constexpr f32 D2 = 0x1.46a358p-1f;
-static constexpr f32 D3 = 0x1.a6effcp-4f;
-static constexpr f32 D4 = -0x1.66ea6ep-6f;
-static constexpr f32 D5 = 0x1.847f90p-9f;
-static constexpr f32 D6 = -0x1.8a348ep-13f;
-}  // namespace erf_constants
-
-static inline f32 erf32(f32 x) {
-  using namespace erf_constants;
-  f32 magnitude = abs32(x), t = x * x;
-  f32 p = fma32(C6, t, C5);
-  p = fma32(p, t, C4);
-  p = fma32(p, t, C3);
-  p = fma32(p, t, C2);
-  p = fma32(p, t, C1);
-  p = fma32(p, t, C0);
-  f32 small = fma32(x, p, x);
-  f32 a = magnitude < LARGE ? magnitude : LARGE;
-  f32 d = fma32(D6, a, D5);
-  d = fma32(d, a, D4);
-  d = fma32(d, a, D3);
-  d = fma32(d, a, D2);
-  d = fma32(d, a, D1);
-  d = fma32(d, a, D0);
-  f32 large = copy_sign32(1.0f - exp32(-d), x);
-  f32 y = magnitude < 1.0f ? small : large;
-  return x != x ? x : y;
-}
-
 // Sine and cosine of an angle in radians, |x| <= 2^31; error below 2^-52 (2.2e-16) in all that range. The angle is reduced
 // to [-pi/4, pi/4] by n pi/2, |n| < 2^31, with pi/2 in parts of 22 bits, so that n times a part is exact (Cody and Waite,
 // "Software Manual for the Elementary Functions", 1980); then Taylor's series as far as f64 sees it.

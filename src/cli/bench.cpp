@@ -1,8 +1,9 @@
 // edgellm bench: how fast a model runs here, beside how fast this machine reads memory in the same minute.
 #include <stdlib.h>
 
+#include "base/sort.h"
 #include "cli/command.h"
-#include "cli/json.h"
+#include "cli/json_writer.h"
 #include "platform/bandwidth.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
@@ -14,7 +15,6 @@ namespace edgellm {
 namespace {
 
 constexpr i32 MAX_PLACES = 16;
-constexpr i32 MAX_SESSIONS = 64;
 
 struct Percentiles {
   f64 p50, p99, p999, max;  // ms
@@ -22,15 +22,7 @@ struct Percentiles {
 
 // Sorts the samples in place.
 Percentiles percentiles(Span<f64> samples) {
-  for (i64 gap = samples.count / 2; gap > 0; gap /= 2) {
-    for (i64 i = gap; i < samples.count; i++) {
-      f64 moved = samples[i];
-      i64 at = i;
-      for (; at >= gap && samples[at - gap] > moved; at -= gap)
-        samples[at] = samples[at - gap];
-      samples[at] = moved;
-    }
-  }
+  shell_sort(samples, [](f64 a, f64 b) { return a > b; });
   auto at = [&](f64 share) {
     return samples[min(samples.count - 1, static_cast<i64>(share * static_cast<f64>(samples.count)))];
   };
@@ -76,14 +68,14 @@ struct Bench {
 };
 
 Status prefill(Bench& bench, Session& session, i32 tokens) {
-  session.position = 0;
+  session.restart();
   if (tokens == 0) return {};
   Step step = {&session, bench.ids.slice(0, tokens), Wanted::last};
   return forward(bench.engine, {&step, 1});
 }
 
 Status measure_prefill(Bench& bench, Measured* result) {
-  f64 seconds[1000];
+  f64 seconds[MAX_REPEAT];
   for (i32 r = 0; r < bench.repeat; r++) {
     i64 start = now_ns();
     EDGELLM_TRY(prefill(bench, bench.engine.sessions[0], bench.prompt_tokens));
@@ -127,7 +119,7 @@ Status measure_decode(Bench& bench, i32 position, Place* place) {
   for (i32 s = 0; s < bench.sessions; s++)
     EDGELLM_TRY(prefill(bench, bench.engine.sessions[s], position));
   i64 at = 0;
-  f64 seconds[1000];
+  f64 seconds[MAX_REPEAT];
   for (i32 r = 0; r < bench.repeat; r++) {
     Decoding decoding(bench, position);
     f64 total = 0;
@@ -149,7 +141,7 @@ void empty_loop(i64 rounds) {
     i = i + 1;
 }
 
-// Tokens and empty loops in turn. Any machine stops a program now and then: a token can be no steadier than such a loop.
+// Tokens and empty loops in turn. Every machine interrupts a program now and then, so no token can be steadier than such a loop.
 Status measure_stalls(Bench& bench, const Place& place, Measured* result) {
   constexpr i64 TRIAL = 1 << 20;
   i64 start = now_ns();
@@ -185,7 +177,7 @@ Status count_zeros(Bench& bench, const Place& place) {
 
 Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
   EDGELLM_TRY(prefill(bench, bench.engine.sessions[0], 1));  // warms up: first touches of the map
-  result->read_bytes_per_second = read_bandwidth(bench.engine.threads, buffer, 5);
+  result->read_bytes_per_second = read_bandwidth(bench.engine.threads, buffer, BANDWIDTH_PASSES);
   EDGELLM_TRY(measure_prefill(bench, result));
   PageFaults before = {};
   for (i32 i = 0; i < result->place_count; i++) {
@@ -213,7 +205,7 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
 i64 bytes_per_pass(const Bench& bench, i32 position) {
   const Engine& engine = bench.engine;
   const Limits& limits = engine.limits;
-  i64 slots = limits.window ? SINKS + limits.window + limits.columns : limits.context;
+  i64 slots = limits.window ? SINKS + limits.window + limits.tokens : limits.context;
   return engine.model.weight_bytes + bench.sessions * engine.model.state_bytes * min<i64>(position, slots) / slots;
 }
 
@@ -221,12 +213,12 @@ f64 bytes_per_second(const Bench& bench, const Place& place) {
   return static_cast<f64>(bytes_per_pass(bench, place.position)) * place.decode_tok_s / bench.sessions;
 }
 
-void print_percentiles(Json& json, Text name, const Percentiles& ms) {
+void print_percentiles(JsonWriter& json, Text name, const Percentiles& ms) {
   json.open(name);
-  json.real("p50", ms.p50, 4);
-  json.real("p99", ms.p99, 4);
-  json.real("p999", ms.p999, 4);
-  json.real("max", ms.max, 4);
+  json.real("p50", {ms.p50, 4});
+  json.real("p99", {ms.p99, 4});
+  json.real("p999", {ms.p999, 4});
+  json.real("max", {ms.max, 4});
   json.close();
 }
 
@@ -234,27 +226,27 @@ void print_json(const Bench& bench, const Measured& m, const char* path) {
   const Engine& engine = bench.engine;
   const Place& first = m.places[0];
   f64 rate = bytes_per_second(bench, first);
-  Json json(STDOUT);
+  JsonWriter json(STDOUT);
   json.text("model", path);
   json.text("isa", engine.kernels.isa);
   json.number("threads", engine.threads.count());
   json.number("ctx", engine.limits.context);
-  json.real("decode_tok_s", first.decode_tok_s, 2);
-  json.real("prefill_tok_s", m.prefill_tok_s, 2);
+  json.real("decode_tok_s", {first.decode_tok_s, 2});
+  json.real("prefill_tok_s", {m.prefill_tok_s, 2});
   json.number("sessions", bench.sessions);
   print_percentiles(json, "ms_per_token", first.token_ms);
   print_percentiles(json, "ms_alternating", m.alternating_ms);
   print_percentiles(json, "ms_empty_loop", m.empty_ms);
-  json.real("ttft_ms", m.ttft_ms, 3);
-  json.real("load_ms", m.load_ms, 3);
+  json.real("ttft_ms", {m.ttft_ms, 3});
+  json.real("load_ms", {m.load_ms, 3});
   json.number("bytes_per_token", bytes_per_pass(bench, first.position) / bench.sessions);
-  json.real("gb_s", rate / 1e9, 2);
-  json.real("read_gb_s", m.read_bytes_per_second / 1e9, 2);
-  json.real("bandwidth_share", rate / m.read_bytes_per_second, 3);
-  json.real("rss_mb", static_cast<f64>(m.resident_bytes) / 1e6, 2);
-  json.real("planned_mb", static_cast<f64>(engine.arena_bytes) / 1e6, 2);
-  json.real("page_faults_per_token", m.faults_per_token, 3);
-  if (engine.model.zero_codes) json.real("zero_activations", engine.model.zero_codes->percent() / 100, 4);
+  json.real("gb_s", {rate / 1e9, 2});
+  json.real("read_gb_s", {m.read_bytes_per_second / 1e9, 2});
+  json.real("bandwidth_share", {rate / m.read_bytes_per_second, 3});
+  json.real("rss_mb", megabytes(m.resident_bytes, 2));
+  json.real("planned_mb", megabytes(engine.arena_bytes, 2));
+  json.real("page_faults_per_token", {m.faults_per_token, 3});
+  if (engine.model.zero_codes) json.real("zero_activations", {engine.model.zero_codes->percent() / 100, 4});
   json.number("allocations_after_seal", heap_watch.after_closing.load());
   char hash[20];
   Writer writer(hash);
@@ -266,9 +258,9 @@ void print_json(const Bench& bench, const Measured& m, const char* path) {
       char position[16];
       Writer key(position);
       json.open(write(key, place.position).text());
-      json.real("decode_tok_s", place.decode_tok_s, 2);
+      json.real("decode_tok_s", {place.decode_tok_s, 2});
       json.number("bytes_per_token", bytes_per_pass(bench, place.position) / bench.sessions);
-      json.real("gb_s", bytes_per_second(bench, place) / 1e9, 2);
+      json.real("gb_s", {bytes_per_second(bench, place) / 1e9, 2});
       print_percentiles(json, "ms_per_token", place.token_ms);
       json.close();
     }
@@ -296,9 +288,8 @@ void print_text(const Bench& bench, const Measured& m, const char* path) {
           Fixed{100 * rate / m.read_bytes_per_second, 0}, " % of ", Fixed{m.read_bytes_per_second / 1e9, 1}, "\n");
   }
   if (!m.complete) return;
-  print("memory    ", Fixed{static_cast<f64>(m.resident_bytes) / 1e6, 1}, " MB resident at most, ",
-        Fixed{static_cast<f64>(engine.arena_bytes) / 1e6, 1}, " MB planned, file ",
-        Fixed{static_cast<f64>(engine.file.bytes().count) / 1e6, 1}, " MB\n");
+  print("memory    ", megabytes(m.resident_bytes, 1), " MB resident at most, ", megabytes(engine.arena_bytes, 1),
+        " MB planned, file ", megabytes(engine.file.bytes().count, 1), " MB\n");
   print("steady    ", Fixed{m.faults_per_token, 3}, " page faults a token, ", heap_watch.after_closing.load(),
         " allocations after the seal\n");
   print("stalls    alternating with an empty loop: token p50 ", Fixed{m.alternating_ms.p50, 3}, ", p99 ",
@@ -348,12 +339,10 @@ Status bench_command(Options& options) {
   }
 
   i64 start = now_ns();
-  EDGELLM_TRY(open_for(options, &bench.engine));
-  result.load_ms = static_cast<f64>(now_ns() - start) / 1e6;
-  Machine machine = this_machine();
-  i64 buffer_bytes = bandwidth_buffer_bytes(machine.cache_bytes, usable_memory(machine));
+  EDGELLM_TRY(open_model(options, &bench.engine));
+  result.load_ms = ms_since(start);
   Span<u8> buffer, own;
-  EDGELLM_TRY(take_memory(buffer_bytes, {}, &buffer));
+  EDGELLM_TRY(take_bandwidth_buffer(this_machine(), &buffer));
   i64 samples = i64{bench.count} * bench.repeat, prompt = max(max(furthest, bench.prompt_tokens), 1);
   EDGELLM_TRY(take_memory(2 * samples * static_cast<i64>(sizeof(f64)) + prompt * static_cast<i64>(sizeof(i32)), {}, &own));
   bench.samples = {reinterpret_cast<f64*>(own.data), samples};
@@ -361,7 +350,7 @@ Status bench_command(Options& options) {
   bench.ids = {reinterpret_cast<i32*>(bench.empty.data + samples), prompt};
   for (i64 i = 0; i < prompt; i++)
     bench.ids[i] = static_cast<i32>((i * 7919 + 1) % bench.engine.model.vocab);
-  EDGELLM_TRY(seal_for(options, SEAL_FIGURES));
+  EDGELLM_TRY(seal_as_asked(options, SEAL_FIGURES));
 
   Status status = measure(bench, buffer, &result);
   if (!status.ok() && !status.interrupted()) return status;

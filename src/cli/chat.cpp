@@ -1,13 +1,12 @@
-// edgellm chat MODEL: a conversation, a line a message. Answers go to stdout and nothing else does, each with a line feed at its
+// edgellm chat MODEL: a conversation, one line for each message. Answers go to stdout and nothing else does, each with a line feed at its
 // end and an empty line before the next.
-#include "engine/chat.h"
+#include "engine/conversation.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
-#include "platform/seal.h"
 #include "platform/seed.h"
 #include "platform/signals.h"
 
@@ -104,10 +103,10 @@ struct Answer {
   }
 };
 
-struct Conversation {
+struct ChatLoop {
   const Options& options;
   Messages messages;
-  Chat chat;
+  Conversation conversation;
   Span<char> system_buffer;
   Text system;
   bool terminal;  // somebody types
@@ -121,20 +120,20 @@ struct Conversation {
   Status turn(Text message);
 };
 
-void Conversation::reset() {
-  reset_chat(chat);
+void ChatLoop::reset() {
+  conversation.session->restart();
   sound = true;
 }
 
 // False when it is no command.
-bool Conversation::command(Text message) {
+bool ChatLoop::command(Text message) {
   constexpr Text SYSTEM = "/system ";
   if (message == "/quit") {
     over = true;
   } else if (message == "/reset") {
     reset();
   } else if (message.size > SYSTEM.size && message.slice(0, SYSTEM.size) == SYSTEM) {
-    if (chat.form.system.size == 0) {
+    if (conversation.form.system.size == 0) {
       note("note: ", NO_SYSTEM, "\n");
       return true;
     }
@@ -147,12 +146,12 @@ bool Conversation::command(Text message) {
   return true;
 }
 
-Status Conversation::turn(Text message) {
-  i32 before = chat.session->position;
+Status ChatLoop::turn(Text message) {
+  i32 before = conversation.session->position;
   Answer answer;
   Generated made;
-  Status status = chat_turn(chat, system, message, options.generate, Answer::sink, &answer, &made);
-  const i32 after = chat.session->position;
+  Status status = take_turn(conversation, system, message, options.generate, Answer::sink, &answer, &made);
+  const i32 after = conversation.session->position;
   sound = (status.ok() && made.count > 0) || (sound && after == before);
   EDGELLM_TRY(status);
   if (made.ending == Ending::sink_closed) return check_output();
@@ -165,17 +164,17 @@ Status Conversation::turn(Text message) {
     if (made.count < options.generate.count) {
       char words[128];
       Writer writer(words);
-      note("note: the context is full: /reset, or start with ", more_room(*chat.engine, writer), "\n");
+      note("note: the context is full: /reset, or start with ", more_room(*conversation.engine, writer), "\n");
     } else {
       note("note: the answer was cut; -n allows more tokens\n");
     }
   }
   if (options.verbose) note_figures(made, after - before - max(made.count - 1, 0), options);
-  if (options.hash && made.count) note_hash(made.last_hash);
+  if (options.generate.hash && made.count) note_hash(made.last_hash);
   return {};
 }
 
-Status Conversation::run() {
+Status ChatLoop::run() {
   while (!over) {
     if (terminal) note("> ");
     Text message;
@@ -183,7 +182,7 @@ Status Conversation::run() {
       case Messages::Next::message:
         break;
       case Messages::Next::too_long:
-        return failed("a message has more than ", Chat::TEXT_BYTES, " bytes");
+        return failed("a message has more than ", Conversation::TEXT_BYTES, " bytes");
       case Messages::Next::failed:
         return failed("standard input cannot be read: ", strerror(errno));
       default:
@@ -206,7 +205,7 @@ Status Conversation::run() {
   return {};
 }
 
-// As --template says, or the file; else plain text.
+// As --template says, otherwise as the file says, otherwise plain text.
 Status choose_template(const Options& options, const ModelFile& file, ChatTemplate* form) {
   bool found;
   EDGELLM_TRY(read_chat_template(file, form, &found));
@@ -230,34 +229,33 @@ Status choose_template(const Options& options, const ModelFile& file, ChatTempla
 Status chat_command(Options& options) {
   EDGELLM_TRY(check_outputs(options));
   if (!options.count_given) options.generate.count = ANSWER_TOKENS;
-  options.engine.text_bytes = Chat::TEXT_BYTES;
-  options.generate.hash = options.hash;
+  options.engine.text_bytes = Conversation::TEXT_BYTES;
   SamplingOptions& sampling = options.generate.sampling;
   if (!options.seed_given) sampling.seed = draw_seed();
   Engine engine;
-  EDGELLM_TRY(open_for(options, &engine));
+  EDGELLM_TRY(open_model(options, &engine));
   if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; --tokenizer FILE takes that of another model file");
   Span<u8> block;  // for the text of a turn, what was read, and the system text
-  EDGELLM_TRY(take_memory(3 * Chat::TEXT_BYTES, {.huge_pages = false, .lock = options.engine.lock}, &block));
+  EDGELLM_TRY(take_memory(3 * Conversation::TEXT_BYTES, {.huge_pages = false, .lock = options.engine.lock}, &block));
   Span<char> buffers = {reinterpret_cast<char*>(block.data), block.count};
   ChatTemplate form;
   EDGELLM_TRY(choose_template(options, engine.file, &form));
   if (options.system && form.system.size == 0) return usage_error("--system: ", NO_SYSTEM);
-  Conversation talk = {.options = options,
-                       .messages = Messages(buffers.slice(Chat::TEXT_BYTES, Chat::TEXT_BYTES)),
-                       .chat = {},
-                       .system_buffer = buffers.slice(2 * Chat::TEXT_BYTES, Chat::TEXT_BYTES),
-                       .system = options.system ? Text(options.system) : Text(),
-                       .terminal = isatty(STDIN) != 0};
-  EDGELLM_TRY(
-      open_chat(engine, engine.sessions[0], form, buffers.slice(0, Chat::TEXT_BYTES), &options.generate, &talk.chat));
-  Saved saved;
-  EDGELLM_TRY(open_saved(options, engine, &saved));
+  ChatLoop loop = {.options = options,
+                   .messages = Messages(buffers.slice(Conversation::TEXT_BYTES, Conversation::TEXT_BYTES)),
+                   .conversation = {},
+                   .system_buffer = buffers.slice(2 * Conversation::TEXT_BYTES, Conversation::TEXT_BYTES),
+                   .system = options.system ? Text(options.system) : Text(),
+                   .terminal = isatty(STDIN) != 0};
+  EDGELLM_TRY(open_conversation(engine, engine.sessions[0], form, buffers.slice(0, Conversation::TEXT_BYTES),
+                                &options.generate, &loop.conversation));
+  StateOutput state;
+  EDGELLM_TRY(open_states(options, engine, &state));
   if (!options.seed_given && sampling.temperature > 0) note("seed ", sampling.seed, "\n");
-  EDGELLM_TRY(seal_for(options, options.state_save ? u32{SEAL_FILES} : 0));
-  Status status = talk.run();
-  if (talk.sound) {
-    EDGELLM_TRY(save(options, engine, saved));
+  EDGELLM_TRY(seal_as_asked(options));
+  Status status = loop.run();
+  if (loop.sound) {
+    EDGELLM_TRY(keep_state(options, engine, state));
   } else if (options.state_save) {
     note("note: the conversation ended within a message; nothing was saved to ", options.state_save, "\n");
   }

@@ -3,6 +3,7 @@
 #include "cli/options.h"
 #include "engine/state.h"
 #include "platform/console.h"
+#include "platform/machine.h"
 
 namespace edgellm {
 
@@ -24,30 +25,35 @@ Status check_outputs(const Options& options);
 constexpr i64 STDIN_BYTES = 16 << 20;
 Status read_text(const Options& options, Text* text);
 
-// Maps a model file for good.
+// Maps a model file until the process ends.
 Status map_model(const char* path, const MapOptions& how, Span<const u8>* map);
 
-// Chooses the thread count when asked for `auto`, opens the engine, and the tokenizer of another file where --tokenizer
-// names one. The process is not sealed yet.
-Status open_for(Options& options, Engine* engine);
+// Opens the model that was named, and the engine as the options want it: with the number of threads that `auto` finds, and the
+// tokenizer of another file where --tokenizer names one. The process is not sealed yet.
+Status open_model(Options& options, Engine* engine);
 
-// Where the session's state goes, opened before the seal.
-struct Saved {
-  StateFile to;
+// Where the first session's state goes, opened before the seal.
+struct StateOutput {
+  StateFile file;
   Span<u8> buffer;
 };
 
 // Restores the first session as --state-load asks, and opens the file, perhaps the same, that --state-save names.
-Status open_saved(const Options& options, Engine& engine, Saved* saved);
+Status open_states(const Options& options, Engine& engine, StateOutput* output);
 
-// Keeps the state as --state-save asks.
-Status save(const Options& options, const Engine& engine, Saved& saved);
+// Writes the first session's state where --state-save asks for it.
+Status keep_state(const Options& options, const Engine& engine, StateOutput& output);
 
-// Seals the process as --seal asks; `extra` as in platform/seal.h. Nothing can be opened or taken afterwards.
-Status seal_for(const Options& options, u32 extra);
+// Seals the process as --seal asks; files that the options write stay usable, and so does what `extra` names (platform/seal.h).
+// Nothing can be opened or taken afterwards.
+Status seal_as_asked(const Options& options, u32 extra = 0);
 
-// Token ids of a text as the model wants a prompt (its first id in front, if the text is the `start` of a timeline). A model without a tokenizer takes a list of ids.
-// The ids lie in engine.text_ids.
+// What read_bandwidth is measured with here: a buffer as large as this machine needs, and how often it is read.
+constexpr i32 BANDWIDTH_PASSES = 5;
+Status take_bandwidth_buffer(const Machine& machine, Span<u8>* buffer);
+
+// Token ids of a text as the model wants a prompt (its first id in front, if the text is the `start` of a timeline). A model
+// without a tokenizer takes a list of ids. The ids lie in engine.text_ids.
 Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids);
 
 // Where the bundled model is: beside the program, in its share folder, or in models/ here. Null when it is not installed.

@@ -6,7 +6,6 @@
 #include "platform/bandwidth.h"
 #include "platform/destination.h"
 #include "platform/heap.h"
-#include "platform/machine.h"
 #include "platform/seal.h"
 #include "platform/signals.h"
 
@@ -59,7 +58,7 @@ Status map_model(const char* path, const MapOptions& how, Span<const u8>* map) {
   return {};
 }
 
-// The tokenizer section of another model file; the map stays for good.
+// The tokenizer section of another model file; the map stays until the process ends.
 static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
   Span<const u8> map;
   EDGELLM_TRY(map_model(path, {}, &map));
@@ -72,17 +71,21 @@ static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
   return section->count ? Status() : bad_model("--tokenizer ", path, ": ", NO_TOKENIZER);
 }
 
+Status take_bandwidth_buffer(const Machine& machine, Span<u8>* buffer) {
+  return take_memory(bandwidth_buffer_bytes(machine.cache_bytes, usable_memory(machine)), {}, buffer);
+}
+
 // The fewest threads that read within 3 % of the most that any number of them reads.
 static Status rewarding_threads(i32* best) {
   Machine machine = this_machine();
   i32 most = default_threads(machine);
   Span<u8> buffer;
-  EDGELLM_TRY(take_memory(bandwidth_buffer_bytes(machine.cache_bytes, usable_memory(machine)), {}, &buffer));
+  EDGELLM_TRY(take_bandwidth_buffer(machine, &buffer));
   f64 rates[Threads::MAX + 1] = {}, top = 0;
   for (i32 n = 1; n <= most; n++) {
     Threads threads;
     EDGELLM_TRY(threads.start(n));
-    rates[n] = read_bandwidth(threads, buffer, 5);
+    rates[n] = read_bandwidth(threads, buffer, BANDWIDTH_PASSES);
     threads.stop();
     EDGELLM_TRY(check_interrupted());
     if (rates[n] > top) top = rates[n];
@@ -93,7 +96,7 @@ static Status rewarding_threads(i32* best) {
   return {};
 }
 
-Status open_for(Options& options, Engine* engine) {
+Status open_model(Options& options, Engine* engine) {
   EngineOptions& wanted = options.engine;
   if (options.tokenizer_file) EDGELLM_TRY(open_other_tokenizer(options.tokenizer_file, &wanted.tokenizer));
   if (options.threads_auto) EDGELLM_TRY(rewarding_threads(&wanted.threads));
@@ -112,27 +115,27 @@ Status open_for(Options& options, Engine* engine) {
   }
   if (options.verbose) {
     note("kernels ", engine->kernels.isa, ", threads ", engine->threads.count(), ", context ", engine->limits.context,
-         ", memory ", Fixed{static_cast<f64>(engine->arena_bytes) / 1e6, 1}, " MB, file ",
-         Fixed{static_cast<f64>(map.count) / 1e6, 1}, " MB\n");
+         ", memory ", megabytes(engine->arena_bytes, 1), " MB, file ", megabytes(map.count, 1), " MB\n");
   }
   return {};
 }
 
-Status open_saved(const Options& options, Engine& engine, Saved* saved) {
+Status open_states(const Options& options, Engine& engine, StateOutput* output) {
   if (!options.state_load && !options.state_save) return {};
-  EDGELLM_TRY(take_memory(state_image_bytes(engine), {}, &saved->buffer));
-  u8* buffer = saved->buffer.data;
+  EDGELLM_TRY(take_memory(state_image_bytes(engine), {}, &output->buffer));
+  u8* buffer = output->buffer.data;
   if (options.state_load) EDGELLM_TRY(load_state_file(engine, options.state_load, buffer, &engine.sessions[0]));
-  return options.state_save ? open_state_file(engine, options.state_save, buffer, &saved->to) : Status();
+  return options.state_save ? open_state_file(engine, options.state_save, buffer, &output->file) : Status();
 }
 
-Status save(const Options& options, const Engine& engine, Saved& saved) {
-  return options.state_save ? save_state_file(engine, engine.sessions[0], saved.buffer.data, saved.to) : Status();
+Status keep_state(const Options& options, const Engine& engine, StateOutput& output) {
+  return options.state_save ? save_state_file(engine, engine.sessions[0], output.buffer.data, output.file) : Status();
 }
 
-Status seal_for(const Options& options, u32 extra) {
+Status seal_as_asked(const Options& options, u32 extra) {
   close_heap();
   if (options.seal == SealMode::no) return {};
+  if (options.state_save || options.logits_file) extra |= SEAL_FILES;
   char why[160];
   Writer writer(why);
   Seal seal = seal_process(extra, writer);
@@ -143,13 +146,10 @@ Status seal_for(const Options& options, u32 extra) {
 }
 
 Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids) {
-  i32 count = 0;
   if (engine.has_tokenizer) {
-    EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = start, .parse_special = false}, engine.text_workspace,
-                                        engine.text_ids, &count));
-    if (count == 0) return failed("the prompt is empty, and the tokenizer names no first id; give a prompt with -i");
-    *ids = engine.text_ids.slice(0, count);
-    return {};
+    EDGELLM_TRY(encode(engine, text, {.add_bos = start}, ids));
+    if (ids->count) return {};
+    return failed("the prompt is empty, and the tokenizer names no first id; give a prompt with -i");
   }
   note("note: ", NO_TOKENIZER, "\n");
   char list[4096];

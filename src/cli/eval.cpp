@@ -11,9 +11,9 @@
 
 #include "base/math.h"
 #include "cli/command.h"
+#include "cli/json_writer.h"
 #include "platform/clock.h"
 #include "platform/destination.h"
-#include "platform/seal.h"
 
 namespace edgellm {
 
@@ -39,7 +39,7 @@ struct Score {
 // Runs ids through a fresh session and adds up the nll of ids[1...]; `top` (ids.count), if given, gets the best id after each.
 Status score(Engine& engine, Span<const i32> ids, i32* top, Score* result) {
   Session& session = engine.sessions[0];
-  session.position = 0;
+  session.restart();
   for (i64 at = 0; at < ids.count;) {
     i64 n = min<i64>(ids.count - at, engine.limits.logits);
     Step step = {&session, ids.slice(at, n), Wanted::all};
@@ -60,14 +60,12 @@ Status score(Engine& engine, Span<const i32> ids, i32* top, Score* result) {
 
 // `window` has room for the ids of one window.
 Status score_text(Engine& engine, Text text, i32 most, Span<i32> window, Score* result) {
-  i32 count = 0;
   if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; give --ids");
-  EDGELLM_TRY(engine.tokenizer.encode(text, {.add_bos = false, .parse_special = false}, engine.text_workspace,
-                                      engine.text_ids, &count));
-  Span<i32> ids = engine.text_ids.slice(0, count);
+  Span<const i32> ids;
+  EDGELLM_TRY(encode(engine, text, {}, &ids));
   bool bos = engine.bos >= 0;
-  for (i64 at = 0; at < count && (most == 0 || result->tokens < most);) {
-    i64 n = min<i64>(count - at, window.count - bos);
+  for (i64 at = 0; at < ids.count && (most == 0 || result->tokens < most);) {
+    i64 n = min<i64>(ids.count - at, window.count - bos);
     if (most) n = min<i64>(n, most - result->tokens + !bos);
     if (bos) window[0] = engine.bos;
     for (i64 i = 0; i < n; i++)
@@ -78,41 +76,28 @@ Status score_text(Engine& engine, Text text, i32 most, Span<i32> window, Score* 
   return {};
 }
 
-// `partial`: a signal ended it. `top` (s.run), if given, are the best ids.
+// `partial`: a signal ended it. `top`, if given, are the best ids after each that was run.
 void print_score(const Options& options, const Score& s, const i32* top, bool partial, f64 seconds) {
   f64 mean = s.tokens ? s.nll / static_cast<f64>(s.tokens) : 0;
   f64 perplexity = exp(mean), per_byte = s.bytes ? s.nll / static_cast<f64>(s.bytes) : 0;
   f64 speed = static_cast<f64>(s.tokens) / seconds;
-  Output out(STDOUT);
   if (!options.json) {
     print("mean nll ", Fixed{mean, 6}, " nats, perplexity ", Fixed{perplexity, 4}, ", ", s.tokens, " tokens, ");
     if (s.bytes) print(Fixed{per_byte, 6}, " nats a byte, ");
     print(Fixed{speed, 1}, " tok/s", partial ? " (partial: interrupted)\n" : "\n");
     return;
   }
-  out.add("{\"mean_nll\":");
-  out.add(Fixed{mean, 6});
+  JsonWriter json(STDOUT);
+  json.real("mean_nll", {mean, 6});
   if (options.text_file) {
-    out.add(",\"perplexity\":");
-    out.add(Fixed{perplexity, 6});
-    out.add(",\"tokens\":");
-    out.add(s.tokens);
-    out.add(",\"nats_per_byte\":");
-    out.add(Fixed{per_byte, 6});
-    out.add(",\"tok_s\":");
-    out.add(Fixed{speed, 1});
+    json.real("perplexity", {perplexity, 6});
+    json.number("tokens", s.tokens);
+    json.real("nats_per_byte", {per_byte, 6});
+    json.real("tok_s", {speed, 1});
   }
-  if (top) {
-    out.add(",\"argmax\":[");
-    for (i64 i = 0; i < s.run; i++) {
-      if (i) out.add(",");
-      out.add(top[i]);
-    }
-    out.add("]");
-  }
-  if (partial) out.add(",\"partial\":true");
-  out.add("}\n");
-  out.flush();
+  if (top) json.numbers("argmax", {top, s.run});
+  if (partial) json.yes("partial");
+  json.finish();
 }
 
 // --ids: scores them and writes the last logits where --logits says. `file` is open already, or -1.
@@ -124,7 +109,7 @@ Status eval_ids(Options& options, Engine& engine, Span<i32> ids, Span<i32> top, 
   print_score(options, result, top.data, !status.ok(), static_cast<f64>(now_ns() - start) / 1e9);
   EDGELLM_TRY(status);
   i32 row = static_cast<i32>((ids.count - 1) % engine.limits.logits);
-  if (options.hash) note_hash(logits_hash(engine, row));
+  if (options.generate.hash) note_hash(logits_hash(engine, row));
   Text bytes(reinterpret_cast<const char*>(logits_row(engine, row)),
              i64{engine.model.vocab} * static_cast<i64>(sizeof(f32)));
   // A file that was cut short shows by its size.
@@ -166,7 +151,7 @@ Status eval_command(Options& options) {
   options.engine.text_bytes = max<i64>(text.size, 1);
   i64 listed = options.ids ? static_cast<i64>(strlen(options.ids)) / 2 + 1 : 0;
   Engine engine;
-  EDGELLM_TRY(open_for(options, &engine));
+  EDGELLM_TRY(open_model(options, &engine));
   i64 room = max<i64>(listed, engine.limits.context);
   Span<u8> block;
   EDGELLM_TRY(take_memory(2 * room * static_cast<i64>(sizeof(i32)), {}, &block));
@@ -179,7 +164,7 @@ Status eval_command(Options& options) {
   if (options.ids) EDGELLM_TRY(check_room(engine, list.count));
   i32 file = -1;
   if (options.logits_file) EDGELLM_TRY(open_destination("--logits", options.logits_file, 0666, &file));
-  EDGELLM_TRY(seal_for(options, options.logits_file ? u32{SEAL_FILES} : 0));
+  EDGELLM_TRY(seal_as_asked(options));
   if (!options.ids) return eval_text(options, engine, text, {numbers, engine.limits.context});
   return eval_ids(options, engine, {numbers, list.count}, {numbers + room, list.count}, file);
 }

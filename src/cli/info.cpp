@@ -1,19 +1,14 @@
 // edgellm info: this machine, and what is in a model file.
 #include "base/version.h"
 #include "cli/command.h"
-#include "cli/json.h"
+#include "cli/json_writer.h"
 #include "platform/bandwidth.h"
 #include "platform/cpu.h"
-#include "platform/machine.h"
 #include "platform/signals.h"
 
 namespace edgellm {
 
 namespace {
-
-f64 megabytes(i64 bytes) {
-  return static_cast<f64>(bytes) / 1e6;
-}
 
 struct MachineFacts {
   Machine machine;
@@ -22,21 +17,16 @@ struct MachineFacts {
   f64 read_bytes_per_second;
 };
 
-Status choose_kernels(const Options& options, Kernels* kernels) {
-  if (select_kernels(options.engine.isa, cpu_features(), kernels)) return {};
-  return usage_error("--isa: this CPU or this build has no kernel set \"", options.engine.isa, "\"");
-}
-
 Status measure_machine(Options& options, MachineFacts* facts) {
   facts->machine = this_machine();
   const Machine& m = facts->machine;
-  EDGELLM_TRY(choose_kernels(options, &facts->kernels));
+  EDGELLM_TRY(choose_kernels(options.engine.isa, &facts->kernels));
   facts->threads = options.engine.threads ? options.engine.threads : default_threads(m);
   Threads threads;
   EDGELLM_TRY(threads.start(facts->threads));
   Span<u8> buffer;
-  EDGELLM_TRY(take_memory(bandwidth_buffer_bytes(m.cache_bytes, usable_memory(m)), {}, &buffer));
-  facts->read_bytes_per_second = read_bandwidth(threads, buffer, 5);
+  EDGELLM_TRY(take_bandwidth_buffer(m, &buffer));
+  facts->read_bytes_per_second = read_bandwidth(threads, buffer, BANDWIDTH_PASSES);
   release_memory(buffer);
   threads.stop();
   return check_interrupted();
@@ -52,7 +42,8 @@ void print_machine(const MachineFacts& facts) {
   Output sets(STDOUT);
   sets.add("kernel sets    ");
   for (i32 i = 0; isa_name(i); i++) {
-    if ((isa_features(i) & ~cpu_features()) != 0) continue;
+    Kernels set;
+    if (!select_kernels(isa_name(i), cpu_features(), &set)) continue;
     sets.add(Text(isa_name(i)));
     sets.add(" ");
   }
@@ -60,16 +51,15 @@ void print_machine(const MachineFacts& facts) {
   sets.add(Text(facts.kernels.isa));
   sets.add(")\n");
   sets.flush();
-  print("memory         ", Fixed{megabytes(m.memory_bytes), 0}, " MB, ", Fixed{megabytes(m.available_bytes), 0},
-        " MB available");
-  if (m.memory_limit) print(", limit ", Fixed{megabytes(m.memory_limit), 0}, " MB");
-  print("\ncache          ", Fixed{megabytes(m.cache_bytes), 1}, " MB\n");
+  print("memory         ", megabytes(m.memory_bytes, 0), " MB, ", megabytes(m.available_bytes, 0), " MB available");
+  if (m.memory_limit) print(", limit ", megabytes(m.memory_limit, 0), " MB");
+  print("\ncache          ", megabytes(m.cache_bytes, 1), " MB\n");
   print("page size      ", m.page_bytes, "\n");
   print("read bandwidth ", Fixed{facts.read_bytes_per_second / 1e9, 1}, " GB/s with ", facts.threads,
         facts.threads == 1 ? " thread\n" : " threads\n");
 }
 
-void json_machine(Json& json, const MachineFacts& facts) {
+void json_machine(JsonWriter& json, const MachineFacts& facts) {
   const Machine& m = facts.machine;
   json.text("cpu", m.name);
   json.number("performance_cores", m.performance_cores);
@@ -83,7 +73,7 @@ void json_machine(Json& json, const MachineFacts& facts) {
   json.number("memory_limit", m.memory_limit);
   json.number("cache_bytes", m.cache_bytes);
   json.number("page_bytes", m.page_bytes);
-  json.real("read_gb_s", facts.read_bytes_per_second / 1e9, 2);
+  json.real("read_gb_s", {facts.read_bytes_per_second / 1e9, 2});
 }
 
 void print_value(Output& out, const Metadata& entry) {
@@ -164,9 +154,7 @@ f64 share(i64 part, i64 whole) {
   return static_cast<f64>(part) / static_cast<f64>(max<i64>(whole, 1));
 }
 
-// The metadata, then a line for each tensor, then the sums.
-void print_file(const ModelFile& file, const Kernels& kernels, Span<f32> row) {
-  Output out(STDOUT);
+void print_metadata(Output& out, const ModelFile& file) {
   i64 offset = 0;
   for (Metadata entry; next_metadata(file.metadata(), &offset, &entry);) {
     out.add(entry.key);
@@ -178,42 +166,44 @@ void print_file(const ModelFile& file, const Kernels& kernels, Span<f32> row) {
   out.add("tokenizer               ");
   out.add(file.tokenizer().count);
   out.add(" bytes\n\n");
+}
+
+// A line; `zeros` as zeros_of says.
+void print_tensor(Output& out, const TensorEntry& entry, i64 zeros) {
   const char* scales[] = {"", " tensor scale", " row scales"};
   const char* activations[] = {"", " token", " group32"};
-  i64 counted = 0, zeros = 0;
-  for (const TensorEntry& entry : file.tensors()) {
-    Text name(entry.name);
-    out.add(name);
-    for (i64 i = name.size; i < 28; i++)
-      out.add(" ");
-    for (i32 i = 0; i < entry.rank; i++) {
-      if (i) out.add(" x ");
-      out.add(entry.shape[i]);
-    }
-    out.add("  ");
-    out.add(format_name(static_cast<Format>(entry.format)));
-    out.add(scales[entry.scale]);
-    out.add(activations[entry.activations]);
-    out.add("  ");
-    out.add(Fixed{8.0 * share(tensor_bytes(entry), weights_of(entry)), 2});
-    out.add(" bits");
-    if (i64 none = zeros_of(file, kernels, entry, row); none >= 0) {
-      out.add("  ");
-      out.add(Fixed{100 * share(none, weights_of(entry)), 1});
-      out.add(" % zeros");
-      counted += weights_of(entry);
-      zeros += none;
-    }
-    out.add("\n");
-    if (!out.flush() || interrupted()) return;
+  Text name(entry.name);
+  out.add(name);
+  for (i64 i = name.size; i < 28; i++)
+    out.add(" ");
+  for (i32 i = 0; i < entry.rank; i++) {
+    if (i) out.add(" x ");
+    out.add(entry.shape[i]);
   }
+  out.add("  ");
+  out.add(format_name(static_cast<Format>(entry.format)));
+  out.add(scales[entry.scale]);
+  out.add(activations[entry.activations]);
+  out.add("  ");
+  out.add(Fixed{8.0 * share(tensor_bytes(entry), weights_of(entry)), 2});
+  out.add(" bits");
+  if (zeros >= 0) {
+    out.add("  ");
+    out.add(Fixed{100 * share(zeros, weights_of(entry)), 1});
+    out.add(" % zeros");
+  }
+  out.add("\n");
+}
+
+// Of `counted` weights in matrices of integers so many are zeros.
+void print_totals(Output& out, const ModelFile& file, i64 zeros, i64 counted) {
   Totals totals = totals_of(file);
   out.add("\n");
   out.add(file.tensors().count);
   out.add(" tensors, ");
   out.add(Fixed{static_cast<f64>(totals.weights) / 1e6, 2});
   out.add(" M weights, ");
-  out.add(Fixed{megabytes(totals.bytes), 2});
+  out.add(megabytes(totals.bytes, 2));
   out.add(" MB, ");
   out.add(Fixed{8.0 * share(totals.bytes, totals.weights), 2});
   out.add(" bits a weight");
@@ -224,14 +214,30 @@ void print_file(const ModelFile& file, const Kernels& kernels, Span<f32> row) {
   }
   if (totals.dense_bytes != totals.bytes) {
     out.add("; dense in i8: ");
-    out.add(Fixed{megabytes(totals.dense_bytes), 2});
+    out.add(megabytes(totals.dense_bytes, 2));
     out.add(" MB");
   }
   out.add("\n");
+}
+
+// The metadata, then a line for each tensor, then the sums.
+void print_file(const ModelFile& file, const Kernels& kernels, Span<f32> row) {
+  Output out(STDOUT);
+  print_metadata(out, file);
+  i64 counted = 0, zeros = 0;
+  for (const TensorEntry& entry : file.tensors()) {
+    i64 none = zeros_of(file, kernels, entry, row);
+    print_tensor(out, entry, none);
+    if (!out.flush() || interrupted()) return;
+    if (none < 0) continue;
+    counted += weights_of(entry);
+    zeros += none;
+  }
+  print_totals(out, file, zeros, counted);
   out.flush();
 }
 
-void json_file(Json& json, const ModelFile& file, const Kernels& kernels, Span<f32> row) {
+void json_file(JsonWriter& json, const ModelFile& file, const Kernels& kernels, Span<f32> row) {
   i64 offset = 0;
   json.open("metadata");
   for (Metadata entry; next_metadata(file.metadata(), &offset, &entry);) {
@@ -240,7 +246,7 @@ void json_file(Json& json, const ModelFile& file, const Kernels& kernels, Span<f
     } else if (entry.type == MetadataType::u32_) {
       json.number(entry.key, *reinterpret_cast<const u32*>(entry.value));
     } else if (entry.type == MetadataType::f32_) {
-      json.real(entry.key, static_cast<f64>(*reinterpret_cast<const f32*>(entry.value)), 9);
+      json.real(entry.key, {static_cast<f64>(*reinterpret_cast<const f32*>(entry.value)), 9});
     }
   }
   json.close();
@@ -253,7 +259,7 @@ void json_file(Json& json, const ModelFile& file, const Kernels& kernels, Span<f
   json.open("sparsity");
   for (const TensorEntry& entry : file.tensors()) {
     if (i64 none = zeros_of(file, kernels, entry, row); none >= 0) {
-      json.real(Text(entry.name), share(none, weights_of(entry)), 4);
+      json.real(Text(entry.name), {share(none, weights_of(entry)), 4});
     }
   }
   json.close();
@@ -269,7 +275,7 @@ Status info_command(Options& options) {
       print_machine(facts);
       return {};
     }
-    Json json(STDOUT);
+    JsonWriter json(STDOUT);
     json_machine(json, facts);
     json.finish();
     return {};
@@ -280,13 +286,13 @@ Status info_command(Options& options) {
   EDGELLM_TRY(file.open(map));
   if (options.engine.check) EDGELLM_TRY(file.check_data());
   Kernels kernels;
-  EDGELLM_TRY(choose_kernels(options, &kernels));
+  EDGELLM_TRY(choose_kernels(options.engine.isa, &kernels));
   static f32 row[MAX_COLUMNS];
   if (!options.json) {
     print_file(file, kernels, {row, MAX_COLUMNS});
     return {};
   }
-  Json json(STDOUT);
+  JsonWriter json(STDOUT);
   json_file(json, file, kernels, {row, MAX_COLUMNS});
   json.finish();
   return {};

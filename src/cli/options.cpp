@@ -71,25 +71,21 @@ Status set_float(const char* name, const char* value, f64 low, f64 high, f32* nu
   return {};
 }
 
-Status set_word(const char* name, const char* value, const char* const* words, i32 count, i32* index) {
-  for (i32 i = 0; i < count; i++) {
+// The index of a word in a list is the value that it stands for: of an enumeration, or false and true.
+template <size_t COUNT, class Value>
+Status set_word(const char* name, const char* value, const char* const (&words)[COUNT], Value* chosen) {
+  for (size_t i = 0; i < COUNT; i++) {
     if (strcmp(value, words[i]) == 0) {
-      *index = i;
+      *chosen = static_cast<Value>(i);
       return {};
     }
   }
-  Status status = usage_error(name, ": \"", value, "\" is none of ", words[0], ", ", words[1], count > 2 ? ", " : "",
-                              count > 2 ? words[2] : "");
-  return status;
+  const char* third = COUNT > 2 ? words[COUNT - 1] : "";
+  return usage_error(name, ": \"", value, "\" is none of ", words[0], ", ", words[1], COUNT > 2 ? ", " : "", third);
 }
 
-Status set_bool(const char* name, const char* value, const char* no, const char* yes, bool* flag) {
-  const char* words[] = {no, yes};
-  i32 index = 0;
-  EDGELLM_TRY(set_word(name, value, words, 2, &index));
-  *flag = index == 1;
-  return {};
-}
+constexpr const char* ROPE_NAMES[] = {"interleaved", "half"};
+constexpr const char* SEAL_NAMES[] = {"yes", "no", "require"};  // of SealMode
 
 struct Option {
   const char* name;
@@ -102,22 +98,33 @@ struct Option {
 using O = Options&;
 using S = const char*;
 
+// o.*first.*second, and so on.
+template <auto first, auto... others>
+auto& member(auto& o) {
+  if constexpr (sizeof...(others) == 0) {
+    return o.*first;
+  } else {
+    return member<others...>(o.*first);
+  }
+}
+
+// Options that only store: a switch or a text.
+template <auto... path>
+Status set_flag(O o, S, S) {
+  member<path...>(o) = true;
+  return {};
+}
+
+template <auto... path>
+Status set_text(O o, S, S value) {
+  member<path...>(o) = value;
+  return {};
+}
+
 const Option OPTIONS[] = {
-    {"-i", "PROMPT", RUN | TOKENIZE, "the text to go on from",
-     [](O o, S, S v) -> Status {
-       o.prompt = v;
-       return {};
-     }},
-    {"-f", "FILE", RUN | TOKENIZE, "read the text from a file",
-     [](O o, S, S v) -> Status {
-       o.text_file = v;
-       return {};
-     }},
-    {"-", nullptr, RUN | TOKENIZE, "read the text from standard input",
-     [](O o, S, S) -> Status {
-       o.from_stdin = true;
-       return {};
-     }},
+    {"-i", "PROMPT", RUN | TOKENIZE, "the text to go on from", set_text<&Options::prompt>},
+    {"-f", "FILE", RUN | TOKENIZE, "read the text from a file", set_text<&Options::text_file>},
+    {"-", nullptr, RUN | TOKENIZE, "read the text from standard input", set_flag<&Options::from_stdin>},
     {"-n", "N", SAMPLES | BENCH, "tokens to make (run 32, bench 64, chat 512 an answer)",
      [](O o, S n, S v) -> Status {
        o.count_given = true;
@@ -126,7 +133,7 @@ const Option OPTIONS[] = {
     {"-t", "T", SAMPLES, "temperature (the model's, or 0.7); 0 is greedy",
      [](O o, S n, S v) -> Status {
        o.temperature_given = true;
-       return set_float(n, v, 0, 100, &o.generate.sampling.temperature);
+       return set_float(n, v, 0, MAX_TEMPERATURE, &o.generate.sampling.temperature);
      }},
     {"-p", "P", SAMPLES, "top-p (0.9)",
      [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.top_p); }},
@@ -141,7 +148,9 @@ const Option OPTIONS[] = {
     {"--min-p", "X", SAMPLES, "least share of the best probability (0)",
      [](O o, S n, S v) -> Status { return set_float(n, v, 0, 1, &o.generate.sampling.min_p); }},
     {"--repeat-penalty", "X", SAMPLES, "divides the logits of the last 64 tokens (1)",
-     [](O o, S n, S v) -> Status { return set_float(n, v, 0.01, 100, &o.generate.sampling.repeat_penalty); }},
+     [](O o, S n, S v) -> Status {
+       return set_float(n, v, MIN_REPEAT_PENALTY, MAX_REPEAT_PENALTY, &o.generate.sampling.repeat_penalty);
+     }},
     {"--stop", "TEXT", SAMPLES, "end before this text; up to 16 times",
      [](O o, S n, S v) -> Status {
        if (o.generate.stop.add(v)) return {};
@@ -149,138 +158,57 @@ const Option OPTIONS[] = {
      }},
     {"--pace", "R", SAMPLES, "R tokens a second on absolute deadlines; missed ones are counted",
      [](O o, S n, S v) -> Status { return set_real(n, v, 0.01, 10000, &o.generate.pace); }},
-    {"--realtime", nullptr, RUN, "fixed-priority scheduling, memory pinned; only with --pace",
-     [](O o, S, S) -> Status {
-       o.realtime = true;
-       return {};
-     }},
+    {"--realtime", nullptr, RUN, "fixed-priority scheduling, memory pinned; only with --pace", set_flag<&Options::realtime>},
     {"--state-save", "FILE", SAMPLES, "keep the state in a file at the end, also after Ctrl-C, SIGTERM, SIGHUP",
-     [](O o, S, S v) -> Status {
-       o.state_save = v;
-       return {};
-     }},
-    {"--state-load", "FILE", SAMPLES, "go on from a saved state; -i is what follows",
-     [](O o, S, S v) -> Status {
-       o.state_load = v;
-       return {};
-     }},
-    {"--system", "TEXT", CHAT, "what the model is told before the conversation",
-     [](O o, S, S v) -> Status {
-       o.system = v;
-       return {};
-     }},
+     set_text<&Options::state_save>},
+    {"--state-load", "FILE", SAMPLES, "go on from a saved state; -i is what follows", set_text<&Options::state_load>},
+    {"--system", "TEXT", CHAT, "what the model is told before the conversation", set_text<&Options::system>},
     {"--template", "NAME", CHAT, "how the conversation is written, where the file does not say or is wrong",
-     [](O o, S, S v) -> Status {
-       o.chat_template = v;
-       return {};
-     }},
-    {"--text", "FILE", EVAL, "the text to score",
-     [](O o, S, S v) -> Status {
-       o.text_file = v;
-       return {};
-     }},
-    {"--ids", "1,2,3", EVAL | DETOKENIZE, "token ids",
-     [](O o, S, S v) -> Status {
-       o.ids = v;
-       return {};
-     }},
+     set_text<&Options::chat_template>},
+    {"--text", "FILE", EVAL, "the text to score", set_text<&Options::text_file>},
+    {"--ids", "1,2,3", EVAL | DETOKENIZE, "token ids", set_text<&Options::ids>},
     {"--max-tokens", "N", EVAL, "score at most N tokens",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1 << 30, &o.max_tokens); }},
     {"--logits", "FILE", EVAL, "write the last logits, f32 little endian, at the end (with --ids)",
-     [](O o, S, S v) -> Status {
-       o.logits_file = v;
-       return {};
-     }},
+     set_text<&Options::logits_file>},
     {"--prompt-tokens", "N", BENCH, "tokens of the prompt (64)",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.bench_prompt); }},
-    {"--at", "0,1024", BENCH, "positions at which decoding is timed (0)",
-     [](O o, S, S v) -> Status {
-       o.bench_at = v;
-       return {};
-     }},
+    {"--at", "0,1024", BENCH, "positions at which decoding is timed (0)", set_text<&Options::bench_at>},
     {"--sessions", "N", BENCH, "sessions that decode in one batch (1)",
-     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 64, &o.engine.sessions); }},
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_SESSIONS, &o.engine.sessions); }},
     {"--repeat", "N", BENCH, "repetitions; medians are reported (3)",
-     [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1000, &o.repeat); }},
-    {"--json", nullptr, BENCH | EVAL | INFO, "figures as JSON on standard output",
-     [](O o, S, S) -> Status {
-       o.json = true;
-       return {};
-     }},
+     [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_REPEAT, &o.repeat); }},
+    {"--json", nullptr, BENCH | EVAL | INFO, "figures as JSON on standard output", set_flag<&Options::json>},
     {"--threads", "N|auto", LOADS | INFO, "threads (one a performance core); auto measures what the memory rewards",
      [](O o, S n, S v) -> Status {
        o.threads_auto = strcmp(v, "auto") == 0;
        return o.threads_auto ? Status() : set_number(n, v, 1, Threads::MAX, &o.engine.threads);
      }},
     {"--isa", "NAME", LOADS | INFO, "kernel set; `info` lists them (the best the CPU has)",
-     [](O o, S, S v) -> Status {
-       o.engine.isa = v;
-       return {};
-     }},
+     set_text<&Options::engine, &EngineOptions::isa>},
     {"--ctx", "N", LOADS, "positions to hold (default: the model's, at most 2048)",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.engine.context); }},
     {"--window", "W", LOADS, "see the first 4 and the last W positions; the text may go on for ever",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.engine.window); }},
     {"--kv", "i8|f16|f32", LOADS, "format of the attention cache (i8); f32 for checking",
-     [](O o, S n, S v) -> Status {
-       const char* words[] = {"i8", "f16", "f32"};
-       i32 index = 0;
-       EDGELLM_TRY(set_word(n, v, words, 3, &index));
-       o.engine.kv = static_cast<KvFormat>(index);
-       return {};
-     }},
+     [](O o, S n, S v) -> Status { return set_word(n, v, KV_NAMES, &o.engine.kv); }},
     {"--activations", "int8|f32", LOADS, "f32: no quantisation of activations, for checking",
-     [](O o, S n, S v) -> Status { return set_bool(n, v, "int8", "f32", &o.engine.f32_activations); }},
-    {"--mlock", nullptr, LOADS, "pin weights and memory in RAM",
-     [](O o, S, S) -> Status {
-       o.engine.lock = true;
-       return {};
-     }},
+     [](O o, S n, S v) -> Status { return set_word(n, v, ACTIVATION_NAMES, &o.engine.f32_activations); }},
+    {"--mlock", nullptr, LOADS, "pin weights and memory in RAM", set_flag<&Options::engine, &EngineOptions::lock>},
     {"--prefault", nullptr, LOADS, "read the weights before the first token",
-     [](O o, S, S) -> Status {
-       o.map.prefault = true;
-       return {};
-     }},
-    {"--hash", nullptr, LOADS, "print a hash of the last logits",
-     [](O o, S, S) -> Status {
-       o.hash = true;
-       return {};
-     }},
+     set_flag<&Options::map, &MapOptions::prefault>},
+    {"--hash", nullptr, LOADS, "print a hash of the last logits", set_flag<&Options::generate, &GenerateOptions::hash>},
     {"--seal", "yes|no|require", LOADS, "refuse system calls that generation does not need (yes)",
-     [](O o, S n, S v) -> Status {
-       const char* words[] = {"yes", "no", "require"};
-       i32 index = 0;
-       EDGELLM_TRY(set_word(n, v, words, 3, &index));
-       o.seal = static_cast<SealMode>(index);
-       return {};
-     }},
+     [](O o, S n, S v) -> Status { return set_word(n, v, SEAL_NAMES, &o.seal); }},
     {"--check", nullptr, LOADS | INFO, "read the whole file and compare its checksum",
-     [](O o, S, S) -> Status {
-       o.engine.check = true;
-       return {};
-     }},
+     set_flag<&Options::engine, &EngineOptions::check>},
     {"--tokenizer", "FILE", LOADS | TOKENIZE | DETOKENIZE, "a model file whose tokenizer serves one that has none",
-     [](O o, S, S v) -> Status {
-       o.tokenizer_file = v;
-       return {};
-     }},
+     set_text<&Options::tokenizer_file>},
     {"--rope", "half|interleaved", LOADS, "rotary pairs of a TM2 version 1 file (interleaved)",
-     [](O o, S n, S v) -> Status { return set_bool(n, v, "interleaved", "half", &o.engine.half_rope); }},
-    {"--verbose", nullptr, LOADS, "say more on standard error",
-     [](O o, S, S) -> Status {
-       o.verbose = true;
-       return {};
-     }},
-    {"--version", nullptr, ALL_COMMANDS, "print the version",
-     [](O o, S, S) -> Status {
-       o.version = true;
-       return {};
-     }},
-    {"--help", nullptr, ALL_COMMANDS, "print this",
-     [](O o, S, S) -> Status {
-       o.help = true;
-       return {};
-     }},
+     [](O o, S n, S v) -> Status { return set_word(n, v, ROPE_NAMES, &o.engine.half_rope); }},
+    {"--verbose", nullptr, LOADS, "say more on standard error", set_flag<&Options::verbose>},
+    {"--version", nullptr, ALL_COMMANDS, "print the version", set_flag<&Options::version>},
+    {"--help", nullptr, ALL_COMMANDS, "print this", set_flag<&Options::help>},
 };
 
 struct Command {

@@ -18,6 +18,8 @@ enum : u32 {
 
 enum class SealMode : u8 { yes, no, require };
 
+constexpr i32 MAX_REPEAT = 1000;  // of bench
+
 struct Options {
   u32 command = RUN;
   const char* model = nullptr;
@@ -44,7 +46,6 @@ struct Options {
   bool threads_auto = false;
   bool realtime = false;
   bool json = false;
-  bool hash = false;
   bool verbose = false;
   bool help = false;
   bool version = false;

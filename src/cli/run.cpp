@@ -1,7 +1,6 @@
 // edgellm MODEL: goes on from a text.
 #include "cli/command.h"
 #include "platform/realtime.h"
-#include "platform/seal.h"
 #include "platform/seed.h"
 
 namespace edgellm {
@@ -30,12 +29,12 @@ Status run_command(Options& options) {
     options.generate.most_duty = REALTIME_DUTY;
   }
   Engine engine;
-  EDGELLM_TRY(open_for(options, &engine));
+  EDGELLM_TRY(open_model(options, &engine));
   SamplingOptions& sampling = options.generate.sampling;
   if (!options.seed_given) sampling.seed = draw_seed();
-  Saved saved;
-  EDGELLM_TRY(open_saved(options, engine, &saved));
-  EDGELLM_TRY(seal_for(options, options.state_save ? u32{SEAL_FILES} : 0));
+  StateOutput state;
+  EDGELLM_TRY(open_states(options, engine, &state));
+  EDGELLM_TRY(seal_as_asked(options));
 
   Session& session = engine.sessions[0];
   Span<const i32> prompt;
@@ -47,7 +46,6 @@ Status run_command(Options& options) {
   if (zeros) zeros->counting = true;
   Printed printed;
   Generated made;
-  options.generate.hash = options.hash;
   i32 before = session.position;
   Status status = generate(engine, session, prompt, options.generate, Printed::sink, &printed, &made);
   if (printed.last != '\n') print("\n");
@@ -56,14 +54,14 @@ Status run_command(Options& options) {
   if (check_output().ok()) {
     note_figures(made, made.count ? prompt.count : session.position - before, options);
     if (zeros) note("zeros: ", Fixed{zeros->percent(), 1}, " % of the squared ReLUs' codes\n");
-    if (options.hash && made.count) note_hash(made.last_hash);
+    if (options.generate.hash && made.count) note_hash(made.last_hash);
   }
   if (made.ending == Ending::interrupted && made.count == 0) {
     if (options.state_save)
       note("note: the prompt was not read to its end; nothing was saved to ", options.state_save, "\n");
     return status;
   }
-  EDGELLM_TRY(save(options, engine, saved));
+  EDGELLM_TRY(keep_state(options, engine, state));
   return status;
 }
 

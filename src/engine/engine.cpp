@@ -43,11 +43,11 @@ Status open_text(const EngineOptions& options, Engine* engine) {
 }
 
 // Everything the engine takes, in the counting pass as in the real one.
-Status take_all(const EngineOptions& options, const Arch& arch, Arena& arena, Engine* engine) {
+Status take_all(const EngineOptions& options, Arena& arena, Engine* engine) {
   Model& model = engine->model;
   const Limits& limits = engine->limits;
-  EDGELLM_TRY(load_model(engine->file, arch, limits, arena, &model));
-  engine->items = arena.take<Item>(limits.columns);
+  EDGELLM_TRY(load_model(engine->file, limits, arena, &model));
+  engine->items = arena.take<Item>(limits.tokens);
   engine->done = arena.take<i64>(options.sessions);
   engine->order = arena.take<i32>(model.vocab);
   engine->sessions = arena.take<Session>(options.sessions);
@@ -67,21 +67,21 @@ Status take_all(const EngineOptions& options, const Arch& arch, Arena& arena, En
   return {};
 }
 
-Status count_bytes(const EngineOptions& options, const Arch& arch, Engine* engine, i64* bytes) {
+Status count_bytes(const EngineOptions& options, Engine* engine, i64* bytes) {
   Arena counting;
-  EDGELLM_TRY(take_all(options, arch, counting, engine));
+  EDGELLM_TRY(take_all(options, counting, engine));
   *bytes = counting.used();
   return {};
 }
 
 // The largest context (a multiple of 64) that fits into `available`, 0 if none does.
-i32 fitting_context(const EngineOptions& options, const Arch& arch, Engine* engine, i64 available) {
+i32 fitting_context(const EngineOptions& options, Engine* engine, i64 available) {
   i32 low = 0, high = engine->limits.context / 64;
   while (low < high) {
     i32 middle = (low + high + 1) / 2;
     engine->limits.context = middle * 64;
     i64 bytes;
-    if (count_bytes(options, arch, engine, &bytes).ok() && bytes <= available) {
+    if (count_bytes(options, engine, &bytes).ok() && bytes <= available) {
       low = middle;
     } else {
       high = middle - 1;
@@ -94,21 +94,20 @@ i32 fitting_context(const EngineOptions& options, const Arch& arch, Engine* engi
 Status check_fit(const EngineOptions& options, i64 usable, i64 taken, Engine* engine) {
   i64 bytes = engine->arena_bytes;
   if (usable == 0 || bytes <= usable - taken) return {};
-  f64 mb = 1e6;
-  i32 context = engine->limits.window ? 0 : fitting_context(options, *engine->model.arch, engine, usable - taken);
+  i32 context = engine->limits.window ? 0 : fitting_context(options, engine, usable - taken);
   char advice[64] = "";
   if (context) {
     Writer writer(advice);
     write(writer, "; --ctx ", context, " fits");
   }
-  return failed("not enough memory: ", Fixed{static_cast<f64>(bytes) / mb, 1}, " MB are needed beside the model file, ",
-                Fixed{static_cast<f64>(usable) / mb, 1}, " MB can be used", advice);
+  return failed("not enough memory: ", megabytes(bytes, 1), " MB are needed beside the model file, ", megabytes(usable, 1),
+                " MB can be used", advice);
 }
 
 Status set_limits(const EngineOptions& options, Engine* engine) {
   engine->limits = {.context = options.context,
                     .window = options.window,
-                    .columns = max(options.columns, max(options.sessions, options.logits)),
+                    .tokens = max(options.tokens, max(options.sessions, options.logits)),
                     .logits = max(options.logits, options.sessions),
                     .threads = max(options.threads, 1),
                     .kv = options.kv,
@@ -126,7 +125,7 @@ Status set_limits(const EngineOptions& options, Engine* engine) {
 }
 
 // No token sees another that is further away than the file's numbers hold for. With a window of the cache the first sink is
-// the furthest, and it is never seen from further than position SINKS + window - 1 (arch/attention.h).
+// the furthest, and it is never seen from further than position SINKS + window - 1 (arch/attention.cpp).
 Status check_context_limit(const Engine& engine) {
   const i32 limit = engine.context_limit, window = engine.limits.window, context = engine.limits.context;
   if (limit == 0 || engine.model.unbounded) return {};
@@ -148,26 +147,33 @@ void Session::remember(i32 id) {
   recent[recent_count++] = id;
 }
 
+void Session::restart() {
+  position = recent_count = 0;
+  pending = -1;
+  grammar_state = Grammar::START;
+}
+
+Status choose_kernels(const char* isa, Kernels* kernels) {
+  if (select_kernels(isa, cpu_features(), kernels)) return {};
+  return usage_error("this CPU or this build has no kernel set \"", isa ? isa : "", "\"");
+}
+
 Status plan_engine(const EngineOptions& options, Engine* engine) {
   if (is_legacy(options.file)) {
     return bad_model("a TM2 version 1 file must be repacked: `edgellm-convert OLD NEW` makes one that starts at once");
   }
   EDGELLM_TRY(engine->file.open(options.file));
   if (options.check) EDGELLM_TRY(engine->file.check_data());
-  if (!select_kernels(options.isa, cpu_features(), &engine->kernels)) {
-    return usage_error("this CPU or this build has no kernel set \"", options.isa ? options.isa : "", "\"");
-  }
-  const Arch* arch;
-  EDGELLM_TRY(find_arch(engine->file, &arch));
+  EDGELLM_TRY(choose_kernels(options.isa, &engine->kernels));
   EDGELLM_TRY(set_limits(options, engine));
   EDGELLM_TRY(open_text(options, engine));
-  EDGELLM_TRY(count_bytes(options, *arch, engine, &engine->arena_bytes));
+  EDGELLM_TRY(count_bytes(options, engine, &engine->arena_bytes));
   return check_context_limit(*engine);
 }
 
 Status bind_engine(const EngineOptions& options, Span<u8> block, Engine* engine) {
   Arena arena(block.data, block.count);
-  EDGELLM_TRY(take_all(options, *engine->model.arch, arena, engine));
+  EDGELLM_TRY(take_all(options, arena, engine));
   return engine->threads.start(engine->limits.threads);
 }
 
@@ -217,7 +223,7 @@ static Status check_steps(const Engine& engine, Span<const Step> steps) {
     EDGELLM_TRY(check_room(engine, end));
     if (end > INT32_MAX / 2) return failed("position ", end, " is beyond what a session can count");
     EDGELLM_TRY(check_ids(engine, step.ids));
-    assert(step.wanted != Wanted::all || (steps.count == 1 && step.ids.count <= min(limits.columns, limits.logits)));
+    assert(step.wanted != Wanted::all || (steps.count == 1 && step.ids.count <= min(limits.tokens, limits.logits)));
   }
   return {};
 }
@@ -246,16 +252,16 @@ Status forward(Engine& engine, Span<const Step> steps) {
   }
   Status status;
   while (left > 0 && (status = check_interrupted()).ok()) {
-    bool last = left <= engine.limits.columns;
-    i32 columns = 0;
+    bool last = left <= engine.limits.tokens;
+    i32 tokens = 0;
     i64 items = 0;
-    for (i64 s = 0; s < steps.count && columns < engine.limits.columns; s++) {
-      i32 count = add_item(steps[s], &engine.done[s], engine.limits.columns - columns, last ? 0 : 1, &engine.items[items]);
-      columns += count;
+    for (i64 s = 0; s < steps.count && tokens < engine.limits.tokens; s++) {
+      i32 count = add_item(steps[s], &engine.done[s], engine.limits.tokens - tokens, last ? 0 : 1, &engine.items[items]);
+      tokens += count;
       items += count > 0;
     }
     EDGELLM_TRY(run_model(engine.model, engine.kernels, engine.threads, {engine.items, items}));
-    left -= columns;
+    left -= tokens;
   }
   for (i64 s = 0; s < steps.count; s++) {
     const Step& step = steps[s];
@@ -268,16 +274,24 @@ Status forward(Engine& engine, Span<const Step> steps) {
   return status;
 }
 
-i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options) {
+Status draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options, i32* id) {
   f32* logits = logits_row(engine, row);
   i32 vocab = engine.model.vocab;
   engine.grammar.restrict(session.grammar_state, logits, vocab, engine.order);
-  i32 id =
+  *id =
       sample(engine.kernels, logits, vocab, options, {session.recent, session.recent_count}, session.position, engine.order);
-  i32 next = id < 0 ? -1 : engine.grammar.after(session.grammar_state, id);
-  if (next < 0) return -1;
+  i32 next = *id < 0 ? -1 : engine.grammar.after(session.grammar_state, *id);
+  if (next < 0) return failed("every logit at position ", session.position - 1, " is not a number");
   session.grammar_state = next;
-  return session.pending = id;
+  session.pending = *id;
+  return {};
+}
+
+Status encode(const Engine& engine, Text text, const EncodeOptions& options, Span<const i32>* ids) {
+  i32 count = 0;
+  EDGELLM_TRY(engine.tokenizer.encode(text, options, engine.text_workspace, engine.text_ids, &count));
+  *ids = engine.text_ids.slice(0, count);
+  return {};
 }
 
 Text more_room(const Engine& engine, Writer& words) {

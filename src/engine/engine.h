@@ -9,6 +9,13 @@
 
 namespace edgellm {
 
+constexpr i32 MAX_SESSIONS = 256;  // of an engine
+constexpr i32 DEFAULT_CHUNK = 64;  // tokens of one forward pass
+
+// What people call the formats of the cache, in the order of KvFormat, and of activations: quantised or not.
+inline constexpr const char* KV_NAMES[] = {"i8", "f16", "f32"};
+inline constexpr const char* ACTIVATION_NAMES[] = {"int8", "f32"};
+
 struct EngineOptions {
   Span<const u8> file;        // a model file, 64-byte aligned, that stays where it is
   const char* isa = nullptr;  // null: the best the CPU has
@@ -24,7 +31,7 @@ struct EngineOptions {
   bool lock = false;         // pin the memory in RAM
   Span<const u8> tokenizer;  // a tokenizer section for files that have none; empty: the file's own
   i32 sessions = 1;
-  i32 columns = 64;    // tokens of one forward pass
+  i32 tokens = DEFAULT_CHUNK;
   i32 logits = 1;      // logits rows of one pass; at least `sessions`
   i64 text_bytes = 0;  // the longest text that will be tokenized
 };
@@ -38,6 +45,9 @@ struct Session {
   i32 grammar_state = Grammar::START;  // after the ids drawn since others were run
 
   void remember(i32 id);
+
+  // Begins the timeline anew. The state needs nothing: at position 0 a model takes it for empty.
+  void restart();
 };
 
 // The next ids of one session in a batch, and which of them want logits.
@@ -64,12 +74,15 @@ struct Engine {
   i64 arena_bytes = 0;  // what the plan needs; once open, all memory taken
 
   Session* sessions = nullptr;  // (limits' count)
-  Item* items = nullptr;        // (columns)
+  Item* items = nullptr;        // (tokens)
   i64* done = nullptr;          // (sessions) ids of each step that have been run
   i32* order = nullptr;         // (vocab) scratch of sampling
-  Span<u8> text_workspace;      // for Tokenizer::encode of a text of text_bytes
-  Span<i32> text_ids;
+  Span<u8> text_workspace;      // of `encode`, enough for a text of text_bytes
+  Span<i32> text_ids;           // its answer
 };
+
+// The kernel set of that name, or the best that the CPU has when it is null.
+Status choose_kernels(const char* isa, Kernels* kernels);
 
 // Checks the file and plans: engine->arena_bytes is what bind_engine will need. Takes nothing.
 Status plan_engine(const EngineOptions& options, Engine* engine);
@@ -84,9 +97,9 @@ Status open_engine(const EngineOptions& options, Engine* engine);
 // Stops the threads and gives everything back: for hosts that outlive an engine. The program never does.
 void close_engine(Engine& engine);
 
-// Runs the steps, in as few passes as `columns` allows. The last pass holds the last id of every step, so that the rows of
+// Runs the steps, in as few passes as `tokens` allows. The last pass holds the last id of every step, so that the rows of
 // engine.model.logits are in the order of the steps that want them. `Wanted::all` rows must fit one pass: a step alone, of at
-// most min(columns, logits) ids. Too long for the context is an error, and nothing is run. A signal (platform/signals.h) ends it
+// most min(tokens, logits) ids. Too long for the context is an error, and nothing is run. A signal (platform/signals.h) ends it
 // between two passes: the sessions then stand after the ids that were run, as if no more had been asked for.
 Status forward(Engine& engine, Span<const Step> steps);
 
@@ -94,9 +107,12 @@ inline f32* logits_row(const Engine& engine, i32 row) {
   return engine.model.logits + row * engine.model.logits_stride;
 }
 
-// Draws the session's next id from a row of logits, which is used up, within the grammar: it is pending then. -1: every logit
-// that counts is NaN.
-i32 draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options);
+// Draws the session's next id from a row of logits, which is used up, within the grammar: it is pending then. Fails when every
+// logit that counts is NaN.
+Status draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions& options, i32* id);
+
+// The ids of a text of at most text_bytes, in engine.text_ids until the next call. The engine has a tokenizer.
+Status encode(const Engine& engine, Text text, const EncodeOptions& options, Span<const i32>* ids);
 
 // Fails unless all are ids of the model.
 Status check_ids(const Engine& engine, Span<const i32> ids);

@@ -91,8 +91,7 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
     EDGELLM_TRY(run(engine, session, next, Wanted::last, result));
     if (result->ending != Ending::length) break;
     if (options.hash) result->last_hash = logits_hash(engine, 0);
-    id = draw_id(engine, session, 0, options.sampling);
-    if (id < 0) return failed("every logit at position ", session.position - 1, " is not a number");
+    EDGELLM_TRY(draw_id(engine, session, 0, options.sampling, &id));
     i64 now = now_ns();
     if (result->count == 0) {
       first = now;

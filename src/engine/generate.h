@@ -13,7 +13,7 @@ struct GenerateOptions {
   i32 end_id = -1;               // ends the text too, as the model's own stop ids do; -1: none
   bool ignore_stop_ids = false;  // for benchmarks
   bool hash = false;             // fill Generated::last_hash
-  f64 pace = 0;                  // tokens a second on absolute deadlines; 0: as fast as it goes
+  f64 pace = 0;                  // tokens per second, on absolute deadlines; 0: as fast as it goes
   f64 most_duty = 0;  // with a pace: computing for a larger share of the time is an error (REALTIME_DUTY); 0: is not
 };
 

@@ -1,5 +1,5 @@
 // What a model may answer: a finite automaton over ids that a file may bring along (docs/FILE.md, "Grammar"). An id that has no
-// transition from the state at hand cannot be drawn, so that a model for JSON gives JSON, whatever it was asked.
+// transition from the state at hand cannot be drawn, so a model for JSON gives JSON whatever it was asked.
 #pragma once
 #include "file/model_file.h"
 

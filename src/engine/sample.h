@@ -14,6 +14,7 @@ struct SamplingOptions {
   u64 seed = 0;
 };
 
+constexpr f32 MIN_REPEAT_PENALTY = 0.01f, MAX_REPEAT_PENALTY = 100;
 constexpr i32 REPEAT_SPAN = 64;  // recent ids that the penalty looks at
 
 // `logits` (vocab) is used up; `order` (vocab) is scratch; `recent` are the ids before this position, oldest first.

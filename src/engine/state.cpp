@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/checksum.h"
-#include "platform/console.h"
 #include "platform/destination.h"
 
 namespace edgellm {
@@ -38,12 +37,12 @@ Status differs(const char* option, const Value& saved, const Value& here) {
 }
 
 const char* kv_name(i32 format) {
-  constexpr const char* NAMES[] = {"i8", "f16", "f32"};
-  return format >= 0 && format < 3 ? NAMES[format] : "unknown";
+  constexpr i32 COUNT = static_cast<i32>(sizeof KV_NAMES / sizeof KV_NAMES[0]);
+  return format >= 0 && format < COUNT ? KV_NAMES[format] : "unknown";
 }
 
 const char* activations_name(i32 f32_activations) {
-  return f32_activations ? "f32" : "int8";
+  return ACTIVATION_NAMES[f32_activations != 0];
 }
 
 // Whether the state is one of this engine's.

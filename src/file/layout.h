@@ -40,8 +40,17 @@ struct MetadataEntry {
 };
 static_assert(sizeof(MetadataEntry) == 8);
 
-// The table is sorted by name, ascending in bytes. A tensor of rank 1 is a plain array of f32. Rank 2 is (rows, cols) in panels (kernels/ref/<format>.cpp). Rank 3 is
-// (count, rows, cols): that many rank 2 tensors, each `stride` bytes after the one before; not of sparse formats.
+// Where the value is, from the start of the entry, and where the next entry.
+constexpr i64 metadata_value_at(const MetadataEntry& entry) {
+  return align_up<i64>(static_cast<i64>(sizeof entry) + entry.key_bytes, 8);
+}
+constexpr i64 metadata_entry_bytes(const MetadataEntry& entry) {
+  return align_up<i64>(metadata_value_at(entry) + entry.value_bytes, 8);
+}
+
+// The table is sorted by name, ascending in bytes. A tensor of rank 1 is a plain array of f32. Rank 2 is (rows, cols) in panels
+// (kernels/ref/<format>.cpp). Rank 3 is (count, rows, cols): that many rank 2 tensors, each `stride` bytes after the one before;
+// sparse formats have none.
 struct TensorEntry {
   char name[MAX_TENSOR_NAME + 1];  // ASCII, NUL padded, unique
   u8 format;                       // formats.def
@@ -53,9 +62,14 @@ struct TensorEntry {
   u64 offset;                      // of the data from the start of the file, multiple of 64
   u64 bytes;                       // of the data: exactly what shape and format say, or a sparse tensor's own table
   u64 scale_offset;                // of the f32 scales (1, or rows padded to 16), multiple of 64; 0 without
-  u64 stride;                      // rank 3: bytes from one matrix to the next, multiple of 64; else 0
+  u64 stride;                      // rank 3: bytes from one matrix to the next, multiple of 64; otherwise 0
   u64 reserved;                    // 0
 };
 static_assert(sizeof(TensorEntry) == 128);
+
+// Where the tensor table ends. What follows is in the data checksum.
+constexpr i64 data_start(const FileHeader& header) {
+  return static_cast<i64>(header.tensor_offset + u64{header.tensor_count} * sizeof(TensorEntry));
+}
 
 }  // namespace edgellm

@@ -5,9 +5,8 @@
 
 #include "base/checksum.h"
 #include "base/math.h"
-#include "file/layout.h"
-#include "file/limits.h"
-#include "kernels.h"
+#include "base/sort.h"
+#include "file/model_file.h"
 #include "platform/signals.h"
 
 namespace edgellm {
@@ -55,12 +54,12 @@ struct MetadataWriter {
 
   void add(MetadataType type, Text key, const void* value, u32 value_bytes) {
     MetadataEntry entry = {static_cast<u8>(type), static_cast<u8>(key.size), 0, value_bytes};
-    u32 value_at = align_up<u32>(size + static_cast<u32>(sizeof entry) + entry.key_bytes, 8);
-    assert(value_at + value_bytes + 8 <= sizeof bytes);
-    memcpy(bytes + size, &entry, sizeof entry);
-    memcpy(bytes + size + sizeof entry, key.data, entry.key_bytes);
-    memcpy(bytes + value_at, value, value_bytes);
-    size = align_up<u32>(value_at + value_bytes, 8);
+    assert(size + metadata_entry_bytes(entry) <= static_cast<i64>(sizeof bytes));
+    u8* at = bytes + size;
+    memcpy(at, &entry, sizeof entry);
+    memcpy(at + sizeof entry, key.data, entry.key_bytes);
+    memcpy(at + metadata_value_at(entry), value, value_bytes);
+    size += static_cast<u32>(metadata_entry_bytes(entry));
   }
   void number(Text key, u32 value) { add(MetadataType::u32_, key, &value, 4); }
   void real(Text key, f32 value) { add(MetadataType::f32_, key, &value, 4); }
@@ -251,19 +250,6 @@ Status add_tensors(const Shape& s, Source& source, Image& image) {
   return {};
 }
 
-// Shell sort by name: the table has at most some thousand entries.
-void sort_entries(TensorEntry* entries, i32 count) {
-  for (i32 gap = count / 2; gap > 0; gap /= 2) {
-    for (i32 i = gap; i < count; i++) {
-      TensorEntry moved = entries[i];
-      i32 at = i;
-      for (; at >= gap && strcmp(entries[at - gap].name, moved.name) > 0; at -= gap)
-        entries[at] = entries[at - gap];
-      entries[at] = moved;
-    }
-  }
-}
-
 }  // namespace
 
 bool is_legacy(Span<const u8> bytes) {
@@ -291,7 +277,8 @@ Status upgrade_legacy(Span<const u8> bytes, bool half_rope, u8* out, i64* size) 
   *size = image.size;
   if (!out) return {};
 
-  sort_entries(image.entries, image.count);
+  shell_sort(Span<TensorEntry>{image.entries, image.count},
+             [](const TensorEntry& a, const TensorEntry& b) { return strcmp(a.name, b.name) > 0; });
   memcpy(out + metadata_offset, metadata.bytes, metadata.size);
   FileHeader header = {.magic = MAGIC_TM2,
                        .header_bytes = sizeof(FileHeader),
@@ -305,13 +292,8 @@ Status upgrade_legacy(Span<const u8> bytes, bool half_rope, u8* out, i64* size) 
                        .table_checksum = 0,
                        .data_checksum = 0};
   memcpy(out, &header, sizeof header);
-  Checksum table;
-  table.update(out, offsetof(FileHeader, table_checksum));
-  table.update(out + metadata_offset, metadata.size);
-  table.update(out + tensor_offset, table_bytes);
-  header.table_checksum = table.value();
-  i64 data_start = static_cast<i64>(tensor_offset) + table_bytes;
-  header.data_checksum = checksum(out + data_start, image.size - data_start);
+  header.table_checksum = table_checksum(out, header);
+  header.data_checksum = checksum(out + data_start(header), image.size - data_start(header));
   memcpy(out, &header, sizeof header);
   return {};
 }

@@ -1,7 +1,7 @@
 // The limits of a model file: the runtime refuses what exceeds them, and the converter does not write it.
 //
 // Widths of matrices end at MAX_COLUMNS, heads of rwkv7 at MAX_WKV7 (kernels.h), names at MAX_TENSOR_NAME (layout.h), texts of a
-// chat template at ChatTemplate::MAX_TEXT (text/chat.h), and text/section.h has the limits of a tokenizer section.
+// chat template at ChatTemplate::MAX_TEXT (text/chat_template.h), and text/section.h has the limits of a tokenizer section.
 #pragma once
 #include "base/types.h"
 

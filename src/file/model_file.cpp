@@ -51,21 +51,13 @@ Status check_header(const FileHeader& header, u64 file_bytes) {
     return bad_model("header: a table of ", header.tensor_count, " tensors at ", header.tensor_offset,
                      " is not between the metadata and the end of the file (at most ", MAX_TENSORS, " tensors)");
   }
-  u64 table_end = header.tensor_offset + header.tensor_count * sizeof(TensorEntry);
+  u64 table_end = static_cast<u64>(data_start(header));
   if (header.tokenizer_offset == 0 ? header.tokenizer_bytes != 0
                                    : !inside(header.tokenizer_offset, header.tokenizer_bytes, table_end, file_bytes)) {
     return bad_model("header: a tokenizer section of ", header.tokenizer_bytes, " bytes at ", header.tokenizer_offset,
                      " is not between the tensor table and the end of the file");
   }
   return {};
-}
-
-u64 table_checksum(const u8* file, const FileHeader& header) {
-  Checksum hash;
-  hash.update(file, offsetof(FileHeader, table_checksum));
-  hash.update(file + header.metadata_offset, header.metadata_bytes);
-  hash.update(file + header.tensor_offset, static_cast<i64>(header.tensor_count * sizeof(TensorEntry)));
-  return hash.value();
 }
 
 Status check_metadata(Span<const u8> metadata) {
@@ -76,8 +68,7 @@ Status check_metadata(Span<const u8> metadata) {
     MetadataEntry entry;
     if (left < static_cast<i64>(sizeof entry)) return bad_model("metadata: ", left, " bytes are left over at ", offset);
     memcpy(&entry, at, sizeof entry);
-    i64 value_at = align_up<i64>(static_cast<i64>(sizeof entry) + entry.key_bytes, 8);
-    i64 size = align_up<i64>(value_at + entry.value_bytes, 8);
+    i64 size = metadata_entry_bytes(entry);
     if (entry.key_bytes == 0 || entry.key_bytes > MAX_TENSOR_NAME || size > left) {
       return bad_model("metadata: entry at ", offset, " with a key of ", u32{entry.key_bytes}, " and a value of ",
                        entry.value_bytes, " bytes does not fit the ", left, " bytes left");
@@ -214,15 +205,22 @@ Status absent(Text key) {
 
 }  // namespace
 
+u64 table_checksum(const u8* file, const FileHeader& header) {
+  Checksum hash;
+  hash.update(file, offsetof(FileHeader, table_checksum));
+  hash.update(file + header.metadata_offset, header.metadata_bytes);
+  hash.update(file + header.tensor_offset, data_start(header) - header.tensor_offset);
+  return hash.value();
+}
+
 bool next_metadata(Span<const u8> metadata, i64* offset, Metadata* entry) {
   if (*offset >= metadata.count) return false;
   const u8* at = metadata.data + *offset;
   MetadataEntry head;
   memcpy(&head, at, sizeof head);
-  i64 value_at = align_up<i64>(static_cast<i64>(sizeof head) + head.key_bytes, 8);
-  *entry = {static_cast<MetadataType>(head.type), text_of(at + sizeof head, head.key_bytes), at + value_at,
+  *entry = {static_cast<MetadataType>(head.type), text_of(at + sizeof head, head.key_bytes), at + metadata_value_at(head),
             head.value_bytes};
-  *offset += align_up<i64>(value_at + head.value_bytes, 8);
+  *offset += metadata_entry_bytes(head);
   return true;
 }
 
@@ -248,8 +246,7 @@ Status ModelFile::open(Span<const u8> bytes) {
   tensors_ = {reinterpret_cast<const TensorEntry*>(bytes.data + header.tensor_offset), header.tensor_count};
   tokenizer_ = bytes.slice(static_cast<i64>(header.tokenizer_offset), static_cast<i64>(header.tokenizer_bytes));
   EDGELLM_TRY(check_metadata(metadata_));
-  u64 data_start = header.tensor_offset + header.tensor_count * sizeof(TensorEntry);
-  EDGELLM_TRY(check_tensors(tensors_, bytes.data, data_start, file_bytes));
+  EDGELLM_TRY(check_tensors(tensors_, bytes.data, static_cast<u64>(data_start(header)), file_bytes));
   Text needs;
   EDGELLM_TRY(text_or("requires", "", &needs));
   if (needs.size) return bad_model("the file needs a newer version of this program: it requires \"", needs, "\"");
@@ -259,10 +256,9 @@ Status ModelFile::open(Span<const u8> bytes) {
 Status ModelFile::check_data() const {
   FileHeader header;
   memcpy(&header, bytes_.data, sizeof header);
-  i64 start = static_cast<i64>(header.tensor_offset + header.tensor_count * sizeof(TensorEntry));
   Checksum hash;
   constexpr i64 PIECE = 1 << 20;
-  for (i64 at = start; at < bytes_.count; at += PIECE) {
+  for (i64 at = data_start(header); at < bytes_.count; at += PIECE) {
     EDGELLM_TRY(check_interrupted());
     hash.update(bytes_.data + at, min(PIECE, bytes_.count - at));
   }
@@ -371,6 +367,15 @@ Status ModelFile::layer_number_or(Text key, i32 layer, i32 layers, i32 fallback,
   EDGELLM_TRY(check_number(key, numbers[layer], low, high));
   *value = static_cast<i32>(numbers[layer]);
   return {};
+}
+
+i64 ModelFile::bytes_per_token() const {
+  i64 bytes = 0;
+  const bool own_head = find("head");
+  for (const TensorEntry& entry : tensors_) {
+    if (!(own_head && name_of(entry) == "embed")) bytes += tensor_bytes(entry);
+  }
+  return bytes;
 }
 
 const TensorEntry* ModelFile::find(Text name) const {

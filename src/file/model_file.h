@@ -46,6 +46,9 @@ class ModelFile {
   Status vector(Text name, i32 count, const f32** values) const;
   Status vector_or_none(Text name, i32 count, const f32** values) const;
 
+  // What a pass for one token reads: all tensors but the table of embeddings, unless that is the head too.
+  i64 bytes_per_token() const;
+
   const TensorEntry* find(Text name) const;
   Span<const TensorEntry> tensors() const { return tensors_; }
   Span<const u8> metadata() const { return metadata_; }
@@ -70,7 +73,10 @@ struct Metadata {
 };
 bool next_metadata(Span<const u8> metadata, i64* offset, Metadata* entry);
 
-// Elements of all matrices of an entry times bits, with scales: what a pass over it reads.
+// What header.table_checksum says of an undamaged file. The header was checked.
+u64 table_checksum(const u8* file, const FileHeader& header);
+
+// Bytes of an entry, with its scales: what a pass over it reads.
 i64 tensor_bytes(const TensorEntry& entry);
 
 }  // namespace edgellm

@@ -1,5 +1,5 @@
 // Memory from the operating system: one block for everything that is written, read-only maps for files. Nothing is given
-// back before the process ends, but for release, which the embedding API and tests use.
+// back before the process ends, except by release_memory, which the embedding API, measurements and tests use.
 #pragma once
 #include "base/status.h"
 

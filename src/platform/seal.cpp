@@ -89,7 +89,7 @@ class Filter {
   void add(u16 code, u32 value, u8 if_true = 0, u8 if_false = 0) { program_[count_++] = {code, if_true, if_false, value}; }
   void load(size_t offset) { add(BPF_LD | BPF_W | BPF_ABS, static_cast<u32>(offset)); }
   void answer(u32 value) { add(BPF_RET | BPF_K, value); }
-  // Answers `value` when the loaded word is `word`, else goes on.
+  // Answers `value` when the loaded word is `word`, otherwise goes on.
   void when(u32 word, u32 value) {
     add(BPF_JMP | BPF_JEQ | BPF_K, word, 0, 1);
     answer(value);
@@ -133,7 +133,7 @@ Seal seal_process(u32 extra, Writer& why) {
     write(why, "not sealed: ", answer > 0 ? "a thread is under another filter" : strerror(errno));
     return Seal::failed;
   }
-  // Believe it when it refuses.
+  // Verify the filter: getppid must fail now.
   if (syscall(SYS_getppid) != -1 || errno != EPERM) {
     write(why, "not sealed: the filter was accepted but refuses nothing");
     return Seal::failed;

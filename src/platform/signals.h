@@ -5,7 +5,7 @@
 
 namespace edgellm {
 
-// Installs the handlers, for the whole process; the program calls it once, the embedding API never does.
+// Installs the handlers, for the whole process; the program calls it once, and the embedding API never.
 // SIGBUS and SIGSEGV inside a watched map: one line on stderr, exit code 1; elsewhere they do what they always did (exit
 // code 128 + the signal in a sealed process).
 // SIGINT, SIGTERM and SIGHUP (unless it was ignored, as under nohup): interrupted() turns true; one more SIGINT or SIGTERM while it

@@ -1,5 +1,4 @@
 // text -> added tokens -> normalised -> added tokens of normalised text -> words -> symbols -> merged -> ids
-#include <string.h>
 
 #include "platform/signals.h"
 #include "text/bpe.h"
@@ -13,13 +12,13 @@ static constexpr Text REPLACEMENT = "\xef\xbf\xbd";  // U+FFFD
 static constexpr Text SPACE_MARK = "\xe2\x96\x81";   // U+2581
 static constexpr i64 MAX_CHARACTER = 4;              // bytes
 
-// Bytes that a text of n bytes can have after normalisation: a prefix space more, or what normalisation form C makes of it.
-// A word of it has at most as many symbols.
+// Bytes that a text of n bytes can have after normalisation: one more for the prefix space, or as many as normalisation form C
+// can make. A word of the text has at most as many symbols.
 static i64 normalized_bytes(const TokenizerHeader& h, i64 n) {
   return (h.flags & TOKENIZER_NFC ? nfc_bytes(n) : n) + 1;
 }
 
-// Space for the text: a byte more in front, for the prefix of a stretch that starts in the middle of it.
+// Space for the text and one byte in front of it, for the prefix of a stretch that starts in the middle.
 static i64 text_bytes_of(const TokenizerHeader& h, i64 n) {
   return align_up<i64>(normalized_bytes(h, n) + 1, 64);
 }
@@ -160,6 +159,7 @@ void Encoder::encode_raw(Text text, bool at_start) {
 
 // Writes the normalised text to text_ and returns its size.
 i64 Encoder::normalize(Text text, bool at_start) {
+  static_assert(nfc_scratch_bytes(1) <= nfc_bytes(1) * MERGE_BYTES);
   if (has(TOKENIZER_NFC)) return normalize_nfc(text, text_, reinterpret_cast<u8*>(space_.symbols));
   char* to = text_;
   bool prefix = prefixed(at_start) && !has(TOKENIZER_PREFIX_MISSING);

@@ -34,7 +34,7 @@ enum class WordSplit : u8 {
 enum TokenizerFlag : u32 {
   TOKENIZER_NFC = 1u << 0,                  // text is brought to Unicode normalisation form C
   TOKENIZER_SPACE_MARK = 1u << 1,           // U+2581 in the text is a space
-  TOKENIZER_REPLACE_INVALID = 1u << 2,      // a byte that is not UTF-8 is read as U+FFFD (else: as itself)
+  TOKENIZER_REPLACE_INVALID = 1u << 2,      // a byte that is not UTF-8 is read as U+FFFD (otherwise as itself)
   TOKENIZER_TRIM_SPACES = 1u << 3,          // leading and trailing spaces go, runs of spaces become one
   TOKENIZER_PREFIX = 1u << 4,               // a space is put before every stretch of text between added tokens
   TOKENIZER_PREFIX_FIRST = 1u << 5,         // ... only before the very start of the text

@@ -14,7 +14,7 @@ inline constexpr Text NO_TOKENIZER = "the model has no tokenizer: it takes and g
 
 struct EncodeOptions {
   bool add_bos = false;         // put the file's start id first (nothing when it names none)
-  bool parse_special = false;   // texts such as <|eot_id|> become the ids of special tokens; else they are plain text
+  bool parse_special = false;   // texts such as <|eot_id|> become the ids of special tokens; otherwise they are plain text
   bool continues = false;       // the text goes on from another: no space is put before it
   Span<const Text> plain = {};  // parts of the text, ascending, that stay plain text whatever `parse_special` says
 };
@@ -27,7 +27,7 @@ class Tokenizer {
   // only. Fails (bad_model) when the header is wrong, a table leaves the section, or the section has more ids than `vocab`.
   Status open(Span<const u8> section, i32 vocab);
 
-  // Bytes of workspace that `encode` needs for a text of `text_bytes` bytes, whatever they are: about 33 a byte, 99 where
+  // Bytes of workspace that `encode` needs for a text of `text_bytes` bytes, whatever they are: about 33 for each, 99 where
   // the tokenizer normalises Unicode. A multiple of 64.
   i64 workspace_bytes(i64 text_bytes) const;
 
@@ -93,7 +93,7 @@ class Decoder {
   // Adds the piece of `id`. What was not taken before is lost, so take until empty after each push.
   void push(i32 id);
 
-  // No id follows: what is held back is given out as U+FFFD. The decoder is then as new, but for its place in the text.
+  // No id follows: what is held back is given out as U+FFFD. Then the decoder is as new, except that it knows whether it printed.
   void finish();
 
   // The next part of the text that is certain, always whole characters; empty when all was taken. Valid until the next call of

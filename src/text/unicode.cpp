@@ -235,7 +235,7 @@ i64 normalize_nfc(Text text, char* out, u8* scratch) {
     memcpy(out, text.data, static_cast<size_t>(text.size));
     return text.size;
   }
-  // A character of 2 bytes gives at most 3 points, of 3 bytes at most 4, of 4 bytes at most 4: two points a byte are enough.
+  // A character of 2 bytes gives at most 3 points, of 3 bytes at most 4, of 4 bytes at most 4: two points for each byte are enough.
   u32* points = reinterpret_cast<u32*>(scratch);
   u32* spare = points + 2 * text.size;
   u32* end = points;

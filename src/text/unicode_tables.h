@@ -24,7 +24,7 @@ extern const u8 COMBINING_CLASS[];  // canonical combining classes; the first is
 // next run's index; one past the last run has its index alone.
 extern const u32 DECOMPOSED[];  // first point << 12 | its index; ascending
 extern const i32 DECOMPOSED_RUNS;
-extern const u16 DECOMPOSED_FIRST[];  // the first character, but for its plane
+extern const u16 DECOMPOSED_FIRST[];  // the first character without its plane
 extern const u8 DECOMPOSED_REST[];    // an index of REST
 extern const u32 REST[];              // second character << 8 | plane of the first; the second is 0 if there is none
 extern const u16 COMPOSED[];          // indices of the decompositions that compose again, ascending by (first, second)

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "convert/base/error.h"
-#include "convert/family/source.h"
+#include "convert/family/open.h"
 #include "convert/tokenizer/tokenizer.h"
 #include "reading.h"
 
@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (file < 0 || write(file, data, size) != static_cast<ssize_t>(size)) abort();
   const std::string path = "/proc/self/fd/" + std::to_string(file);
   try {
-    convert::Model model = convert::open_gguf(path);
+    convert::Model model = convert::open_gguf(convert::Source(path));
     read(model);
     convert::TokenizerInfo info;
     if (!model.tokenizer.empty()) convert::build_tokenizer_section(model.tokenizer, model.vocab, &info);

@@ -31,15 +31,13 @@ static void repair(u8* bytes, i64 size) {
 static Status run(Span<const u8> bytes) {
   ModelFile file;
   EDGELLM_TRY(file.open(bytes));
-  const Arch* arch;
-  EDGELLM_TRY(find_arch(file, &arch));
   Limits limits;
   limits.context = 4;
-  limits.columns = 2;
+  limits.tokens = 2;
   limits.logits = 1;
   Model model;
   Arena counting;
-  EDGELLM_TRY(load_model(file, *arch, limits, counting, &model));
+  EDGELLM_TRY(load_model(file, limits, counting, &model));
   i64 needed = counting.used() + model.state_bytes;
   if (needed > 64 << 20) return failed("too large to try");
   Grammar grammar;
@@ -48,7 +46,7 @@ static Status run(Span<const u8> bytes) {
   EDGELLM_TRY(take_memory(needed, {.huge_pages = false, .lock = false}, &block));
   Arena arena(block.data, needed);
   u8* state = arena.take<u8>(model.state_bytes);
-  EDGELLM_TRY(load_model(file, *arch, limits, arena, &model));
+  EDGELLM_TRY(load_model(file, limits, arena, &model));
   static Kernels kernels;
   static Threads threads;
   (void)select_kernels(nullptr, cpu_features(), &kernels);

@@ -4,8 +4,8 @@
 //   a  an adapter of a small model: likewise adapter_config.json and its weights
 #include <algorithm>
 
-#include "convert/family/lora.h"
-#include "convert/family/source.h"
+#include "convert/change/lora.h"
+#include "convert/family/open.h"
 #include "convert_sources.h"
 #include "reading.h"
 
@@ -31,7 +31,7 @@ static convert::Model small_model(const Folder& folder) {
     sources::write_hf(folder / "base", sources::config_json(model, "LlamaForCausalLM"), sources::hf_tensors(model, "F16"));
     return folder / "base";
   }();
-  return convert::open_source(path);
+  return convert::open_source(convert::Source(path));
 }
 
 static convert::Model open(const Folder& folder, char kind, const std::string& bytes) {
@@ -44,12 +44,12 @@ static convert::Model open(const Folder& folder, char kind, const std::string& b
   if (kind == 'm') {
     const bool zip = is_zip(bytes.substr(std::min(bytes.find('\0'), bytes.size() - 1) + 1));
     write_folder(folder / "source", "config.json", zip ? "pytorch_model" : "model", bytes);
-    return convert::open_source(folder / "source");
+    return convert::open_source(convert::Source(folder / "source"));
   }
   const bool safetensors = bytes.size() > 8 && bytes[8] == '{';
   const std::string path = folder / (safetensors ? "source.safetensors" : "source");
   write_file(path, bytes);
-  return convert::open_source(path);
+  return convert::open_source(convert::Source(path));
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

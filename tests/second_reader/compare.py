@@ -185,7 +185,7 @@ def compare_required(folder):
 
 def compare_limits():
     """The table of limits and the constants of the sources."""
-    headers = ("src/file/limits.h", "src/file/layout.h", "kernels/kernels.h", "src/text/chat.h", "src/text/section.h")
+    headers = ("src/file/limits.h", "src/file/layout.h", "kernels/kernels.h", "src/text/chat_template.h", "src/text/section.h")
     source = "\n".join(pathlib.Path(header).read_text() for header in headers)
     rows = re.findall(r"^\|[^|]*\|[^|]*\| ([\d,.]+) \| `(\w+)` \|$", pathlib.Path("docs/FILE.md").read_text(), re.M)
     check(len(rows) >= 18, "rows of the table of limits")

@@ -8,9 +8,9 @@
 
 #include "base/version.h"
 #include "convert/base/english.h"
+#include "convert/change/lora.h"
 #include "convert/chat/grammar.h"
-#include "convert/family/lora.h"
-#include "convert/family/source.h"
+#include "convert/family/open.h"
 #include "convert/output/compare.h"
 #include "convert/output/destination.h"
 #include "convert/output/report.h"
@@ -129,7 +129,7 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
 }
 
 Model open_model(const Options& options) {
-  Model model = open_source(options.source);
+  Model model = open_source(Source(options.source));
   if (!options.lora.empty()) merge_adapter(options.lora, &model);
   return model;
 }

@@ -7,30 +7,24 @@
 #include <cstdio>
 #include <iostream>
 #include <new>
+#include <sstream>
 
 #include "base/version.h"
 #include "convert/base/error.h"
 #include "convert/convert.h"
+#include "convert/family/open.h"
 #include "convert/output/destination.h"
 #include "file/limits.h"
 
 namespace edgellm::convert {
 namespace {
 
-const char HELP[] =
+const char USAGE[] =
     "edgellm-convert SRC DST [options]\n"
     "\n"
-    "Writes the model file DST from SRC, which is one of\n"
-    "  FOLDER           Hugging Face: config.json with model.safetensors or pytorch_model.bin, or the index\n"
-    "                   of their parts (Llama, Mistral, Qwen2, Qwen3, Phi, BitNet, RWKV-4, Mamba, Mamba-2, RetNet)\n"
-    "  FILE.pth         RWKV-4 or RWKV-7 as their author saves them; or FILE.safetensors with his names\n"
-    "  FILE.gguf        GGUF (llama, qwen2, qwen3, phi2, bitnet; any quantisation but the IQ types)\n"
-    "  FILE.bin         llama2.c checkpoint\n"
-    "  FILE.tm2.bin     TM2 version 1\n"
-    "  FILE.tmac.bin    TMAC version 2\n"
-    "  synthetic:SHAPE  seeded random weights, to see how fast a model of that shape would be:\n"
-    "                   tiny, bitnet-2b4t, smollm-135m, rwkv7-tiny, rwkv7-0.4b, rwkv4-tiny, mamba-tiny, mamba-130m, "
-    "mamba2-tiny\n"
+    "Writes the model file DST from SRC, which is one of\n";
+
+const char OPTIONS[] =
     "\n"
     "options\n"
     "  --weights F      format of the matrices: t2, t5, i8, i4, f16, f32\n"
@@ -70,6 +64,35 @@ const char HELP[] =
     "interrupted,\n"
     "141: nobody reads what is printed, 143: terminated.\n";
 
+// The words of `text` in lines that begin in a column; the first one is begun already.
+std::string wrapped(const std::string& text, size_t column) {
+  constexpr size_t WIDTH = 120;
+  std::string out;
+  size_t at = column;
+  std::istringstream words(text);
+  for (std::string word; words >> word; at += word.size() + 1) {
+    if (at + word.size() > WIDTH) {
+      out += "\n" + std::string(column, ' ');
+      at = column;
+    } else if (!out.empty()) {
+      out += ' ';
+    }
+    out += word;
+  }
+  return out + "\n";
+}
+
+std::string help() {
+  constexpr size_t COLUMN = 19;
+  std::string out = USAGE;
+  for (const SourceKind& kind : source_kinds()) {
+    const std::string place = text("  ", kind.place);
+    out += place + std::string(COLUMN - place.size(), ' ');
+    out += wrapped(text(kind.text, " ", list_text(kind.families)), COLUMN);
+  }
+  return out + OPTIONS;
+}
+
 Format parse_format(const std::string& option, const std::string& value) {
   for (Format format : {Format::T2, Format::T5, Format::I8, Format::I4, Format::F16, Format::F32}) {
     if (value == format_name(format)) return format;
@@ -107,7 +130,7 @@ bool parse(int count, char** arguments, Options* options) {
   for (int i = 1; i < count; i++) {
     std::string argument = arguments[i];
     if (argument == "--help" || argument == "--version") {
-      std::cout << (argument == "--help" ? HELP : "edgellm-convert " EDGELLM_VERSION "\n");
+      std::cout << (argument == "--help" ? help() : "edgellm-convert " EDGELLM_VERSION "\n");
       return false;
     }
     if (!argument.starts_with("-")) {

@@ -39,7 +39,7 @@ struct Running {
     EngineOptions options;
     options.file = map;
     options.default_context = TOKENS + 1;
-    options.logits = options.columns = TOKENS;
+    options.logits = options.tokens = TOKENS;
     options.text_bytes = sizeof ENGLISH;
     Status status = open_engine(options, &engine);
     if (status.ok()) return;

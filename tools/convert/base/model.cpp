@@ -27,6 +27,13 @@ i64 dtype_bytes(Dtype dtype) {
   return 0;
 }
 
+std::string shape_text(const std::vector<u64>& shape) {
+  std::string out;
+  for (u64 size : shape)
+    out += text(out.empty() ? "" : " x ", size);
+  return out.empty() ? "()" : out;
+}
+
 void check_size(const char* name, i64 value, i64 most, const std::string& source) {
   if (value < 1 || value > most) unusable(source, ": ", name, " is ", value, ", expected 1 to ", most);
 }

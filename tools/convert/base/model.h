@@ -86,6 +86,9 @@ enum class Dtype { F32, F16, BF16, U8, I8, other };
 
 i64 dtype_bytes(Dtype dtype);
 
+// "24 x 8", for people.
+std::string shape_text(const std::vector<u64>& shape);
+
 // Throw, naming the source, what a model file does not hold (file/limits.h): a size that is not 1 to `most`, and an epsilon that is
 // not 0 to MAX_NORM_EPS or too small for an f32.
 void check_size(const char* name, i64 value, i64 most, const std::string& source);

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "convert/base/model.h"
-#include "text/chat.h"
+#include "text/chat_template.h"
 
 namespace edgellm::convert {
 

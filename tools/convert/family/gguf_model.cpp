@@ -2,10 +2,9 @@
 // gguf-py/gguf/constants.py).
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "convert/family/hf_fields.h"
-#include "convert/family/source.h"
+#include "convert/family/open.h"
 #include "convert/family/transformer.h"
 #include "convert/source/gguf.h"
 #include "file/limits.h"
@@ -13,23 +12,28 @@
 namespace edgellm::convert {
 namespace {
 
-struct Family {
-  const char* architecture;
-  bool permuted;  // rows of q and k lie so that rotary pairs are neighbours
-  bool relu2;
-  bool bitnet;
-  bool phi = false;
+struct Architecture {
+  const char* name;
+  bool permuted = false;  // rows of q and k lie so that rotary pairs are neighbours
+  bool bitnet = false;
+  Gate gate = Gate::silu;
+  Norm norm = Norm::rms;
+  bool parallel = false;  // the feed-forward is beside attention
 };
 
-constexpr Family FAMILIES[] = {
-    {"llama", true, false, false},       {"qwen2", false, false, false},   {"qwen3", false, false, false},
-    {"bitnet", false, false, true},      {"bitnet-25", false, true, true}, {"bitnet-b1.58", false, true, true},
-    {"phi2", false, false, false, true},
+constexpr Architecture ARCHITECTURES[] = {
+    {.name = "llama", .permuted = true},
+    {.name = "qwen2"},
+    {.name = "qwen3"},
+    {.name = "bitnet", .bitnet = true},
+    {.name = "bitnet-25", .bitnet = true, .gate = Gate::relu2},
+    {.name = "bitnet-b1.58", .bitnet = true, .gate = Gate::relu2},
+    {.name = "phi2", .gate = Gate::gelu, .norm = Norm::layer, .parallel = true},
 };
 
-// Families that are read from what their authors publish.
+// Those that are read from what their authors publish.
 constexpr struct {
-  const char *architecture, *source;
+  const char *name, *source;
 } ELSEWHERE[] = {
     {"rwkv7", "the author's .pth or .safetensors file (--tokenizer takes this file's vocabulary)"},
     {"mamba", "the Hugging Face folder"},
@@ -77,17 +81,17 @@ class Unpermuted : public Tensor {
   i64 head_dim_;
 };
 
-const Family& family_of(const Gguf& gguf) {
-  std::string name = gguf.string("general.architecture").value_or(""), known;
-  for (const Family& family : FAMILIES) {
-    if (name == family.architecture) return family;
-    known += text(known.empty() ? "" : ", ", family.architecture);
+const Architecture& architecture_of(const Gguf& gguf) {
+  const std::string name = gguf.string("general.architecture").value_or("");
+  for (const Architecture& one : ARCHITECTURES) {
+    if (name == one.name) return one;
   }
   for (const auto& one : ELSEWHERE) {
-    if (name == one.architecture)
+    if (name == one.name)
       unusable(gguf.file->path, ": general.architecture is \"", name, "\", which is not read from GGUF: give ", one.source);
   }
-  unusable(gguf.file->path, ": general.architecture is \"", name, "\", which is not supported (", known, ")");
+  unusable(gguf.file->path, ": general.architecture is \"", name, "\", which is not supported (", list_text(gguf_families()),
+           ")");
 }
 
 void refuse_parts(const Gguf& gguf) {
@@ -149,18 +153,18 @@ Json as_json(const Gguf& gguf, const std::string& key, const GgufValue& value) {
 }
 
 // Refuses what would change the computation, by name.
-void check_keys(const Gguf& gguf, const Family& family, std::vector<std::string>* notes) {
-  const std::string prefix = text(family.architecture, ".");
+void check_keys(const Gguf& gguf, const Architecture& architecture, std::vector<std::string>* notes) {
+  const std::string prefix = text(architecture.name, ".");
   Json::Object own;
   for (const auto& [key, value] : gguf.metadata) {
     if (key.starts_with(prefix)) own.emplace_back(key.substr(prefix.size()), as_json(gguf, key, value));
   }
-  complete_config(Json(std::move(own)), text(gguf.file->path, ": ", family.architecture), config_class("GGUF"), notes);
+  complete_config(Json(std::move(own)), text(gguf.file->path, ": ", architecture.name), config_class("GGUF"), notes);
 }
 
-Transformer read_shape(const Gguf& gguf, const Family& family, std::vector<std::string>* notes) {
-  check_keys(gguf, family, notes);
-  Keys keys(gguf, family.architecture);
+Transformer read_shape(const Gguf& gguf, const Architecture& architecture, std::vector<std::string>* notes) {
+  check_keys(gguf, architecture, notes);
+  Keys keys(gguf, architecture.name);
   Transformer t;
   t.layers = keys.required("block_count");
   t.dim = keys.required("embedding_length");
@@ -175,11 +179,13 @@ Transformer read_shape(const Gguf& gguf, const Family& family, std::vector<std::
   auto embedding = gguf.tensors.find("token_embd.weight");
   if (embedding == gguf.tensors.end()) unusable(gguf.file->path, ": there is no tensor token_embd.weight");
   t.vocab = static_cast<i64>(embedding->second.shape.size() == 2 ? embedding->second.shape[0] : 0);
-  t.norm_eps = keys.number(family.phi ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon").value_or(1e-5);
-  t.relu2 = family.relu2;
-  t.phi = family.phi;
+  t.norm = architecture.norm;
+  t.norm_eps = keys.number(t.norm == Norm::layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon")
+                   .value_or(1e-5);
+  t.gate = architecture.gate;
+  t.parallel = architecture.parallel;
   read_rope(gguf, keys, &t);
-  if (family.permuted && t.rope.dims != t.head_dim) {
+  if (architecture.permuted && t.rope.dims != t.head_dim) {
     unusable(gguf.file->path, ": rope.dimension_count is ", t.rope.dims, ", expected the head size ", t.head_dim);
   }
   check_sizes(t, gguf.file->path);
@@ -197,44 +203,24 @@ void read_token_ids(const Gguf& gguf, Transformer* t) {
   }
 }
 
-constexpr struct {
-  const char* theirs;
-  const char* ours;
-  bool rotated = false;
-} LAYER_NAMES[] = {
-    {"attn_norm.weight", "attn_norm"}, {"attn_q.weight", "q", true},
-    {"attn_k.weight", "k", true},      {"attn_v.weight", "v"},
-    {"attn_q.bias", "q_bias", true},   {"attn_k.bias", "k_bias", true},
-    {"attn_v.bias", "v_bias"},         {"attn_q_norm.weight", "q_norm"},
-    {"attn_k_norm.weight", "k_norm"},  {"attn_sub_norm.weight", "attn_sub_norm"},
-    {"attn_output.weight", "o"},       {"attn_output.bias", "o_bias"},
-    {"ffn_norm.weight", "ffn_norm"},   {"ffn_gate.weight", "gate"},
-    {"ffn_up.weight", "up"},           {"ffn_sub_norm.weight", "ffn_sub_norm"},
-    {"ffn_down.weight", "down"},       {"attn_norm.bias", "attn_norm_bias"},
-    {"ffn_up.bias", "up_bias"},        {"ffn_down.bias", "down_bias"},
-};
-
 class Loader {
  public:
-  Loader(const Gguf& gguf, const Family& family, Transformer* shape, Model* model)
-      : gguf_(gguf), family_(family), shape_(*shape), model_(*model), left_(gguf.tensors) {}
+  Loader(const Gguf& gguf, const Transformer& shape, bool permuted)
+      : path_(gguf.file->path), file_(gguf.file), shape_(shape), permuted_(permuted), left_(gguf.tensors) {}
 
-  void load() {
+  Model load() {
     take_divisors();
-    take("token_embd.weight", "embed");
     for (i64 layer = 0; layer < shape_.layers; layer++) {
       for (const char* kind : {".weight", ".bias"})
         split_qkv(text("blk.", layer, ".attn_"), kind);
-      for (const auto& name : LAYER_NAMES)
-        take(text("blk.", layer, ".", name.theirs), layer_name(layer, name.ours), family_.permuted && name.rotated);
     }
-    take("output_norm.weight", "norm");
-    take("output_norm.bias", "norm_bias");
-    take("output.weight", "head");  // none: the embedding
-    take("output.bias", "head_bias");
-    if (!left_.empty()) {
-      unusable(gguf_.file->path, ": tensor ", left_.begin()->first, " has no place in this family or is beyond its layers");
-    }
+    Family family = transformer_family(shape_, path_);
+    if (shape_.norm == Norm::layer) move_biases_back(&family.parts);
+    Model model = take_parts(
+        family, {Naming::gguf, path_}, &left_,
+        [this](const Part& part, const std::string& name, const GgufTensor& tensor) { return open(part, name, tensor); });
+    model.i2s = i2s_;
+    return model;
   }
 
  private:
@@ -248,15 +234,13 @@ class Loader {
 
   // Queries, keys and values may lie in one tensor, one after the other.
   void split_qkv(const std::string& prefix, const char* kind) {
-    std::optional<GgufTensor> all = pull(prefix + "qkv" + kind);
+    const std::string name = prefix + "qkv" + kind;
+    std::optional<GgufTensor> all = pull(name);
     if (!all) return;
     const u64 q = static_cast<u64>(shape_.heads * shape_.head_dim), kv = static_cast<u64>(shape_.kv_heads * shape_.head_dim);
-    const std::string name = prefix + "qkv" + kind;
-    if (all->format->id == GGML_I2_S)
-      unusable(gguf_.file->path, ": tensor ", name, " is I2_S, with one scale for all three");
+    if (all->format->id == GGML_I2_S) unusable(path_, ": tensor ", name, " is I2_S, with one scale for all three");
     if (all->shape.empty() || all->shape[0] != q + 2 * kv) {
-      unusable(gguf_.file->path, ": tensor ", name, " has ", all->shape.empty() ? 0 : all->shape[0], " rows, expected ",
-               q + 2 * kv);
+      unusable(path_, ": tensor ", name, " has ", all->shape.empty() ? 0 : all->shape[0], " rows, expected ", q + 2 * kv);
     }
     const u64 row_bytes = all->data.size / (q + 2 * kv);
     u64 row = 0;
@@ -265,95 +249,115 @@ class Loader {
       own.shape[0] = rows;
       own.data = {all->data.data + row * row_bytes, rows * row_bytes};
       if (!left_.emplace(prefix + part + kind, std::move(own)).second) {
-        unusable(gguf_.file->path, ": tensor ", prefix, part, kind, " is there beside ", name);
+        unusable(path_, ": tensor ", prefix, part, kind, " is there beside ", name);
       }
       row += rows;
     }
   }
 
-  std::unique_ptr<Tensor> open(const GgufTensor& tensor, const std::string& ours, const Expected& e, f32 factor) {
-    const BlockFormat& format = *tensor.format;
-    if (format.id == GGML_I2_S) {
-      if (!model_.i2s) model_.i2s = std::make_shared<I2sLayout>();
-      return std::make_unique<I2sTensor>(ours, *e.role, e.rows, e.cols, gguf_.file, tensor.data, model_.i2s, factor);
+  // What the frequencies of the rotary embedding are divided by.
+  void take_divisors() {
+    const std::string name = "rope_freqs.weight";
+    std::optional<GgufTensor> tensor = pull(name);
+    if (!tensor) return;
+    shape_.rope.divisors = vector(*tensor, name, shape_.rope.dims / 2);
+    for (f32 divisor : shape_.rope.divisors) {
+      if (!(divisor > 0) || !std::isfinite(divisor)) unusable(path_, ": ", name, " has the value ", divisor);
     }
-    if (format.decode) {
-      return std::make_unique<BlockTensor>(ours, *e.role, e.rows, e.cols, gguf_.file, tensor.data, format, factor);
-    }
-    return std::make_unique<FloatTensor>(ours, *e.role, e.rows, e.cols, gguf_.file, tensor.data, format.dtype, factor);
   }
 
-  void check_shape(const GgufTensor& tensor, const std::string& theirs, const Expected& e) const {
+  std::vector<f32> vector(const GgufTensor& tensor, const std::string& name, i64 n) {
+    const Part part{name, name, Role::vector, 1, n};
+    check_shape(tensor, name, part);
+    std::vector<f32> values(static_cast<size_t>(n));
+    blocks(part, tensor, 1)->values(0, 1, values.data());
+    return values;
+  }
+
+  void check_shape(const GgufTensor& tensor, const std::string& name, const Part& part) const {
     std::vector<u64> shape = tensor.shape;
     while (shape.size() < 2)
       shape.insert(shape.begin(), 1);
-    if (shape == std::vector<u64>{static_cast<u64>(e.rows), static_cast<u64>(e.cols)}) return;
-    std::string found;
-    for (u64 size : tensor.shape)
-      found += text(found.empty() ? "" : " x ", size);
-    unusable(gguf_.file->path, ": tensor ", theirs, " is ", found, ", expected ", e.rows, " x ", e.cols);
+    if (shape == std::vector<u64>{static_cast<u64>(part.rows), static_cast<u64>(part.cols)}) return;
+    unusable(path_, ": tensor ", name, " is ", shape_text(tensor.shape), ", expected ", part.rows, " x ", part.cols);
   }
 
   // One value that the whole matrix is multiplied by.
-  f32 scale_beside(const std::string& theirs) {
-    if (!theirs.ends_with(".weight")) return 1;
-    std::string name = theirs.substr(0, theirs.size() - 6) + "scale";
+  f32 scale_beside(const std::string& matrix) {
+    if (!matrix.ends_with(".weight")) return 1;
+    const std::string name = matrix.substr(0, matrix.size() - 6) + "scale";
     std::optional<GgufTensor> tensor = pull(name);
     if (!tensor) return 1;
-    Expected one{Role::vector, 1, 1};
-    check_shape(*tensor, name, one);
-    f32 scale = 0;
-    open(*tensor, name, one, 1)->values(0, 1, &scale);
-    if (!(scale > 0) || !std::isfinite(scale)) unusable(gguf_.file->path, ": tensor ", name, " is ", scale);
+    const f32 scale = vector(*tensor, name, 1)[0];
+    if (!(scale > 0) || !std::isfinite(scale)) unusable(path_, ": tensor ", name, " is ", scale);
     return scale;
   }
 
-  void take(const std::string& theirs, const std::string& ours, bool permuted = false) {
-    std::optional<GgufTensor> tensor = pull(theirs);
-    if (!tensor) return;
-    Expected expected = expected_of(shape_, ours);
-    check_shape(*tensor, theirs, expected);
-    f32 factor = *expected.role == Role::matrix ? scale_beside(theirs) : 1;
-    std::unique_ptr<Tensor> opened = open(*tensor, ours, expected, factor);
-    if (permuted) opened = std::make_unique<Unpermuted>(std::move(opened), shape_.head_dim);
-    model_.tensors.push_back(std::move(opened));
+  std::unique_ptr<Tensor> blocks(const Part& part, const GgufTensor& tensor, f32 factor) {
+    const BlockFormat& format = *tensor.format;
+    if (format.id == GGML_I2_S) {
+      if (!i2s_) i2s_ = std::make_shared<I2sLayout>();
+      return std::make_unique<I2sTensor>(part.ours, part.role, part.rows, part.cols, file_, tensor.data, i2s_, factor);
+    }
+    if (format.decode) {
+      return std::make_unique<BlockTensor>(part.ours, part.role, part.rows, part.cols, file_, tensor.data, format, factor);
+    }
+    return std::make_unique<FloatTensor>(part.ours, part.role, part.rows, part.cols, file_, tensor.data, format.dtype,
+                                         factor);
   }
 
-  void take_divisors() {
-    std::optional<GgufTensor> tensor = pull("rope_freqs.weight");
-    if (!tensor) return;
-    Expected pairs{Role::vector, 1, shape_.rope.dims / 2};
-    check_shape(*tensor, "rope_freqs.weight", pairs);
-    std::vector<f32>& divisors = shape_.rope.divisors;
-    divisors.resize(static_cast<size_t>(pairs.cols));
-    open(*tensor, "rope_freqs.weight", pairs, 1)->values(0, 1, divisors.data());
-    for (f32 divisor : divisors) {
-      if (!(divisor > 0) || !std::isfinite(divisor))
-        unusable(gguf_.file->path, ": rope_freqs.weight has the value ", divisor);
+  std::unique_ptr<Tensor> open(const Part& part, const std::string& name, const GgufTensor& tensor) {
+    check_shape(tensor, name, part);
+    std::unique_ptr<Tensor> opened = blocks(part, tensor, part.role == Role::matrix ? scale_beside(name) : 1);
+    if (!permuted_ || !part.rotary) return opened;
+    return std::make_unique<Unpermuted>(std::move(opened), shape_.head_dim);
+  }
+
+  // Files made of phi2 have these last in a layer.
+  static void move_biases_back(std::vector<Part>* parts) {
+    auto layer_of = [](const Part& part) { return part.ours.substr(0, part.ours.rfind('.') + 1); };
+    auto stays = [](const Part& part) {
+      return !part.ours.ends_with("attn_norm_bias") && !part.ours.ends_with("up_bias") && !part.ours.ends_with("down_bias");
+    };
+    for (auto begin = parts->begin(), end = begin; begin != parts->end(); begin = end) {
+      end = std::find_if(begin, parts->end(), [&](const Part& part) { return layer_of(part) != layer_of(*begin); });
+      std::stable_partition(begin, end, stays);
     }
   }
 
-  const Gguf& gguf_;
-  const Family& family_;
-  Transformer& shape_;
-  Model& model_;
+  const std::string path_;
+  const File file_;
+  Transformer shape_;
+  const bool permuted_;
+  std::shared_ptr<I2sLayout> i2s_;
   std::map<std::string, GgufTensor> left_;  // those not taken yet
 };
 
 }  // namespace
 
-Model open_gguf(const std::string& path) {
-  const Gguf gguf = read_gguf(path);
+bool is_gguf(const Source& source) {
+  return is_gguf(source.head());
+}
+
+std::vector<std::string> gguf_families() {
+  std::vector<std::string> names;
+  for (const Architecture& one : ARCHITECTURES)
+    names.push_back(one.name);
+  return names;
+}
+
+Model open_gguf(const Source& source) {
+  const Gguf gguf = read_gguf(source.path);
   refuse_parts(gguf);
-  const Family& family = family_of(gguf);
-  Model model;
-  Transformer shape = read_shape(gguf, family, &model.notes);
+  const Architecture& architecture = architecture_of(gguf);
+  std::vector<std::string> notes;
+  Transformer shape = read_shape(gguf, architecture, &notes);
   read_token_ids(gguf, &shape);
-  Loader(gguf, family, &shape, &model).load();
-  model.bitnet = family.bitnet || model.i2s;
+  Model model = Loader(gguf, shape, architecture.permuted).load();
+  model.notes.insert(model.notes.begin(), notes.begin(), notes.end());
+  model.bitnet = architecture.bitnet || model.i2s;
   model.plain_floats = true;
-  if (gguf.metadata.contains("tokenizer.ggml.model")) model.tokenizer = path;
-  complete(shape, path, &model);
+  if (gguf.metadata.contains("tokenizer.ggml.model")) model.tokenizer = source.path;
   return model;
 }
 

@@ -6,6 +6,7 @@
 
 #include "convert/base/fields.h"
 #include "convert/family/hf_fields.h"
+#include "convert/family/open.h"
 #include "convert/tokenizer/folder.h"
 #include "file/limits.h"
 
@@ -21,8 +22,11 @@ struct Architecture {
   Windows windows = Windows::none;
   Biases biases = Biases::none;
   bool head_norms = false;
-  bool bitnet = false;  // norms before `o` and `down`
-  bool phi = false;
+  bool bitnet = false;          // norms before `o` and `down`
+  Norm norm = Norm::rms;        // layer: the feed-forward and the head have biases too
+  bool parallel = false;        // the feed-forward is beside attention
+  bool gated = true;            // the feed-forward; else gelu
+  bool partly_rotated = false;  // heads may be
 };
 using Windows = Architecture::Windows;
 using Biases = Architecture::Biases;
@@ -36,7 +40,13 @@ constexpr Architecture ARCHITECTURES[] = {
      .windows = Windows::some,
      .biases = Biases::asked,
      .head_norms = true},
-    {.name = "PhiForCausalLM", .config = "PhiConfig", .biases = Biases::always, .phi = true},
+    {.name = "PhiForCausalLM",
+     .config = "PhiConfig",
+     .biases = Biases::always,
+     .norm = Norm::layer,
+     .parallel = true,
+     .gated = false,
+     .partly_rotated = true},
     {.name = "BitNetForCausalLM", .config = "BitNetConfig", .biases = Biases::asked, .bitnet = true},
     {.name = "BitnetForCausalLM", .config = "BitnetConfig", .biases = Biases::asked, .bitnet = true},
 };
@@ -46,11 +56,10 @@ const Architecture& architecture(const Fields& config) {
   std::string name = list && list->array() && !list->array()->empty() && list->array()->front().string()
                          ? *list->array()->front().string()
                          : std::string();
-  std::string known;
   for (const Architecture& one : ARCHITECTURES) {
     if (name == one.name) return one;
-    known += text(known.empty() ? "" : ", ", one.name);
   }
+  const std::string known = list_text(hf_families());
   if (name.empty()) unusable(config.where(), ": \"architectures\" is missing or empty, expected a list with one of ", known);
   unusable(config.where(), ": architecture \"", name, "\" is not supported (", known, ")");
 }
@@ -65,17 +74,17 @@ bool flag(const Fields& fields, const char* key) {
   return fields.flag(key).value_or(false);
 }
 
-// Names without their layer.
-std::set<std::string> optional_tensors(const Fields& config, const Architecture& arch, const Transformer& t) {
-  std::set<std::string> names;
+// What the class has with this configuration, and makes up where the weights lack it.
+void read_optional(const Fields& config, const Architecture& arch, Transformer* t) {
+  auto presence = [](bool has) { return has ? Presence::needed : Presence::absent; };
   const bool asked = arch.biases == Biases::always || (arch.biases == Biases::asked && flag(config, "attention_bias"));
-  if (asked || arch.biases == Biases::qkv) names.insert({"q_bias", "k_bias", "v_bias"});
-  if (asked) names.insert("o_bias");
-  if (flag(config, "mlp_bias")) names.insert({"gate_bias", "up_bias", "down_bias"});
-  if (arch.head_norms) names.insert({"q_norm", "k_norm"});
-  if (arch.bitnet && !t.unit_norms) names.insert({"attn_sub_norm", "ffn_sub_norm"});
-  if (arch.phi) names.insert({"attn_norm_bias", "up_bias", "down_bias", "norm_bias", "head_bias"});
-  return names;
+  const bool layer_norms = arch.norm == Norm::layer;
+  t->has.qkv_biases = presence(asked || arch.biases == Biases::qkv);
+  t->has.o_bias = presence(asked);
+  t->has.ffn_biases = presence(layer_norms || flag(config, "mlp_bias"));
+  t->has.norm_biases = t->has.head_bias = presence(layer_norms);
+  t->has.head_norms = presence(arch.head_norms);
+  t->has.sub_norms = presence(arch.bitnet && t->norm != Norm::unit);
 }
 
 // Rotary embedding without the ways to stretch it: all classes but Phi's rotate whole heads, and fail when a scaling counts on
@@ -84,7 +93,7 @@ void read_rotated(const Fields& config, const Architecture& arch, f64 part, bool
   Transformer& t = out->shape;
   if (!(part > 0 && part <= 1)) unusable(config.where(), ": \"partial_rotary_factor\" is ", part, ", expected 0 to 1");
   const i64 dims = static_cast<i64>(static_cast<f64>(t.head_dim) * part);
-  t.rope.dims = arch.phi ? dims : t.head_dim;
+  t.rope.dims = arch.partly_rotated ? dims : t.head_dim;
   if (dims == t.rope.dims) return;
   if (scaled) {
     unusable(config.where(), ": \"partial_rotary_factor\" is ", part, ", which ", arch.name,
@@ -181,14 +190,25 @@ void read_rope(const Fields& config, const Architecture& arch, HfConfig* out) {
   if (scaled) read_scaling(config, scaling, type, out);
 }
 
-void read_activation(const Fields& config, const Architecture& arch, Transformer* t) {
+void read_gate(const Fields& config, const Architecture& arch, Transformer* t) {
   const std::string act = config.string("hidden_act");
-  t->phi = arch.phi;
-  t->relu2 = act == "relu2";
-  bool known = t->phi ? act == "gelu_new" || act == "gelu_pytorch_tanh" || act == "gelu_fast"
-                      : act == "silu" || act == "swish" || act == "relu2";
+  t->gate = !arch.gated ? Gate::gelu : act == "relu2" ? Gate::relu2 : Gate::silu;
+  const bool known = arch.gated ? act == "silu" || act == "swish" || act == "relu2"
+                                : act == "gelu_new" || act == "gelu_pytorch_tanh" || act == "gelu_fast";
   if (!known) {
-    unusable(config.where(), ": hidden_act \"", act, "\" is not supported (", t->phi ? "gelu_new" : "silu, relu2", ")");
+    unusable(config.where(), ": hidden_act \"", act, "\" is not supported (", arch.gated ? "silu, relu2" : "gelu_new", ")");
+  }
+}
+
+void read_norms(const Fields& config, const Architecture& arch, Transformer* t) {
+  t->norm = arch.norm;
+  t->norm_eps = required_number(config, arch.norm == Norm::layer ? "layer_norm_eps" : "rms_norm_eps");
+  t->final_norm_eps = config.number("final_norm_eps");
+  const std::string norms = config.string("norms");
+  if (norms.starts_with("unit")) {
+    t->norm = Norm::unit;
+  } else if (!norms.empty() && norms != "rms") {
+    unusable(config.where(), ": \"norms\" is \"", norms, "\", expected \"rms\" or one that starts with \"unit\"");
   }
 }
 
@@ -270,9 +290,16 @@ bool HfConfig::is_float(const std::string& weight) const {
   });
 }
 
-HfConfig read_hf_config(const std::string& folder) {
-  const std::string path = folder + "/config.json";
-  const Json json = read_json(path);
+std::vector<std::string> hf_families() {
+  std::vector<std::string> names;
+  for (const Architecture& one : ARCHITECTURES)
+    names.push_back(one.name);
+  return names;
+}
+
+HfConfig read_hf_config(const Source& source) {
+  const std::string& path = source.config_path;
+  const Json& json = *source.config;
   const Fields given(json, path);
   const Architecture& arch = architecture(given);
   HfConfig out;
@@ -288,21 +315,16 @@ HfConfig read_hf_config(const std::string& folder) {
   t.vocab = config.required("vocab_size");
   t.context = config.required("max_position_embeddings");
   t.head_dim = config.integer("head_dim").value_or(t.heads > 0 ? t.dim / t.heads : 0);
-  t.norm_eps = required_number(config, arch.phi ? "layer_norm_eps" : "rms_norm_eps");
-  t.final_norm_eps = config.number("final_norm_eps");
-  const std::string norms = config.string("norms");
-  t.unit_norms = norms.starts_with("unit");
-  if (!t.unit_norms && !norms.empty() && norms != "rms") {
-    unusable(path, ": \"norms\" is \"", norms, "\", expected \"rms\" or one that starts with \"unit\"");
-  }
+  t.parallel = arch.parallel;
+  read_norms(config, arch, &t);
   read_quantization(config, arch, &out);
-  read_activation(config, arch, &t);
+  read_gate(config, arch, &t);
   read_rope(config, arch, &out);
   check_sizes(t, path);
   read_window(config, arch, &t);
-  read_token_ids(folder, &t);
+  read_token_ids(source.path, &t);
   out.architecture = arch.name;
-  out.optional = optional_tensors(config, arch, t);
+  read_optional(config, arch, &t);
   out.tied = flag(config, "tie_word_embeddings");
   return out;
 }

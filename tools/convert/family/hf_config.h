@@ -1,17 +1,16 @@
 // config.json and generation_config.json of a Hugging Face folder.
 #pragma once
-#include <set>
 #include <string>
 #include <vector>
 
 #include "convert/family/transformer.h"
+#include "convert/source/source.h"
 
 namespace edgellm::convert {
 
 struct HfConfig {
   Transformer shape;
   std::string architecture;                // "LlamaForCausalLM"
-  std::set<std::string> optional;          // tensors that it has, of those that not all have: "q_bias", "norm_bias"
   bool tied = false;                       // the embedding serves as the head, unless the file's own head differs
   bool bitnet = false;                     // trained with ternary matrices and int8 activations
   bool quantized = false;                  // config.json says so, too: transformers computes with them
@@ -24,6 +23,6 @@ struct HfConfig {
   bool is_float(const std::string& weight) const;
 };
 
-HfConfig read_hf_config(const std::string& folder);
+HfConfig read_hf_config(const Source& source);
 
 }  // namespace edgellm::convert

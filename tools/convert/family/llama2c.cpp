@@ -12,7 +12,7 @@
 // Rotary pairs are interleaved; gate = silu(w1 x) * (w3 x); the norms' epsilon is 1e-5.
 #include <cmath>
 
-#include "convert/family/source.h"
+#include "convert/family/open.h"
 #include "convert/family/transformer.h"
 #include "file/limits.h"
 
@@ -52,20 +52,22 @@ class GroupedTensor : public Tensor {
   i64 group_;
 };
 
+// Takes tensors in the order in which they lie in the file.
 struct Reader {
-  Cursor from;
+  Cursor& from;
   const Transformer& t;
-  i64 group = 0;  // of int8 matrices; 0: everything is f32
+  i64 group;  // of int8 matrices; 0: everything is f32
+  const std::map<std::string, const Part*> parts;
   Tensors tensors = {};
 
   void one(const std::string& name) {
-    Expected e = expected_of(t, name);
-    if (group > 0 && *e.role != Role::vector) {
-      tensors.push_back(std::make_unique<GroupedTensor>(name, *e.role, e.rows, e.cols, &from, group));
+    const Part& part = *parts.at(name);
+    if (group > 0 && part.role != Role::vector) {
+      tensors.push_back(std::make_unique<GroupedTensor>(name, part.role, part.rows, part.cols, &from, group));
       return;
     }
-    Bytes data = from.take(static_cast<u64>(e.rows * e.cols) * 4, name);
-    tensors.push_back(std::make_unique<FloatTensor>(name, *e.role, e.rows, e.cols, from.file(), data, Dtype::F32));
+    Bytes data = from.take(static_cast<u64>(part.rows * part.cols) * 4, name);
+    tensors.push_back(std::make_unique<FloatTensor>(name, part.role, part.rows, part.cols, from.file(), data, Dtype::F32));
   }
 
   void each(const char* name) {
@@ -119,25 +121,24 @@ bool has_magic(Bytes head) {
   return magic == MAGIC;
 }
 
-// The tensors of a layer side by side, as a forward pass reads them.
-Tensors in_order_of_use(Tensors tensors, i64 layers) {
-  Tensors sorted;
+// Adds the tensors of a layer side by side, as a forward pass reads them.
+void add_in_order_of_use(Tensors tensors, i64 layers, Tensors* sorted) {
   auto move_matching = [&](const std::string& prefix) {
     for (std::unique_ptr<Tensor>& tensor : tensors) {
-      if (tensor && tensor->name.starts_with(prefix)) sorted.push_back(std::move(tensor));
+      if (tensor && tensor->name.starts_with(prefix)) sorted->push_back(std::move(tensor));
     }
   };
   move_matching("embed");
   for (i64 layer = 0; layer < layers; layer++)
-    move_matching(layer_name(layer, ""));
+    move_matching(layer_name(layer));
   move_matching("");
-  return sorted;
 }
 
 }  // namespace
 
 // Legacy files have no signature: a plausible header and exactly the right size.
-bool is_llama2c(const std::string&, Bytes head) {
+bool is_llama2c(const Source& source) {
+  const Bytes head = source.head();
   if (has_magic(head)) return true;
   Shape s;
   if (head.size < sizeof s) return false;
@@ -148,32 +149,30 @@ bool is_llama2c(const std::string&, Bytes head) {
          s.vocab >= -MAX_VOCAB && s.vocab <= MAX_VOCAB;
 }
 
-Model open_llama2c(const std::string& path) {
-  Cursor from(MappedFile::open(path));
-  bool versioned = has_magic(from.file()->bytes());
+Model open_llama2c(const Source& source) {
+  const std::string& path = source.path;
+  Cursor from(source.file);
+  const bool versioned = has_magic(source.head());
   u32 version = 0;
   if (versioned) {
     from.read<u32>("magic");
     version = from.read<u32>("version");
     if (version != 1 && version != 2) unusable(path, ": llama2.c version ", version, ", expected 1 or 2");
   }
-  Shape shape = from.read<Shape>("header");
-  bool shared = versioned ? from.read<u8>("header") != 0 : shape.vocab > 0;
-  i64 group = version == 2 ? from.read<i32>("header") : 0;
+  const Shape shape = from.read<Shape>("header");
+  const bool shared = versioned ? from.read<u8>("header") != 0 : shape.vocab > 0;
+  const i64 group = version == 2 ? from.read<i32>("header") : 0;
   if (version == 2 && group < 1) unusable(path, ": group size is ", group, ", expected at least 1");
   if (versioned) from.take(HEADER_BYTES - from.position(), "header");
 
-  Transformer t = describe(shape, path);
-  Reader reader{from, t, group};
-  if (versioned) {
-    read_versioned(&reader, shared);
-  } else {
-    read_legacy(&reader, shared);
-  }
-  if (reader.from.left() > 0) unusable(path, ": ", reader.from.left(), " bytes follow the last tensor");
-  Model model;
-  model.tensors = in_order_of_use(std::move(reader.tensors), t.layers);
-  complete(t, path, &model);
+  const Transformer t = describe(shape, path);
+  const Family family = transformer_family(t, path);
+  Reader reader{from, t, group, parts_by_name(family)};
+  (versioned ? read_versioned : read_legacy)(&reader, shared);
+  if (from.left() > 0) unusable(path, ": ", from.left(), " bytes follow the last tensor");
+  Model model = model_of(family);
+  model.tensors.push_back(computed_tensor(*reader.parts.at("rope.inv_freq")));
+  add_in_order_of_use(std::move(reader.tensors), t.layers, &model.tensors);
   return model;
 }
 

@@ -6,48 +6,18 @@
 
 #include "convert/base/fields.h"
 #include "convert/family/hf_fields.h"
-#include "convert/family/source.h"
+#include "convert/family/open.h"
 #include "convert/tokenizer/folder.h"
 #include "file/limits.h"
 
 namespace edgellm::convert {
 
-const std::vector<NamedMamba> SYNTHETIC_MAMBA = {
-    {"mamba-tiny", {.layers = 2, .dim = 64, .vocab = 256, .inner = 128, .rank = 4}},
-    {"mamba-130m", {.layers = 24, .dim = 768, .vocab = 50280, .inner = 1536, .rank = 48}},
-    {"mamba2-tiny", {.version = 2, .layers = 2, .dim = 64, .states = 32, .vocab = 256, .heads = 8, .head_dim = 16}},
-};
-
 namespace {
 
-void add_layer(const Mamba& s, Parts& parts) {
-  const bool two = s.version == 2;
-  const i64 inner = two ? s.heads * s.head_dim : s.inner;
-  const i64 convolved = two ? inner + 2 * s.groups * s.states : inner;
-  parts.vector("norm", "norm.weight", s.dim, 1, 0.1f);
-  parts.matrix("in", "mixer.in_proj.weight", two ? inner + convolved + s.heads : 2 * inner, s.dim);
-  Part& conv = parts.vector("conv", "mixer.conv1d.weight", convolved, 0, 0.4f, Change::transposed);
-  conv.rows = s.taps;
-  if (s.conv_bias) parts.vector("conv_bias", "mixer.conv1d.bias", convolved, 0, 0.1f);
-  if (two) {
-    parts.vector("dt_bias", "mixer.dt_bias", s.heads, -3, 1);
-    parts.vector("rate", "mixer.A_log", s.heads, -4, 1, Change::rate);
-    parts.vector("skip", "mixer.D", s.heads, 1, 0.1f);
-    parts.vector("gate_norm", "mixer.norm.weight", inner, 1, 0.1f);
-  } else {
-    parts.add("select", "mixer.x_proj.weight", Role::narrow, s.rank + 2 * s.states, inner);
-    parts.add("dt", "mixer.dt_proj.weight", Role::narrow, inner, s.rank);
-    parts.vector("dt_bias", "mixer.dt_proj.bias", inner, -3, 1);
-    parts.vector("rate", "mixer.A_log", inner, -4, 1, Change::transposed_rate).rows = s.states;
-    parts.vector("skip", "mixer.D", inner, 1, 0.1f);
-  }
-  parts.matrix("out", "mixer.out_proj.weight", s.dim, inner);
-}
-
 // The model type; the authors' configurations have none.
-std::string model_type(const Json& config) {
-  const Json* type = config.find("model_type");
-  if (type && type->string()) return *type->string();
+std::string model_type(const Source& source) {
+  if (std::string type = source.model_type(); !type.empty() || !source.config) return type;
+  const Json& config = *source.config;
   const Json *ssm = config.find("ssm_cfg"), *layer = ssm ? ssm->find("layer") : nullptr;
   if (!config.find("d_model") || !config.find("n_layer") || !ssm) return "";
   return layer && layer->string() && *layer->string() == "Mamba2" ? "mamba2" : "mamba";
@@ -70,11 +40,11 @@ struct Config {
   }
 };
 
-Config read_config(const std::string& path, std::vector<std::string>* notes) {
+Config read_config(const Source& source, std::vector<std::string>* notes) {
   Config c;
-  c.where = path;
-  const Json json = read_json(path);
-  c.version = model_type(json) == "mamba2" ? 2 : 1;
+  const std::string& path = c.where = source.config_path;
+  const Json& json = *source.config;
+  c.version = model_type(source) == "mamba2" ? 2 : 1;
   c.authors = !json.find("model_type");
   c.outer = complete_config(json, path, config_class(c.class_name()), notes);
   if (!c.authors) return c;
@@ -187,51 +157,79 @@ StoredTensors read_tensors(const std::string& path) {
   return stored;
 }
 
+void add_convolution(const Mamba& s, i64 channels, Parts* parts) {
+  parts->vector("conv", "mixer.conv1d.weight", channels, 0, 0.4f, Change::transposed).rows = s.taps;
+  if (s.conv_bias) parts->vector("conv_bias", "mixer.conv1d.bias", channels, 0);
+}
+
 }  // namespace
 
+void add_mamba(const Mamba& s, Parts* parts) {
+  parts->vector("norm", "norm.weight", s.dim);
+  parts->matrix("in", "mixer.in_proj.weight", 2 * s.inner, s.dim);
+  add_convolution(s, s.inner, parts);
+  parts->add("select", "mixer.x_proj.weight", Role::narrow, s.rank + 2 * s.states, s.inner);
+  parts->add("dt", "mixer.dt_proj.weight", Role::narrow, s.inner, s.rank);
+  parts->vector("dt_bias", "mixer.dt_proj.bias", s.inner, -3, 1);
+  parts->vector("rate", "mixer.A_log", s.inner, -4, 1, Change::transposed_rate).rows = s.states;
+  parts->vector("skip", "mixer.D", s.inner);
+  parts->matrix("out", "mixer.out_proj.weight", s.dim, s.inner);
+}
+
+void add_mamba2(const Mamba& s, Parts* parts) {
+  const i64 inner = s.heads * s.head_dim, convolved = inner + 2 * s.groups * s.states;
+  parts->vector("norm", "norm.weight", s.dim);
+  parts->matrix("in", "mixer.in_proj.weight", inner + convolved + s.heads, s.dim);
+  add_convolution(s, convolved, parts);
+  parts->vector("dt_bias", "mixer.dt_bias", s.heads, -3, 1);
+  parts->vector("rate", "mixer.A_log", s.heads, -4, 1, Change::rate);
+  parts->vector("skip", "mixer.D", s.heads);
+  parts->vector("gate_norm", "mixer.norm.weight", inner);
+  parts->matrix("out", "mixer.out_proj.weight", s.dim, inner);
+}
+
 Family mamba_family(const Mamba& s) {
-  Family family{{}, s.vocab, {}};
-  auto size = [&](const char* key, i64 value) { family.metadata.emplace_back(key, static_cast<u32>(value)); };
-  family.metadata.emplace_back("arch", s.version == 2 ? "mamba2" : "mamba");
-  size("layers", s.layers);
-  size("dim", s.dim);
+  Family family;
+  family.vocab = s.vocab;
+  family.word("arch", s.version == 2 ? "mamba2" : "mamba");
+  family.size("layers", s.layers);
+  family.size("dim", s.dim);
   if (s.version == 2) {
-    size("heads", s.heads);
-    size("head_dim", s.head_dim);
-    size("groups", s.groups);
+    family.size("heads", s.heads);
+    family.size("head_dim", s.head_dim);
+    family.size("groups", s.groups);
   } else {
-    size("inner", s.inner);
-    size("rank", s.rank);
+    family.size("inner", s.inner);
+    family.size("rank", s.rank);
   }
-  size("states", s.states);
-  size("taps", s.taps);
-  size("vocab", s.vocab);
-  size("context", s.context);
-  family.metadata.emplace_back("norm_eps", static_cast<f32>(s.norm_eps));
-  const f32 dt_min = static_cast<f32>(s.dt_min), dt_max = static_cast<f32>(s.dt_max);
-  if (dt_min > 0) family.metadata.emplace_back("dt_min", dt_min);
-  if (std::isfinite(dt_max)) family.metadata.emplace_back("dt_max", dt_max);
+  family.size("states", s.states);
+  family.size("taps", s.taps);
+  family.size("vocab", s.vocab);
+  family.size("context", s.context);
+  family.real("norm_eps", s.norm_eps);
+  if (static_cast<f32>(s.dt_min) > 0) family.real("dt_min", s.dt_min);
+  if (std::isfinite(static_cast<f32>(s.dt_max))) family.real("dt_max", s.dt_max);
   Parts parts(&family.parts);
   parts.add("embed", "embeddings.weight", Role::embedding, s.vocab, s.dim);
   for (i64 layer = 0; layer < s.layers; layer++) {
-    parts.prefix(text("layers.", layer, "."), text("layers.", layer, "."));
-    add_layer(s, parts);
+    parts.prefix(layer_name(layer), text("layers.", layer, "."));
+    (s.version == 2 ? add_mamba2 : add_mamba)(s, &parts);
   }
   parts.prefix("", "");
-  parts.vector("norm", "norm_f.weight", s.dim, 1, 0.1f);
+  parts.vector("norm", "norm_f.weight", s.dim);
   if (!s.tied) parts.add("head", "lm_head.weight", Role::head, s.vocab, s.dim);
   return family;
 }
 
-bool is_mamba(const std::string& path, Bytes) {
-  if (!is_folder(path) || !file_exists(path + "/config.json")) return false;
-  std::string type = model_type(read_json(path + "/config.json"));
+bool is_mamba(const Source& source) {
+  const std::string type = model_type(source);
   return type == "mamba" || type == "mamba2";
 }
 
-Model open_mamba(const std::string& path) {
+Model open_mamba(const Source& source) {
+  const std::string& path = source.path;
   std::vector<std::string> notes;
-  const Config config = read_config(path + "/config.json", &notes);
+  const Config config = read_config(source, &notes);
   StoredTensors stored = read_tensors(path);
   const bool tied = config.model().flag(config.name("tie_word_embeddings", "tie_embeddings")).value_or(false);
   const bool shared = tie_head(&stored, "embeddings.weight", "lm_head.weight", tied, path, &notes);
@@ -242,7 +240,7 @@ Model open_mamba(const std::string& path) {
   shape.tied = shared;
   check_sizes(config, shape);
   check_conv_bias(config, &shape, &stored, &notes);
-  Model model = take_parts(mamba_family(shape), std::move(stored), path);
+  Model model = take_floats(mamba_family(shape), std::move(stored), path);
   model.notes = std::move(notes);
   model.tokenizer = find_tokenizer(path);
   model.stop = read_generation_ids(path, model.vocab).eos;

@@ -2,7 +2,7 @@
 #pragma once
 #include <cmath>
 
-#include "convert/family/recurrent.h"
+#include "convert/family/parts.h"
 
 namespace edgellm::convert {
 
@@ -17,13 +17,10 @@ struct Mamba {
   f64 dt_min = 0, dt_max = INFINITY;  // 2: bounds of the step size
 };
 
-Family mamba_family(const Mamba& shape);
+// One layer's block.
+void add_mamba(const Mamba& shape, Parts* parts);
+void add_mamba2(const Mamba& shape, Parts* parts);
 
-// The shapes of "synthetic:mamba...".
-struct NamedMamba {
-  const char* name;
-  Mamba shape;
-};
-extern const std::vector<NamedMamba> SYNTHETIC_MAMBA;
+Family mamba_family(const Mamba& shape);
 
 }  // namespace edgellm::convert

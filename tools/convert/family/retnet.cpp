@@ -6,7 +6,7 @@
 
 #include "convert/base/fields.h"
 #include "convert/family/hf_fields.h"
-#include "convert/family/source.h"
+#include "convert/family/open.h"
 #include "convert/tokenizer/folder.h"
 #include "file/limits.h"
 
@@ -39,81 +39,91 @@ RetNet read_config(const Fields& config) {
   return s;
 }
 
+std::vector<f32> frequencies(const RetNet& s) {
+  std::vector<f32> out;
+  const i64 pairs = s.dim / s.heads / 2;
+  for (i64 i = 0; i < pairs; i++) {
+    const f64 share = pairs > 1 ? static_cast<f64>(i) / static_cast<f64>(pairs - 1) : 0;
+    out.push_back(static_cast<f32>(std::pow(10000.0, -share)));
+  }
+  return out;
+}
+
+std::vector<f32> decays(const RetNet& s) {
+  std::vector<f32> out;
+  for (i64 head = 0; head < s.heads; head++) {
+    const f64 share = s.heads > 1 ? static_cast<f64>(head) / static_cast<f64>(s.heads - 1) : 0;
+    const f64 lost = s.lm_decay ? 1.0 / 32 * std::pow(32.0 / 512, share) : std::exp2(-5.0 - static_cast<f64>(head));
+    out.push_back(static_cast<f32>(1 - lost));
+  }
+  return out;
+}
+
 }  // namespace
 
+void add_retention(const RetNet& s, Parts* parts) {
+  parts->vector("ret_norm", "retention_layer_norm.weight", s.dim);
+  parts->matrix("q", "retention.q_proj.weight", s.dim, s.dim);
+  parts->matrix("k", "retention.k_proj.weight", s.dim, s.dim);
+  parts->matrix("v", "retention.v_proj.weight", s.value_dim, s.dim);
+  parts->matrix("g", "retention.g_proj.weight", s.value_dim, s.dim);
+  parts->matrix("o", "retention.out_proj.weight", s.dim, s.value_dim);
+}
+
+void add_retnet_ffn(const RetNet& s, Parts* parts) {
+  parts->vector("ffn_norm", "final_layer_norm.weight", s.dim);
+  parts->matrix("gate", "ffn.fc1.weight", s.ffn_dim, s.dim);
+  parts->matrix("up", "ffn.gate.weight", s.ffn_dim, s.dim);
+  parts->matrix("down", "ffn.fc2.weight", s.dim, s.ffn_dim);
+}
+
 Family retnet_family(const RetNet& s) {
-  Family family{{}, s.vocab, {}};
-  auto size = [&](const char* key, i64 value) { family.metadata.emplace_back(key, static_cast<u32>(value)); };
-  family.metadata.emplace_back("arch", "retnet");
-  size("layers", s.layers);
-  size("dim", s.dim);
-  size("value_dim", s.value_dim);
-  size("ffn_dim", s.ffn_dim);
-  size("heads", s.heads);
-  size("vocab", s.vocab);
-  size("context", s.context);
-  family.metadata.emplace_back("norm_eps", static_cast<f32>(s.norm_eps));
+  Family family;
+  family.vocab = s.vocab;
+  family.word("arch", "retnet");
+  family.size("layers", s.layers);
+  family.size("dim", s.dim);
+  family.size("value_dim", s.value_dim);
+  family.size("ffn_dim", s.ffn_dim);
+  family.size("heads", s.heads);
+  family.size("vocab", s.vocab);
+  family.size("context", s.context);
+  family.real("norm_eps", s.norm_eps);
   const f32 scale = s.scale_embedding ? std::sqrt(static_cast<f32>(s.dim)) : 1;
   Parts parts(&family.parts);
   parts.add("embed", "model.embed_tokens.weight", Role::embedding, s.vocab, s.dim).factor = scale;
-  if (s.embed_norm) parts.vector("embed_norm", "model.layernorm_embedding.weight", s.dim, 1, 0.1f);
+  if (s.embed_norm) parts.vector("embed_norm", "model.layernorm_embedding.weight", s.dim);
   for (i64 layer = 0; layer < s.layers; layer++) {
-    parts.prefix(text("layers.", layer, "."), text("model.layers.", layer, "."));
-    parts.vector("ret_norm", "retention_layer_norm.weight", s.dim, 1, 0.1f);
-    parts.matrix("q", "retention.q_proj.weight", s.dim, s.dim);
-    parts.matrix("k", "retention.k_proj.weight", s.dim, s.dim);
-    parts.matrix("v", "retention.v_proj.weight", s.value_dim, s.dim);
-    parts.matrix("g", "retention.g_proj.weight", s.value_dim, s.dim);
-    parts.matrix("o", "retention.out_proj.weight", s.dim, s.value_dim);
-    parts.vector("ffn_norm", "final_layer_norm.weight", s.dim, 1, 0.1f);
-    parts.matrix("gate", "ffn.fc1.weight", s.ffn_dim, s.dim);
-    parts.matrix("up", "ffn.gate.weight", s.ffn_dim, s.dim);
-    parts.matrix("down", "ffn.fc2.weight", s.dim, s.ffn_dim);
+    parts.prefix(layer_name(layer), text("model.layers.", layer, "."));
+    add_retention(s, &parts);
+    add_retnet_ffn(s, &parts);
   }
   parts.prefix("", "");
-  Part& norm = parts.vector("norm", "model.layer_norm.weight", s.dim, 1, 0.1f);
+  Part& norm = parts.vector("norm", "model.layer_norm.weight", s.dim);
   if (s.tied) norm.factor = 1 / scale;  // the head is the scaled embedding
   if (!s.tied) parts.add("head", "lm_head.weight", Role::head, s.vocab, s.dim);
+  parts.computed("rope.inv_freq", frequencies(s));
+  parts.computed("decay", decays(s));
   return family;
 }
 
-void add_computed(const RetNet& s, Model* model) {
-  std::vector<f32> frequencies, decays;
-  const i64 pairs = s.dim / s.heads / 2;
-  for (i64 i = 0; i < pairs; i++) {
-    f64 share = pairs > 1 ? static_cast<f64>(i) / static_cast<f64>(pairs - 1) : 0;
-    frequencies.push_back(static_cast<f32>(std::pow(10000.0, -share)));
-  }
-  for (i64 head = 0; head < s.heads; head++) {
-    f64 share = s.heads > 1 ? static_cast<f64>(head) / static_cast<f64>(s.heads - 1) : 0;
-    f64 lost = s.lm_decay ? 1.0 / 32 * std::pow(32.0 / 512, share) : std::exp2(-5.0 - static_cast<f64>(head));
-    decays.push_back(static_cast<f32>(1 - lost));
-  }
-  model->tensors.push_back(std::make_unique<ComputedVector>("rope.inv_freq", frequencies));
-  model->tensors.push_back(std::make_unique<ComputedVector>("decay", decays));
+bool is_retnet(const Source& source) {
+  return source.model_type() == "retnet";
 }
 
-bool is_retnet(const std::string& path, Bytes) {
-  if (!is_folder(path) || !file_exists(path + "/config.json")) return false;
-  Json config = read_json(path + "/config.json");
-  const Json* type = config.find("model_type");
-  return type && type->string() && *type->string() == "retnet";
-}
-
-Model open_retnet(const std::string& path) {
-  const std::string config_path = path + "/config.json";
+Model open_retnet(const Source& source) {
+  const std::string& path = source.path;
   std::vector<std::string> notes;
-  const Json json = complete_config(read_json(config_path), config_path, config_class("RetNetConfig"), &notes);
-  const Fields config(json, config_path);
+  const Json json = complete_config(*source.config, source.config_path, config_class("RetNetConfig"), &notes);
+  const Fields config(json, source.config_path);
   const RetNet shape = read_config(config);
   StoredTensors stored = read_weights(path);
   // Its code runs with versions of transformers that drop the head.
   if (tie_head(&stored, "model.embed_tokens.weight", "lm_head.weight", shape.tied, path, &notes) != shape.tied) {
-    unusable(config_path, ": \"tie_word_embeddings\" is true, but lm_head.weight differs from the embedding");
+    unusable(source.config_path, ": \"tie_word_embeddings\" is true, but lm_head.weight differs from the embedding");
   }
-  Model model = take_parts(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
+  Model model = take_floats(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
   model.notes = std::move(notes);
-  add_computed(shape, &model);
   model.tokenizer = find_tokenizer(path);
   model.stop = read_generation_ids(path, model.vocab).eos;
   return model;

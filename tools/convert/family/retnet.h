@@ -1,6 +1,6 @@
 // The family `retnet` of docs/FILE.md.
 #pragma once
-#include "convert/family/recurrent.h"
+#include "convert/family/parts.h"
 
 namespace edgellm::convert {
 
@@ -13,9 +13,10 @@ struct RetNet {
   f64 norm_eps = 1e-6;
 };
 
-Family retnet_family(const RetNet& shape);
+// One layer's blocks; the feed-forward is that of a transformer under other names.
+void add_retention(const RetNet& shape, Parts* parts);
+void add_retnet_ffn(const RetNet& shape, Parts* parts);
 
-// What no source holds: frequencies of the rotary embedding and the decays.
-void add_computed(const RetNet& shape, Model* model);
+Family retnet_family(const RetNet& shape);
 
 }  // namespace edgellm::convert

@@ -1,6 +1,6 @@
 // The families `rwkv4` and `rwkv7` of docs/FILE.md.
 #pragma once
-#include "convert/family/recurrent.h"
+#include "convert/family/parts.h"
 
 namespace edgellm::convert {
 
@@ -14,13 +14,12 @@ struct Rwkv {
   f64 norm_eps = 1e-5, head_norm_eps = 64e-5;
 };
 
-Family rwkv_family(const Rwkv& shape);
+// One layer's blocks.
+void add_rwkv4_time(const Rwkv& shape, Parts* parts);
+void add_rwkv4_channel(const Rwkv& shape, Parts* parts);
+void add_rwkv7_time(const Rwkv& shape, i64 layer, Parts* parts);
+void add_rwkv7_channel(const Rwkv& shape, Parts* parts);
 
-// The shapes of "synthetic:rwkv...".
-struct NamedRwkv {
-  const char* name;
-  Rwkv shape;
-};
-extern const std::vector<NamedRwkv> SYNTHETIC_RWKV;
+Family rwkv_family(const Rwkv& shape);
 
 }  // namespace edgellm::convert

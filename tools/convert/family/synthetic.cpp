@@ -1,165 +1,114 @@
-// Models of a given shape with seeded random weights: how fast a model would be, before downloading it. Every weight is a
-// function of its tensor's name and its place, so any row can be made at any time.
-#include <cmath>
-
-#include "base/checksum.h"
+// Models of random weights: how fast a model of a shape would be, before downloading it.
 #include "convert/family/mamba.h"
+#include "convert/family/open.h"
 #include "convert/family/rwkv.h"
-#include "convert/family/source.h"
-#include "convert/family/synthetic.h"
 #include "convert/family/transformer.h"
 
 namespace edgellm::convert {
 namespace {
 
-constexpr const char* PREFIX = "synthetic:";
-
 struct Shape {
   const char* name;
-  i64 layers, dim, ffn_dim, heads, kv_heads, head_dim, vocab, context;
-  bool bitnet;  // ternary matrices, sub-norms, squared ReLU
-  f64 theta;
+  std::variant<Transformer, Rwkv, Mamba> model;
+  bool ternary = false;
 };
 
-constexpr Shape SHAPES[] = {
-    {"tiny", 2, 64, 176, 4, 2, 16, 300, 256, true, 10000},
-    {"bitnet-2b4t", 30, 2560, 6912, 20, 5, 128, 128256, 4096, true, 500000},
-    {"smollm-135m", 30, 576, 1536, 9, 3, 64, 49152, 2048, false, 10000},
-};
-
-// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014) as a function of seed and counter.
-u64 random_bits(u64 seed, u64 counter) {
-  u64 x = seed + (counter + 1) * 0x9e3779b97f4a7c15u;
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-  return x ^ x >> 31;
+Transformer llama(i64 layers, i64 dim, i64 ffn_dim, i64 heads, i64 kv_heads, i64 head_dim, i64 vocab, i64 context,
+                  f64 theta) {
+  Transformer t;
+  t.layers = layers, t.dim = dim, t.ffn_dim = ffn_dim;
+  t.heads = heads, t.kv_heads = kv_heads, t.head_dim = head_dim;
+  t.vocab = vocab, t.context = context;
+  t.rope.theta = theta;
+  return t;
 }
 
-u64 seed_of(const std::string& name) {
-  return checksum(name.data(), static_cast<i64>(name.size()));
+// A norm before `o` and `down`, squared ReLU.
+Transformer bitnet(Transformer t) {
+  t.gate = Gate::relu2;
+  t.has.sub_norms = Presence::needed;
+  return t;
 }
 
-class RandomTernary : public Tensor {
- public:
-  RandomTernary(std::string tensor_name, const Expected& e, f32 scale)
-      : Tensor(std::move(tensor_name), *e.role, e.rows, e.cols), seed_(seed_of(name)), scale_(scale) {}
-
-  void values(i64 row, i64 count, f32* out) const override {
-    std::vector<i8> ternary_codes(static_cast<size_t>(count * cols));
-    codes(row, count, ternary_codes.data(), nullptr);
-    for (size_t i = 0; i < ternary_codes.size(); i++)
-      out[i] = scale_ * static_cast<f32>(ternary_codes[i]);
-  }
-
-  std::optional<Ternary> ternary() const override { return Ternary{Ternary::Per::tensor, scale_}; }
-
-  // Half of the weights are 0, a quarter each -1 and +1; 32 weights come from one random word.
-  void codes(i64 row, i64 count, i8* out, f32*) const override {
-    const i64 words = div_up<i64>(cols, 32);
-    for (i64 r = row; r < row + count; r++) {
-      for (i64 c = 0; c < cols; c += 32) {
-        u64 bits = random_bits(seed_, static_cast<u64>(r * words + c / 32));
-        for (i64 i = 0; i < min<i64>(32, cols - c); i++)
-          *out++ = static_cast<i8>((bits >> 2 * i & 1) - (bits >> (2 * i + 1) & 1));
-      }
-    }
-  }
-
- private:
-  u64 seed_;
-  f32 scale_;
-};
-
-// Sums of four random bytes: near enough to a normal distribution.
-class RandomFloat : public Tensor {
- public:
-  RandomFloat(std::string tensor_name, const Expected& e, f32 mean, f32 deviation)
-      : RandomFloat(std::move(tensor_name), *e.role, e.rows, e.cols, mean, deviation) {}
-  RandomFloat(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, f32 mean, f32 deviation)
-      : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols),
-        seed_(seed_of(name)),
-        mean_(mean),
-        factor_(deviation / std::sqrt(4.0f * (256 * 256 - 1) / 12)) {}
-
-  void values(i64 row, i64 count, f32* out) const override {
-    for (i64 i = row * cols; i < (row + count) * cols; i++) {
-      u64 bits = random_bits(seed_, static_cast<u64>(i / 2)) >> (i % 2 * 32);
-      i32 sum = static_cast<i32>((bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24 & 255)) - 510;
-      *out++ = mean_ + factor_ * static_cast<f32>(sum);
-    }
-  }
-
- private:
-  u64 seed_;
-  f32 mean_, factor_;
-};
-
-// Matrices keep the size of what they are given; those that write to the residual stream share one layer's worth. Logits
-// come out with a deviation of about 3.
-std::unique_ptr<Tensor> make(const Shape& shape, const Transformer& t, const std::string& name) {
-  Expected e = expected_of(t, name);
-  if (*e.role == Role::vector) return std::make_unique<RandomFloat>(name, e, 1.0f, 0.1f);
-  if (*e.role == Role::embedding)
-    return std::make_unique<RandomFloat>(name, e, 0.0f, 3 / std::sqrt(static_cast<f32>(t.dim)));
-  f32 deviation = 1 / std::sqrt(static_cast<f32>(e.cols));
-  if (name.ends_with(".o") || name.ends_with(".down")) deviation /= std::sqrt(2 * static_cast<f32>(t.layers));
-  if (!shape.bitnet) return std::make_unique<RandomFloat>(name, e, 0.0f, deviation);
-  return std::make_unique<RandomTernary>(name, e, deviation * std::sqrt(2.0f));
+Transformer qwen2(Transformer t) {
+  t.norm_eps = 1e-6;
+  t.has.qkv_biases = Presence::needed;
+  return t;
 }
 
-const Shape& find_shape(const std::string& name) {
-  std::string known;
-  for (const Shape& shape : SHAPES) {
-    if (name == shape.name) return shape;
-    known += text(known.empty() ? "" : ", ", shape.name);
-  }
-  for (const NamedRwkv& rwkv : SYNTHETIC_RWKV)
-    known += text(", ", rwkv.name);
-  for (const NamedMamba& mamba : SYNTHETIC_MAMBA)
-    known += text(", ", mamba.name);
-  wrong_usage(PREFIX, name, ": expected one of ", known);
+Transformer llama3_scaled(Transformer t, f64 factor, f64 original_context) {
+  t.rope.scaling = Rope::Scaling::llama3;
+  t.rope.factor = factor;
+  t.rope.original_context = original_context;
+  return t;
+}
+
+// The embeddings of the transformers serve as heads.
+const std::vector<Shape>& shapes() {
+  static const std::vector<Shape> list = {
+      // layers, dim, ffn, heads, kv heads, head size, vocabulary, context, theta
+      {"tiny", bitnet(llama(2, 64, 176, 4, 2, 16, 300, 256, 10000)), true},
+      {"bitnet-2b4t", bitnet(llama(30, 2560, 6912, 20, 5, 128, 128256, 4096, 500000)), true},
+      {"smollm-135m", llama(30, 576, 1536, 9, 3, 64, 49152, 2048, 10000)},
+      {"smollm-360m", llama(32, 960, 2560, 15, 5, 64, 49152, 2048, 10000)},
+      {"qwen2-0.5b", qwen2(llama(24, 896, 4864, 14, 2, 64, 151936, 131072, 1000000))},
+      {"llama-3.2-1b", llama3_scaled(llama(16, 2048, 8192, 32, 8, 64, 128256, 131072, 500000), 32, 8192)},
+      {"rwkv7-tiny", Rwkv{.layers = 2,
+                          .dim = 64,
+                          .ffn_dim = 256,
+                          .vocab = 256,
+                          .head_dim = 16,
+                          .rank_w = 16,
+                          .rank_a = 16,
+                          .rank_v = 8,
+                          .rank_g = 24}},
+      {"rwkv7-0.4b", Rwkv{.layers = 24,
+                          .dim = 1024,
+                          .ffn_dim = 4096,
+                          .vocab = 65536,
+                          .rank_w = 64,
+                          .rank_a = 64,
+                          .rank_v = 32,
+                          .rank_g = 128}},
+      {"rwkv4-tiny", Rwkv{.version = 4, .layers = 2, .dim = 64, .ffn_dim = 256, .vocab = 256, .att_dim = 64}},
+      {"mamba-tiny", Mamba{.layers = 2, .dim = 64, .vocab = 256, .inner = 128, .rank = 4}},
+      {"mamba-130m", Mamba{.layers = 24, .dim = 768, .vocab = 50280, .inner = 1536, .rank = 48}},
+      {"mamba2-tiny", Mamba{.version = 2, .layers = 2, .dim = 64, .states = 32, .vocab = 256, .heads = 8, .head_dim = 16}},
+  };
+  return list;
+}
+
+Family family_of(const Transformer& shape, const std::string& source) {
+  return transformer_family(shape, source);
+}
+Family family_of(const Rwkv& shape, const std::string&) {
+  return rwkv_family(shape);
+}
+Family family_of(const Mamba& shape, const std::string&) {
+  return mamba_family(shape);
 }
 
 }  // namespace
 
-bool is_synthetic(const std::string& source) {
-  return source.starts_with(PREFIX);
+bool is_synthetic(const Source& source) {
+  return source.shape.has_value();
 }
 
-std::unique_ptr<Tensor> random_tensor(const std::string& name, Role role, i64 rows, i64 cols, f32 mean, f32 deviation) {
-  return std::make_unique<RandomFloat>(name, role, rows, cols, mean, deviation);
+std::vector<std::string> synthetic_shapes() {
+  std::vector<std::string> names;
+  for (const Shape& shape : shapes())
+    names.push_back(shape.name);
+  return names;
 }
 
-Model open_synthetic(const std::string& source) {
-  const std::string wanted = source.substr(std::string(PREFIX).size());
-  for (const NamedRwkv& rwkv : SYNTHETIC_RWKV) {
-    if (wanted == rwkv.name) return random_model(rwkv_family(rwkv.shape));
+Model open_synthetic(const Source& source) {
+  for (const Shape& shape : shapes()) {
+    if (*source.shape != shape.name) continue;
+    Family family = std::visit([&](const auto& model) { return family_of(model, source.path); }, shape.model);
+    family.ternary = shape.ternary;
+    return random_model(family);
   }
-  for (const NamedMamba& mamba : SYNTHETIC_MAMBA) {
-    if (wanted == mamba.name) return random_model(mamba_family(mamba.shape));
-  }
-  const Shape& shape = find_shape(wanted);
-  Transformer t;
-  t.layers = shape.layers, t.dim = shape.dim, t.ffn_dim = shape.ffn_dim;
-  t.heads = shape.heads, t.kv_heads = shape.kv_heads, t.head_dim = shape.head_dim;
-  t.vocab = shape.vocab, t.context = shape.context;
-  t.relu2 = shape.bitnet;
-  t.rope.theta = shape.theta;
-  Model model;
-  model.kind = "random weights";
-  model.bitnet = shape.bitnet;
-  model.byte_tokenizer = true;
-  model.tensors.push_back(make(shape, t, "embed"));
-  for (i64 layer = 0; layer < t.layers; layer++) {
-    for (const char* name :
-         {"attn_norm", "q", "k", "v", "attn_sub_norm", "o", "ffn_norm", "gate", "up", "ffn_sub_norm", "down"}) {
-      bool sub_norm = std::string(name).ends_with("sub_norm");
-      if (!sub_norm || shape.bitnet) model.tensors.push_back(make(shape, t, layer_name(layer, name)));
-    }
-  }
-  model.tensors.push_back(make(shape, t, "norm"));
-  complete(t, source, &model);
-  return model;
+  wrong_usage(source.path, ": expected one of ", list_text(synthetic_shapes()));
 }
 
 }  // namespace edgellm::convert

@@ -8,7 +8,7 @@
 // Four weights a byte, lowest two bits first: 0 is 0, 1 is +1, 2 and 3 are -1. What the file does not say is what its engine
 // does: theta 500000, epsilon 1e-5, BOS 1, stop at 128001, interleaved rotary pairs, squared ReLU.
 #include "base/math.h"
-#include "convert/family/source.h"
+#include "convert/family/open.h"
 #include "convert/family/transformer.h"
 
 namespace edgellm::convert {
@@ -18,11 +18,11 @@ constexpr char MAGIC[4] = {'T', 'M', '2', 0};
 
 class Tm2Matrix : public Tensor {
  public:
-  Tm2Matrix(std::string tensor_name, const Expected& e, Cursor* from)
-      : Tensor(std::move(tensor_name), *e.role, e.rows, e.cols),
+  Tm2Matrix(const Part& part, Cursor* from)
+      : Tensor(part.ours, part.role, part.rows, part.cols),
         file_(from->file()),
-        row_bytes_(2 + div_up<i64>(e.cols, 4)),
-        data_(from->take(static_cast<u64>(e.rows * row_bytes_), name)) {}
+        row_bytes_(2 + div_up<i64>(part.cols, 4)),
+        data_(from->take(static_cast<u64>(part.rows * row_bytes_), name)) {}
 
   void values(i64 row, i64 count, f32* out) const override {
     std::vector<i8> ternary_codes(static_cast<size_t>(count * cols));
@@ -55,9 +55,9 @@ class Tm2Matrix : public Tensor {
 };
 
 struct Reader {
-  Cursor from;
-  const Transformer& t;
-  Tensors tensors = {};
+  Cursor& from;
+  const std::map<std::string, const Part*> parts;
+  Tensors& tensors;
 
   void flag(const std::string& name, u8 expected) {
     u8 actual = from.read<u8>(name);
@@ -69,19 +69,19 @@ struct Reader {
 
   void vector(const std::string& name) {
     flag(name, 0);
-    Expected e = expected_of(t, name);
-    Bytes data = from.take(static_cast<u64>(e.cols) * 4, name);
-    tensors.push_back(std::make_unique<FloatTensor>(name, *e.role, 1, e.cols, from.file(), data, Dtype::F32));
+    const Part& part = *parts.at(name);
+    Bytes data = from.take(static_cast<u64>(part.cols) * 4, name);
+    tensors.push_back(std::make_unique<FloatTensor>(name, part.role, 1, part.cols, from.file(), data, Dtype::F32));
   }
 
   void matrix(const std::string& name) {
     flag(name, 1);
-    Expected e = expected_of(t, name);
+    const Part& part = *parts.at(name);
     i64 rows = from.read<u32>(name), cols = from.read<u32>(name);
-    if (rows != e.rows || cols != e.cols) {
-      unusable(from.file()->path, ": ", name, " is ", rows, " x ", cols, ", the header wants ", e.rows, " x ", e.cols);
+    if (rows != part.rows || cols != part.cols) {
+      unusable(from.file()->path, ": ", name, " is ", rows, " x ", cols, ", the header wants ", part.rows, " x ", part.cols);
     }
-    tensors.push_back(std::make_unique<Tm2Matrix>(name, e, &from));
+    tensors.push_back(std::make_unique<Tm2Matrix>(part, &from));
   }
 
   void layer(i64 index) {
@@ -103,7 +103,7 @@ Transformer read_header(Cursor* from) {
   for (i64* size : {&t.dim, &t.ffn_dim, &t.layers, &t.heads, &t.kv_heads, &t.vocab, &t.context})
     *size = from->read<u32>("header");
   t.head_dim = t.heads > 0 ? t.dim / t.heads : 0;
-  t.relu2 = true;
+  t.gate = Gate::relu2;
   t.rope.theta = 500000;
   t.rope.interleaved = true;
   t.bos = 1;
@@ -117,24 +117,25 @@ Transformer read_header(Cursor* from) {
 
 }  // namespace
 
-bool is_tm2(const std::string&, Bytes head) {
+bool is_tm2(const Source& source) {
+  const Bytes head = source.head();
   return head.size >= sizeof MAGIC && std::memcmp(head.data, MAGIC, sizeof MAGIC) == 0;
 }
 
-Model open_tm2(const std::string& path) {
-  Cursor from(MappedFile::open(path));
-  Transformer t = read_header(&from);
-  Reader reader{from, t};
+Model open_tm2(const Source& source) {
+  Cursor from(source.file);
+  const Transformer t = read_header(&from);
+  const Family family = transformer_family(t, source.path);
+  Model model = model_of(family);
+  Reader reader{from, parts_by_name(family), model.tensors};
+  model.tensors.push_back(computed_tensor(*reader.parts.at("rope.inv_freq")));
   reader.matrix("embed");
   for (i64 layer = 0; layer < t.layers; layer++)
     reader.layer(layer);
   reader.vector("norm");
   reader.matrix("head");
-  if (reader.from.left() > 0) unusable(path, ": ", reader.from.left(), " bytes follow the last tensor");
-  Model model;
+  if (from.left() > 0) unusable(source.path, ": ", from.left(), " bytes follow the last tensor");
   model.bitnet = true;
-  model.tensors = std::move(reader.tensors);
-  complete(t, path, &model);
   model.notes.push_back(
       "rotary pairs are taken as interleaved, as the engine of this format does; files that were made from "
       "Hugging Face weights need --rope half");

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "file/limits.h"
 
@@ -108,110 +107,118 @@ f64 rope_attention_scale(const Rope& rope) {
   return rope.factor > 1 ? 0.1 * std::log(rope.factor) + 1 : 1;
 }
 
-std::string layer_name(i64 layer, const char* tensor) {
-  return text("layers.", layer, ".", tensor);
+namespace {
+
+// What writes to the residual stream in a model of random weights: all blocks together one layer's worth.
+f32 share_of_stream(const Part& matrix, const Transformer& t) {
+  return 1 / std::sqrt(static_cast<f32>(matrix.cols)) / std::sqrt(2 * static_cast<f32>(t.layers));
 }
 
-Expected expected_of(const Transformer& t, const std::string& name) {
-  const i64 q = t.heads * t.head_dim, kv = t.kv_heads * t.head_dim;
-  if (name == "embed") return {Role::embedding, t.vocab, t.dim};
-  if (name == "head") return {Role::head, t.vocab, t.dim};
-  if (name == "norm" || name == "norm_bias") return {Role::vector, 1, t.dim};
-  if (name == "head_bias") return {Role::vector, 1, t.vocab};
-  size_t dot = name.find('.', 7);
-  if (!name.starts_with("layers.") || dot == std::string::npos) return {};
-  struct Entry {
-    const char* name;
-    Expected expected;
-  };
-  const Entry entries[] = {
-      {"attn_norm", {Role::vector, 1, t.dim}},
-      {"attn_norm_bias", {Role::vector, 1, t.dim}},
-      {"ffn_norm", {Role::vector, 1, t.dim}},
-      {"q", {Role::matrix, q, t.dim}},
-      {"k", {Role::matrix, kv, t.dim}},
-      {"v", {Role::matrix, kv, t.dim}},
-      {"o", {Role::matrix, t.dim, q}},
-      {"q_bias", {Role::vector, 1, q}},
-      {"k_bias", {Role::vector, 1, kv}},
-      {"v_bias", {Role::vector, 1, kv}},
-      {"o_bias", {Role::vector, 1, t.dim}},
-      {"q_norm", {Role::vector, 1, t.head_dim}},
-      {"k_norm", {Role::vector, 1, t.head_dim}},
-      {"attn_sub_norm", {Role::vector, 1, q}},
-      {"ffn_sub_norm", {Role::vector, 1, t.ffn_dim}},
-      {"gate", {Role::matrix, t.ffn_dim, t.dim}},
-      {"up", {Role::matrix, t.ffn_dim, t.dim}},
-      {"down", {Role::matrix, t.dim, t.ffn_dim}},
-      {"gate_bias", {Role::vector, 1, t.ffn_dim}},
-      {"up_bias", {Role::vector, 1, t.ffn_dim}},
-      {"down_bias", {Role::vector, 1, t.dim}},
-  };
-  std::string rest = name.substr(dot + 1);
-  for (const Entry& entry : entries) {
-    if (rest == entry.name) return entry.expected;
-  }
-  return {};
-}
-
-void complete(const Transformer& t, const std::string& source, Model* model) {
-  model->vocab = t.vocab;
-  auto add = [&](const char* key, MetadataValue value) { model->metadata.emplace_back(key, std::move(value)); };
-  auto size = [&](const char* key, i64 value) { add(key, static_cast<u32>(value)); };
-  add("arch", "transformer");
-  size("layers", t.layers);
-  size("dim", t.dim);
-  size("ffn_dim", t.ffn_dim);
-  size("heads", t.heads);
-  size("kv_heads", t.kv_heads);
-  size("head_dim", t.head_dim);
-  size("vocab", t.vocab);
-  size("context", t.context);
-  add("norm_eps", static_cast<f32>(t.norm_eps));
-  if (t.final_norm_eps) add("final_norm_eps", static_cast<f32>(*t.final_norm_eps));
-  if (t.unit_norms) add("unit_norms", u32{1});
-  if (t.phi) add("norm", "layer");
-  if (t.phi) add("parallel", u32{1});
-  if (std::optional<MetadataValue> window = window_value(t.windows)) add("window", std::move(*window));
-  if (t.context_limit) size("context_limit", t.context_limit);
-  add("gate", t.phi ? "gelu" : t.relu2 ? "relu2" : "silu");
-  add("rope", t.rope.interleaved ? "interleaved" : "half");
-  f64 attention_scale = rope_attention_scale(t.rope);
-  if (attention_scale < 1 || attention_scale > 1) add("rope_attention_scale", static_cast<f32>(attention_scale));
-  if (t.bos && *t.bos < t.vocab) model->bos = t.bos;
-  for (u32 id : t.stop) {
-    if (id < t.vocab) model->stop.push_back(id);
-  }
-
-  std::set<std::string> names;
-  for (const std::unique_ptr<Tensor>& tensor : model->tensors) {
-    names.insert(tensor->name);
-    Expected expected = expected_of(t, tensor->name);
-    if (!expected.role || tensor->role != *expected.role || tensor->rows != expected.rows || tensor->cols != expected.cols) {
-      unusable(source, ": tensor ", tensor->name, " is ", tensor->rows, " x ", tensor->cols, ", expected ", expected.rows,
-               " x ", expected.cols);
-    }
-  }
-  auto need = [&](const std::string& name) {
-    if (!names.contains(name)) unusable(source, ": there is no tensor for ", name);
-  };
-  need("embed");
-  need("norm");
-  for (i64 layer = 0; layer < t.layers; layer++) {
-    for (const char* name : {"q", "k", "v", "o", "up", "down"})
-      need(layer_name(layer, name));
-    if (!t.phi) need(layer_name(layer, "gate"));
-    if (t.unit_norms) continue;
-    need(layer_name(layer, "attn_norm"));
-    if (!t.phi) need(layer_name(layer, "ffn_norm"));
-  }
+std::vector<f32> checked_frequencies(const Transformer& t, const std::string& source) {
   std::vector<f32> frequencies = rope_frequencies(t);
   for (size_t i = 0; i < frequencies.size(); i++) {
     if (frequencies[i] > 0 && std::isfinite(frequencies[i])) continue;
     unusable(source, ": rotary embedding of theta ", t.rope.theta, " and factor ", t.rope.factor, ": the frequency of pair ",
              i, " is ", frequencies[i], " as an f32");
   }
-  model->tensors.insert(model->tensors.begin(), std::make_unique<ComputedVector>("rope.inv_freq", std::move(frequencies)));
+  return frequencies;
+}
+
+void add_metadata(const Transformer& t, Family* family) {
+  family->word("arch", "transformer");
+  family->size("layers", t.layers);
+  family->size("dim", t.dim);
+  family->size("ffn_dim", t.ffn_dim);
+  family->size("heads", t.heads);
+  family->size("kv_heads", t.kv_heads);
+  family->size("head_dim", t.head_dim);
+  family->size("vocab", t.vocab);
+  family->size("context", t.context);
+  family->real("norm_eps", t.norm_eps);
+  if (t.final_norm_eps) family->real("final_norm_eps", *t.final_norm_eps);
+  if (t.norm == Norm::unit) family->size("unit_norms", 1);
+  if (t.norm == Norm::layer) family->word("norm", "layer");
+  if (t.parallel) family->size("parallel", 1);
+  if (std::optional<MetadataValue> window = window_value(t.windows)) family->metadata.emplace_back("window", *window);
+  if (t.context_limit) family->size("context_limit", t.context_limit);
+  family->word("gate", t.gate == Gate::gelu ? "gelu" : t.gate == Gate::relu2 ? "relu2" : "silu");
+  family->word("rope", t.rope.interleaved ? "interleaved" : "half");
+  const f64 scale = rope_attention_scale(t.rope);
+  if (scale < 1 || scale > 1) family->real("rope_attention_scale", scale);
+}
+
+}  // namespace
+
+// Names: ours, Hugging Face's, llama.cpp's, those of Phi and BitnetForCausalLM.
+void add_attention(const Transformer& t, Parts* parts) {
+  const i64 q = t.heads * t.head_dim, kv = t.kv_heads * t.head_dim;
+  auto bias = [&](const char* ours, const Names& theirs, i64 n, Presence presence) -> Part& {
+    Part& part = parts->vector(ours, theirs, n, 0);
+    part.presence = presence;
+    return part;
+  };
+  parts->vector("attn_norm", {"input_layernorm.weight", "attn_norm.weight"}, t.dim).presence =
+      t.norm == Norm::unit ? Presence::optional : Presence::needed;
+  bias("attn_norm_bias", {"input_layernorm.bias", "attn_norm.bias"}, t.dim, t.has.norm_biases);
+  parts->matrix("q", {"self_attn.q_proj.weight", "attn_q.weight"}, q, t.dim).rotary = true;
+  parts->matrix("k", {"self_attn.k_proj.weight", "attn_k.weight"}, kv, t.dim).rotary = true;
+  parts->matrix("v", {"self_attn.v_proj.weight", "attn_v.weight"}, kv, t.dim);
+  bias("q_bias", {"self_attn.q_proj.bias", "attn_q.bias"}, q, t.has.qkv_biases).rotary = true;
+  bias("k_bias", {"self_attn.k_proj.bias", "attn_k.bias"}, kv, t.has.qkv_biases).rotary = true;
+  bias("v_bias", {"self_attn.v_proj.bias", "attn_v.bias"}, kv, t.has.qkv_biases);
+  parts->vector("q_norm", {"self_attn.q_norm.weight", "attn_q_norm.weight"}, t.head_dim).presence = t.has.head_norms;
+  parts->vector("k_norm", {"self_attn.k_norm.weight", "attn_k_norm.weight"}, t.head_dim).presence = t.has.head_norms;
+  const Names sub_norm("self_attn.attn_sub_norm.weight", "attn_sub_norm.weight", "self_attn.inner_attn_ln.weight");
+  parts->vector("attn_sub_norm", sub_norm, q).presence = t.has.sub_norms;
+  Part& o = parts->matrix("o", {"self_attn.o_proj.weight", "attn_output.weight", "self_attn.dense.weight"}, t.dim, q);
+  o.deviation = share_of_stream(o, t);
+  bias("o_bias", {"self_attn.o_proj.bias", "attn_output.bias", "self_attn.dense.bias"}, t.dim, t.has.o_bias);
+}
+
+void add_ffn(const Transformer& t, Parts* parts) {
+  auto bias = [&](const char* ours, const Names& theirs, i64 n) {
+    parts->vector(ours, theirs, n, 0).presence = t.has.ffn_biases;
+  };
+  if (!t.parallel) {
+    parts->vector("ffn_norm", {"post_attention_layernorm.weight", "ffn_norm.weight"}, t.dim).presence =
+        t.norm == Norm::unit ? Presence::optional : Presence::needed;
+  }
+  if (t.gate != Gate::gelu) {
+    parts->matrix("gate", {"mlp.gate_proj.weight", "ffn_gate.weight"}, t.ffn_dim, t.dim);
+    bias("gate_bias", {"mlp.gate_proj.bias", "ffn_gate.bias"}, t.ffn_dim);
+  }
+  parts->matrix("up", {"mlp.up_proj.weight", "ffn_up.weight", "mlp.fc1.weight"}, t.ffn_dim, t.dim);
+  bias("up_bias", {"mlp.up_proj.bias", "ffn_up.bias", "mlp.fc1.bias"}, t.ffn_dim);
+  const Names sub_norm("mlp.ffn_sub_norm.weight", "ffn_sub_norm.weight", "mlp.ffn_layernorm.weight");
+  parts->vector("ffn_sub_norm", sub_norm, t.ffn_dim).presence = t.has.sub_norms;
+  Part& down = parts->matrix("down", {"mlp.down_proj.weight", "ffn_down.weight", "mlp.fc2.weight"}, t.dim, t.ffn_dim);
+  down.deviation = share_of_stream(down, t);
+  bias("down_bias", {"mlp.down_proj.bias", "ffn_down.bias", "mlp.fc2.bias"}, t.dim);
+}
+
+Family transformer_family(const Transformer& t, const std::string& source) {
+  Family family;
+  family.vocab = t.vocab;
+  add_metadata(t, &family);
+  if (t.bos && *t.bos < t.vocab) family.bos = t.bos;
+  for (u32 id : t.stop) {
+    if (id < t.vocab) family.stop.push_back(id);
+  }
+  Parts parts(&family.parts);
+  parts.computed("rope.inv_freq", checked_frequencies(t, source));
+  const Names embed("model.embed_tokens.weight", "token_embd.weight");
+  parts.add("embed", embed, Role::embedding, t.vocab, t.dim).deviation = 3 / std::sqrt(static_cast<f32>(t.dim));
+  for (i64 layer = 0; layer < t.layers; layer++) {
+    parts.prefix(layer_name(layer), {text("model.layers.", layer, "."), text("blk.", layer, ".")});
+    add_attention(t, &parts);
+    add_ffn(t, &parts);
+  }
+  parts.prefix("", "");
+  parts.vector("norm", {"model.norm.weight", "output_norm.weight", "model.final_layernorm.weight"}, t.dim);
+  parts.vector("norm_bias", {"model.final_layernorm.bias", "output_norm.bias"}, t.dim, 0).presence = t.has.norm_biases;
+  parts.add("head", {"lm_head.weight", "output.weight"}, Role::head, t.vocab, t.dim).presence = Presence::optional;
+  parts.vector("head_bias", {"lm_head.bias", "output.bias"}, t.vocab, 0).presence = t.has.head_bias;
+  return family;
 }
 
 }  // namespace edgellm::convert

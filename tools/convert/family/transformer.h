@@ -1,6 +1,6 @@
 // The `transformer` family of docs/FILE.md, as every source of it describes its model.
 #pragma once
-#include "convert/base/model.h"
+#include "convert/family/parts.h"
 
 namespace edgellm::convert {
 
@@ -20,13 +20,31 @@ struct Rope {
   std::vector<f32> divisors;                      // of the frequency of each pair, in place of a scaling; empty: all 1
 };
 
+enum class Norm {
+  rms,
+  unit,   // rms without weights
+  layer,  // mean and variance, with biases
+};
+
+enum class Gate {
+  silu,
+  relu2,
+  gelu,  // of `up` itself: there is no matrix `gate`
+};
+
 struct Transformer {
   i64 layers = 0, dim = 0, ffn_dim = 0, heads = 0, kv_heads = 0, head_dim = 0, vocab = 0, context = 0;
   f64 norm_eps = 1e-5;
   std::optional<f64> final_norm_eps;  // norm_eps when absent
-  bool unit_norms = false;
-  bool relu2 = false;  // gate; else silu
-  bool phi = false;    // layer norms with biases, a feed-forward of gelu without a gate beside attention, under its norm
+  Norm norm = Norm::rms;
+  Gate gate = Gate::silu;
+  bool parallel = false;  // the feed-forward is beside attention, under its norm
+  struct {                // optional: its tensors show it
+    Presence qkv_biases = Presence::optional, o_bias = Presence::optional, ffn_biases = Presence::optional;
+    Presence norm_biases = Presence::optional, head_bias = Presence::optional;
+    Presence head_norms = Presence::optional;  // of q and k
+    Presence sub_norms = Presence::optional;   // before `o` and `down`
+  } has;
   std::vector<u32> windows;  // positions a token sees, itself among them, in each layer; 0: all; empty: all in every layer
   i64 context_limit = 0;     // positions up to which the frequencies are right; 0: there is no such limit
   Rope rope;
@@ -41,17 +59,11 @@ void check_sizes(const Transformer& t, const std::string& source);
 std::vector<f32> rope_frequencies(const Transformer& t);
 f64 rope_attention_scale(const Rope& rope);
 
-// Our name of a layer's tensor: "layers.3.attn_norm".
-std::string layer_name(i64 layer, const char* tensor);
+// One layer's blocks.
+void add_attention(const Transformer& t, Parts* parts);
+void add_ffn(const Transformer& t, Parts* parts);
 
-// What a tensor's name asks of its role and shape; the role of a name that the family does not have is not set.
-struct Expected {
-  std::optional<Role> role;
-  i64 rows = 0, cols = 0;
-};
-Expected expected_of(const Transformer& t, const std::string& name);
-
-// Adds metadata and `rope.inv_freq`, and checks that every tensor the family needs is there in its shape.
-void complete(const Transformer& t, const std::string& source, Model* model);
+// Throws, naming the source, where its rotary frequencies are not numbers.
+Family transformer_family(const Transformer& t, const std::string& source);
 
 }  // namespace edgellm::convert

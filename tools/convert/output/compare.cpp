@@ -25,7 +25,7 @@ class Running {
     options.file = {file_->bytes().data, static_cast<i64>(file_->bytes().size)};
     options.default_context = MOST_IDS;
     options.kv = KvFormat::F16;
-    options.columns = 1;
+    options.tokens = 1;
     options.text_bytes = text_bytes;
     Status status = open_engine(options, &engine_);
     if (!status.ok()) io_error(path, ": --verify: ", status.text());

@@ -3,8 +3,8 @@
 #include <optional>
 #include <string>
 
+#include "convert/change/prune.h"
 #include "convert/output/plan.h"
-#include "convert/output/prune.h"
 
 namespace edgellm::convert {
 

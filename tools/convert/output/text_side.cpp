@@ -8,7 +8,7 @@
 #include "convert/tokenizer/folder.h"
 #include "convert/tokenizer/tokenized.h"
 #include "convert/tokenizer/tokenizer.h"
-#include "text/chat.h"
+#include "text/chat_template.h"
 
 namespace edgellm::convert {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "convert/base/parallel.h"
 #include "convert/tokenizer/tokenized.h"
-#include "engine/chat.h"
+#include "engine/conversation.h"
 #include "engine/engine.h"
 #include "file/model_file.h"
 

@@ -316,7 +316,7 @@ std::optional<std::vector<f64>> Gguf::numbers(const std::string& key) const {
   return out;
 }
 
-bool is_gguf(const std::string&, Bytes head) {
+bool is_gguf(Bytes head) {
   return head.size >= sizeof MAGIC && std::memcmp(head.data, MAGIC, sizeof MAGIC) == 0;
 }
 

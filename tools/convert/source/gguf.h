@@ -39,7 +39,7 @@ struct Gguf {
   std::optional<std::vector<f64>> numbers(const std::string& key) const;
 };
 
-bool is_gguf(const std::string& path, Bytes head);
+bool is_gguf(Bytes head);
 
 // Throws when the file is damaged, or says what it cannot mean: nothing lies outside of it, no two tensors overlap.
 Gguf read_gguf(const std::string& path);

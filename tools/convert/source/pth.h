@@ -1,7 +1,7 @@
 // Checkpoints of torch.save: a zip archive whose members are stored as they are, data.pkl (a pickle of a flat dictionary from names
 // to tensors) and one member a storage. Nothing of the pickle is executed: only what such a dictionary needs is understood.
 #pragma once
-#include "convert/source/weights.h"
+#include "convert/source/stored.h"
 
 namespace edgellm::convert {
 

@@ -1,7 +1,7 @@
 // Safetensors files (https://github.com/huggingface/safetensors, "Format"): u64 header length, a JSON header with dtype,
 // shape and byte range of every tensor, then the data.
 #pragma once
-#include "convert/source/weights.h"
+#include "convert/source/stored.h"
 
 namespace edgellm::convert {
 

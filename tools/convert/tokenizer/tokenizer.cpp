@@ -136,7 +136,7 @@ std::vector<u8> build_tokenizer_section(const fs::path& path, i64 vocab, Tokeniz
   if (file.empty()) unusable(path.string(), ": no tokenizer is there: expected ", TOKENIZER_FILES);
   std::string source = file.string();
   Vocabulary v;
-  if (is_gguf(source, MappedFile::open(source)->bytes())) {
+  if (is_gguf(MappedFile::open(source)->bytes())) {
     v = read_gguf_vocabulary(source, info);
   } else {
     v = read_vocabulary(file);

@@ -1,23 +1,11 @@
 // Tokenizers as others publish them, turned into the tokenizer section of a model file (src/text/section.h).
 #pragma once
 #include <filesystem>
-#include <string>
 #include <vector>
 
-#include "base/types.h"
+#include "convert/tokenizer/info.h"
 
 namespace edgellm::convert {
-
-// What the files say beside the vocabulary.
-struct TokenizerInfo {
-  std::string kind;                  // for people: "tokenizer.json, byte-level BPE"
-  i64 ids = 0;                       // in the section
-  i64 bos = -1;                      // id that the model wants before a text; -1: none
-  i64 eos = -1;                      // id that ends a text; -1: none
-  std::vector<u32> stop;             // ids that end generation, ascending
-  std::string chat_template;         // Jinja source; empty: none
-  std::string bos_token, eos_token;  // their texts, for the template
-};
 
 // Reads the tokenizer at `path`, a file or the folder that find_tokenizer finds it in:
 //   tokenizer.json    Hugging Face `tokenizers`: BPE, byte-level or as SentencePiece's

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "convert/base/json.h"
-#include "convert/tokenizer/tokenizer.h"
+#include "convert/tokenizer/info.h"
 #include "text/section.h"
 
 namespace edgellm::convert {

@@ -1,4 +1,4 @@
-#include "engine/chat.h"
+#include "engine/conversation.h"
 
 #include <string.h>
 
@@ -38,32 +38,32 @@ Status read_chat_template(const ModelFile& file, ChatTemplate* chat, bool* found
   return *found ? chat->check() : Status();
 }
 
-Status open_chat(Engine& engine, Session& session, const ChatTemplate& form, Span<char> text, GenerateOptions* options,
-                 Chat* chat) {
-  *chat = {.engine = &engine, .session = &session, .form = form, .text = text};
+Status open_conversation(Engine& engine, Session& session, const ChatTemplate& form, Span<char> text,
+                         GenerateOptions* options, Conversation* conversation) {
+  *conversation = {.engine = &engine, .session = &session, .form = form, .text = text};
   Text close = form.close();
-  i32 count = 0;
-  EDGELLM_TRY(engine.tokenizer.encode(close, {.parse_special = true}, engine.text_workspace, engine.text_ids, &count));
-  if (count > 0 && engine.tokenizer.special(engine.text_ids[0])) {
-    options->end_id = chat->end_id = engine.text_ids[0];
+  Span<const i32> ids;
+  EDGELLM_TRY(encode(engine, close, {.parse_special = true}, &ids));
+  if (ids.count > 0 && engine.tokenizer.special(ids[0])) {
+    options->end_id = conversation->end_id = ids[0];
     return {};
   }
-  Writer writer(chat->next_turn);
+  Writer writer(conversation->next_turn);
   Text next = write(writer, close, form.before_user()).text();
   while (next.size > 0 && (next[next.size - 1] == ' ' || next[next.size - 1] == '\n'))
     next = next.slice(0, next.size - 1);
-  chat->next_turn_bytes = next.size;
+  conversation->next_turn_bytes = next.size;
   if (next.size == 0 || options->stop.add(next)) return {};
   return usage_error("--stop: the chat template \"", form.name, "\" needs one of the ", StopStrings::MAX_STRINGS, " places");
 }
 
-// The ids of a turn in engine.text_ids.
-static Status turn_ids(Chat& chat, Text system, Text user, Span<const i32>* ids) {
-  Engine& engine = *chat.engine;
-  Session& session = *chat.session;
+// The ids of a turn, as `encode` gives them.
+static Status turn_ids(const Conversation& conversation, Text system, Text user, Span<const i32>* ids) {
+  const Engine& engine = *conversation.engine;
+  const Session& session = *conversation.session;
   bool starts = session.position == 0;
   Text said[MOST_SAID];
-  ChatWriter writer(chat.form, chat.text, {said, MOST_SAID});
+  ChatWriter writer(conversation.form, conversation.text, {said, MOST_SAID});
   if (starts) {
     writer.begin(system);
   } else {
@@ -72,27 +72,25 @@ static Status turn_ids(Chat& chat, Text system, Text user, Span<const i32>* ids)
   writer.user(user);
   writer.answer();
   if (writer.full())
-    return failed("the message is too long: with the words of the template at most ", chat.text.count, " bytes");
+    return failed("the message is too long: with the words of the template at most ", conversation.text.count, " bytes");
   // An answer that ran into the next turn has begun it.
-  Text text = writer.text(), begun = {chat.next_turn, chat.next_turn_bytes};
+  Text text = writer.text(), begun = {conversation.next_turn, conversation.next_turn_bytes};
   if (!starts && begun.size && ends_with(engine, session, begun)) text = text.from(begun.size);
-  i32 count = 0, first = starts && chat.form.bos && engine.bos >= 0;
-  if (first) engine.text_ids[0] = engine.bos;
-  EDGELLM_TRY(engine.tokenizer.encode(text, {.parse_special = true, .continues = !starts, .plain = writer.said()},
-                                      engine.text_workspace, engine.text_ids.slice(first, engine.text_ids.count - first),
-                                      &count));
-  *ids = engine.text_ids.slice(0, first + count);
+  EDGELLM_TRY(encode(
+      engine, text,
+      {.add_bos = starts && conversation.form.bos, .parse_special = true, .continues = !starts, .plain = writer.said()},
+      ids));
   return ids->count ? Status() : failed("the message is empty, and the chat template has no words of its own");
 }
 
-Status chat_turn(Chat& chat, Text system, Text user, const GenerateOptions& options, TextSink sink, void* context,
-                 Generated* result) {
-  Engine& engine = *chat.engine;
-  Session& session = *chat.session;
+Status take_turn(Conversation& conversation, Text system, Text user, const GenerateOptions& options, TextSink sink,
+                 void* context, Generated* result) {
+  Engine& engine = *conversation.engine;
+  Session& session = *conversation.session;
   Span<const i32> ids;
-  EDGELLM_TRY(turn_ids(chat, system, user, &ids));
+  EDGELLM_TRY(turn_ids(conversation, system, user, &ids));
   // What ended the answer before is written by the template.
-  bool ended = session.pending == chat.end_id || is_stop(engine, session.pending);
+  bool ended = session.pending == conversation.end_id || is_stop(engine, session.pending);
   i64 positions = session.position + (session.pending >= 0 && !ended) + ids.count;
   GenerateOptions turn = options;
   if (engine.limits.window == 0 && !engine.model.unbounded) {
@@ -118,12 +116,6 @@ Status chat_turn(Chat& chat, Text system, Text user, const GenerateOptions& opti
     memcpy(session.recent, recent, sizeof recent);
   }
   return {};
-}
-
-void reset_chat(Chat& chat) {
-  chat.session->position = 0;
-  chat.session->pending = -1;
-  chat.session->recent_count = 0;
 }
 
 }  // namespace edgellm

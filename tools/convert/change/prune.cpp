@@ -1,7 +1,7 @@
 // Magnitude pruning: Han et al., "Learning both Weights and Connections for Efficient Neural Networks", arXiv:1506.02626. Shares by
 // the sizes of the layers: Mocanu et al., arXiv:1707.04780, and Evci et al., "Rigging the Lottery", arXiv:1911.11134, section 3: the
 // density of a matrix (n, m) is in proportion to (n + m) / (n m); those that would pass 1 are dense and the others share the rest.
-#include "convert/output/prune.h"
+#include "convert/change/prune.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,14 +1,14 @@
 // A conversation in a session: each turn runs the ids that are new and nothing else.
 #pragma once
 #include "engine/generate.h"
-#include "text/chat.h"
+#include "text/chat_template.h"
 
 namespace edgellm {
 
 // The template of a model file (`chat.*`); *found tells whether there is one.
 Status read_chat_template(const ModelFile& file, ChatTemplate* chat, bool* found);
 
-struct Chat {
+struct Conversation {
   // What the user and the system say in one turn, with the words of the template around it.
   static constexpr i64 TEXT_BYTES = 1 << 16;
 
@@ -23,16 +23,13 @@ struct Chat {
 
 // The engine has a tokenizer and was opened for texts of TEXT_BYTES; `form` was checked. What ends an answer is added to the
 // options that all turns are made with.
-Status open_chat(Engine& engine, Session& session, const ChatTemplate& form, Span<char> text, GenerateOptions* options,
-                 Chat* chat);
+Status open_conversation(Engine& engine, Session& session, const ChatTemplate& form, Span<char> text,
+                         GenerateOptions* options, Conversation* conversation);
 
 // Says `user` and generates the answer. `system` counts at the start of a conversation alone. The error `failed` leaves the
 // session as it was, if the message is too long or the context has no place for it. A message that a signal stopped before it was
 // read to its end is taken back, if the session's state lets it: as the position tells.
-Status chat_turn(Chat& chat, Text system, Text user, const GenerateOptions& options, TextSink sink, void* context,
-                 Generated* result);
-
-// Forgets the conversation.
-void reset_chat(Chat& chat);
+Status take_turn(Conversation& conversation, Text system, Text user, const GenerateOptions& options, TextSink sink,
+                 void* context, Generated* result);
 
 }  // namespace edgellm

@@ -1,8 +1,8 @@
-#include "cli/json.h"
+#include "cli/json_writer.h"
 
 namespace edgellm {
 
-void Json::quoted(Text text) {
+void JsonWriter::quoted(Text text) {
   out_.add("\"");
   for (i64 i = 0; i < text.size; i++) {
     u8 c = static_cast<u8>(text[i]);
@@ -19,45 +19,60 @@ void Json::quoted(Text text) {
   out_.add("\"");
 }
 
-void Json::name(Text key) {
+void JsonWriter::name(Text key) {
   if (!first_) out_.add(",");
   first_ = false;
   quoted(key);
   out_.add(":");
 }
 
-void Json::text(Text key, Text value) {
+void JsonWriter::text(Text key, Text value) {
   name(key);
   quoted(value);
 }
 
-void Json::number(Text key, i64 value) {
+void JsonWriter::number(Text key, i64 value) {
   name(key);
   out_.add(value);
 }
 
-void Json::real(Text key, f64 value, i32 decimals) {
+void JsonWriter::numbers(Text key, Span<const i32> values) {
   name(key);
-  bool finite = value - value == 0;
+  out_.add("[");
+  for (i64 i = 0; i < values.count; i++) {
+    if (i) out_.add(",");
+    out_.add(values[i]);
+  }
+  out_.add("]");
+}
+
+void JsonWriter::real(Text key, Fixed value) {
+  name(key);
+  bool finite = value.value - value.value == 0;
   if (finite) {
-    out_.add(Fixed{value, decimals});
+    out_.add(value);
   } else {
     out_.add("null");
   }
 }
 
-void Json::open(Text key) {
+void JsonWriter::yes(Text key) {
+  name(key);
+  out_.add("true");
+}
+
+void JsonWriter::open(Text key) {
   name(key);
   out_.add("{");
   first_ = true;
 }
 
-void Json::close() {
+void JsonWriter::close() {
   out_.add("}");
   first_ = false;
 }
 
-bool Json::finish() {
+bool JsonWriter::finish() {
   out_.add("}\n");
   return out_.flush();
 }

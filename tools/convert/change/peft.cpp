@@ -1,4 +1,4 @@
-#include "convert/family/peft.h"
+#include "convert/change/peft.h"
 
 #include <algorithm>
 #include <cmath>

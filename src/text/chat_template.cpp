@@ -1,4 +1,4 @@
-#include "text/chat.h"
+#include "text/chat_template.h"
 
 #include <string.h>
 

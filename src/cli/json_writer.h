@@ -4,14 +4,16 @@
 
 namespace edgellm {
 
-class Json {
+class JsonWriter {
  public:
-  explicit Json(i32 fd) : out_(fd) { out_.add("{"); }
+  explicit JsonWriter(i32 fd) : out_(fd) { out_.add("{"); }
 
   void text(Text key, Text value);
   void number(Text key, i64 value);
-  void real(Text key, f64 value, i32 decimals);  // null when it is not finite
-  void open(Text key);                           // an object inside
+  void numbers(Text key, Span<const i32> values);
+  void real(Text key, Fixed value);  // null when it is not finite
+  void yes(Text key);                // true
+  void open(Text key);               // an object inside
   void close();
   bool finish();
 

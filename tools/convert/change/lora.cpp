@@ -5,7 +5,7 @@
 // PEFT (huggingface/peft, utils/save_and_load.py) saves adapter_config.json and adapter_model.safetensors or .bin, whose names are
 // those of the model with "base_model.model." before them and ".lora_A", ".lora_B", ".lora_embedding_A" or ".lora_embedding_B"
 // behind the module. Any other tensor stands in place of the model's own, or of a module's own copy of it ("modules_to_save").
-#include "convert/family/lora.h"
+#include "convert/change/lora.h"
 
 #include <algorithm>
 #include <map>
@@ -13,7 +13,7 @@
 #include <set>
 #include <string_view>
 
-#include "convert/family/peft.h"
+#include "convert/change/peft.h"
 #include "convert/source/weights.h"
 
 namespace edgellm::convert {

@@ -1,0 +1,58 @@
+#include "convert/family/open.h"
+
+namespace edgellm::convert {
+namespace {
+
+struct Kind {
+  const char* name;
+  bool (*recognises)(const Source& source);
+  Model (*open)(const Source& source);
+  const char *place, *text;  // of --help
+  std::vector<std::string> (*families)() = nullptr;
+};
+
+// Files without a signature come last.
+constexpr Kind KINDS[] = {
+    {"RWKV", is_rwkv, open_rwkv, "FILE.pth",
+     "RWKV-4 or RWKV-7 as its author names the tensors, or FILE.safetensors; or FOLDER: RWKV-4 of Hugging Face"},
+    {"Mamba", is_mamba, open_mamba, "FOLDER", "Mamba or Mamba-2: config.json of Hugging Face or of their authors"},
+    {"RetNet", is_retnet, open_retnet, "FOLDER", "RetNet: config.json with the model_type retnet"},
+    {"Hugging Face folder", is_hf, open_hf, "FOLDER",
+     "Hugging Face: config.json with model.safetensors or pytorch_model.bin, or the index of their parts, of the classes",
+     hf_families},
+    {"GGUF", is_gguf, open_gguf, "FILE.gguf", "GGUF, any quantisation but the IQ types, of the architectures",
+     gguf_families},
+    {"TM2 version 1", is_tm2, open_tm2, "FILE.tm2.bin", "TM2 version 1"},
+    {"TMAC version 2", is_tmac, open_tmac, "FILE.tmac.bin", "TMAC version 2"},
+    {"llama2.c checkpoint", is_llama2c, open_llama2c, "FILE.bin", "llama2.c checkpoint"},
+    {"random weights", is_synthetic, open_synthetic, "synthetic:SHAPE",
+     "seeded random weights, to see how fast a model of that shape would be:", synthetic_shapes},
+};
+
+}  // namespace
+
+Model open_source(const Source& source) {
+  for (const Kind& kind : KINDS) {
+    if (!kind.recognises(source)) continue;
+    Model model = kind.open(source);
+    model.kind = kind.name;
+    return model;
+  }
+  if (source.path.ends_with(".safetensors") || source.path.ends_with("config.json")) {
+    unusable(source.path, ": expected the folder that holds it, with config.json");
+  }
+  std::vector<std::string> known;
+  for (const Kind& kind : KINDS)
+    known.push_back(kind.name);
+  unusable(source.path, ": not a source of a known kind (", list_text(known), ")");
+}
+
+std::vector<SourceKind> source_kinds() {
+  std::vector<SourceKind> kinds;
+  for (const Kind& kind : KINDS) {
+    kinds.push_back({kind.name, kind.place, kind.text, kind.families ? kind.families() : std::vector<std::string>()});
+  }
+  return kinds;
+}
+
+}  // namespace edgellm::convert
