@@ -1,5 +1,5 @@
-// edgellm chat MODEL: a conversation, one line for each message. Answers go to stdout and nothing else does, each with a line feed at its
-// end and an empty line before the next.
+// edgellm chat MODEL: a conversation, one line for each message. Answers go to stdout and nothing else does, each with a line
+// feed at its end and an empty line before the next.
 #include "engine/conversation.h"
 
 #include <errno.h>
