@@ -1,6 +1,4 @@
 // edgellm bench: how fast a model runs here, beside how fast this machine reads memory in the same minute.
-#include <stdlib.h>
-
 #include "arch/kv_cache.h"
 #include "base/sort.h"
 #include "cli/command.h"

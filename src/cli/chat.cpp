@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/command.h"
 #include "platform/seed.h"
@@ -246,7 +245,7 @@ Status chat_command(Options& options) {
                    .conversation = {},
                    .system_buffer = buffers.slice(2 * Conversation::TEXT_BYTES, Conversation::TEXT_BYTES),
                    .system = options.system ? Text(options.system) : Text(),
-                   .terminal = isatty(STDIN) != 0};
+                   .terminal = is_terminal(STDIN)};
   EDGELLM_TRY(open_conversation(engine, engine.sessions[0], form, buffers.slice(0, Conversation::TEXT_BYTES),
                                 &options.generate, &loop.conversation));
   StateOutput state;
