@@ -11,7 +11,7 @@
 // After each of the first `positions` ids of the timeline: (positions, vocab).
 inline std::vector<float> logits_of(const std::string& path, edgellm::i32 positions, edgellm::EngineOptions options) {
   options.threads = 1;
-  options.context = options.columns = options.logits = positions;
+  options.context = options.tokens = options.logits = positions;
   OpenEngine open(options, path);
   const edgellm::i32 vocab = open.engine.model.vocab;
   std::vector<float> logits;
