@@ -134,12 +134,12 @@ Status fill_facts(const edgellm_config* config, edgellm_facts* facts) {
             .layers = engine.model.layers,
             .first_id = engine.bos,
             .tokenizer = engine.has_tokenizer,
-            .unbounded = engine.model.unbounded || limits.window,
+            .unbounded = endless(engine),
             .sessions = options.sessions,
             .context = limits.context,
             .chunk = limits.tokens,
             .threads = limits.threads,
-            .family = engine.model.arch,
+            .family = engine.model.family,
             .kernels = engine.kernels.isa};
   return {};
 }

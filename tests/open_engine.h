@@ -40,7 +40,7 @@ struct OpenEngine {
 
   // A new beginning of the first session; the hash of the logits after the ids, `step` of them at a time.
   edgellm::u64 run_anew(const std::vector<edgellm::i32>& ids, edgellm::i64 step) {
-    engine.sessions[0].position = 0;
+    engine.sessions[0].restart();
     for (auto at = ids.begin(); at < ids.end();) {
       const auto end = at + std::min<edgellm::i64>(step, ids.end() - at);
       if (!run(0, {at, end})) return 0;

@@ -89,11 +89,11 @@ TEST(greedy_takes_the_best_that_the_grammar_has) {
   SamplingOptions greedy;
   greedy.temperature = 0;
   for (i32 first = 0; first < VOCAB; first++) {
-    open.engine.sessions[0].position = free.engine.sessions[0].position = 0;
+    open.engine.sessions[0].restart();
+    free.engine.sessions[0].restart();
     CHECK(open.run(0, {first}) && free.run(0, {first}));
     const f32* logits = logits_row(free.engine, 0);
     CHECK_EQ(next_id(open, 0, greedy), logits[60] > logits[3] ? 60 : 3);
-    open.engine.sessions[0].pending = -1;
   }
 }
 

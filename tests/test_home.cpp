@@ -82,8 +82,7 @@ GenerateOptions greedy() {
 // The default count of ids is enough, if they are the likely ones.
 std::string answer_of(Engine& engine, const std::string& sentence, GenerateOptions options = greedy()) {
   std::vector<i32> ids = encode(engine, sentence);
-  engine.sessions[0].position = 0;
-  engine.sessions[0].pending = -1;
+  engine.sessions[0].restart();
   std::string answer;
   Generated made;
   CHECK(generate(engine, engine.sessions[0], {ids.data(), static_cast<i64>(ids.size())}, options, append, &answer, &made)
@@ -119,7 +118,7 @@ f64 nats_of_answer(OpenEngine& open, const Json& row) {
     ids.push_back(static_cast<i32>(*id.number()));
   CHECK(sentence.size() < ids.size());
   CHECK(std::equal(sentence.begin(), sentence.end(), ids.begin()));
-  open.engine.sessions[0].position = 0;
+  open.engine.sessions[0].restart();
   f64 sum = 0;
   for (size_t at = 0; at + 1 < ids.size(); at++) {
     open.run(0, {ids[at]});

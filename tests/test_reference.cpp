@@ -54,7 +54,7 @@ struct OpenModel {
   }
   // Logits after each of the ids stand in the engine's rows.
   void run(const std::vector<i32>& ids) {
-    engine.sessions[0].position = 0;
+    engine.sessions[0].restart();
     Step step = {&engine.sessions[0], {ids.data(), static_cast<i64>(ids.size())}, Wanted::all};
     Status status = forward(engine, {&step, 1});
     CHECK_EQ(std::string(status.text()), "");

@@ -142,7 +142,7 @@ TEST(all_rows_are_the_rows_of_single_steps) {
     u64 rows[TOKENS];
     for (i32 i = 0; i < TOKENS; i++)
       rows[i] = logits_hash(open.engine, i);
-    open.engine.sessions[0].position = 0;
+    open.engine.sessions[0].restart();
     for (i32 i = 0; i < TOKENS; i++) {
       open.run(0, {ids[static_cast<size_t>(i)]});
       CHECK_EQ(logits_hash(open.engine, 0), rows[i]);

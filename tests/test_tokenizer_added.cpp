@@ -88,7 +88,6 @@ TEST(files_beside_a_tokenizer) {
     }
     const Json* eos = one.find("eos");
     CHECK_EQ(built.info.eos, eos ? static_cast<i64>(*eos->number()) : i64{-1});
-    CHECK_EQ(built.tokenizer.eos(), static_cast<i32>(built.info.eos));
     CHECK_EQ(built.info.stop.size(), eos ? size_t{1} : size_t{0});
   }
 }

@@ -6,6 +6,11 @@ static i64 bytes_of(KvFormat format) {
   return i64{1} << static_cast<i32>(format);
 }
 
+i32 cache_slots(const Limits& limits) {
+  // The first token of a chunk still sees its whole window after the last one was stored.
+  return align_up(limits.window ? SINKS + limits.window + limits.tokens : limits.context, 16);
+}
+
 KvCache KvCache::plan(const Limits& limits, i32 kv_heads, i32 head_dim, i64 state_at) {
   KvCache cache = {};
   cache.format = limits.kv;
@@ -14,8 +19,7 @@ KvCache KvCache::plan(const Limits& limits, i32 kv_heads, i32 head_dim, i64 stat
   cache.padded = align_up(head_dim, 16);
   cache.window = limits.window;
   cache.state_at = state_at;
-  // The first token of a chunk still sees its whole window after the last one was stored.
-  cache.slots = align_up(limits.window ? SINKS + limits.window + limits.tokens : limits.context, 16);
+  cache.slots = cache_slots(limits);
   const i64 values = static_cast<i64>(cache.slots) * cache.padded;
   const i64 scales = cache.format == KvFormat::I8 ? 2 * static_cast<i64>(cache.slots) : 0;
   cache.head_bytes = 2 * values * bytes_of(cache.format) + scales * static_cast<i64>(sizeof(f32));

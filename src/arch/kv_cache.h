@@ -12,6 +12,9 @@ struct Segment {
   i32 count;
 };
 
+// Positions that a session keeps at a time.
+i32 cache_slots(const Limits& limits);
+
 // Of one layer.
 struct KvCache {
   KvFormat format;

@@ -1,6 +1,5 @@
 // edgellm bench: how fast a model runs here, beside how fast this machine reads memory in the same minute.
-#include <stdlib.h>
-
+#include "arch/kv_cache.h"
 #include "base/sort.h"
 #include "cli/command.h"
 #include "cli/json_writer.h"
@@ -204,8 +203,7 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
 // Bytes of weights and caches that one pass at `position` reads.
 i64 bytes_per_pass(const Bench& bench, i32 position) {
   const Engine& engine = bench.engine;
-  const Limits& limits = engine.limits;
-  i64 slots = limits.window ? SINKS + limits.window + limits.tokens : limits.context;
+  i64 slots = cache_slots(engine.limits);
   return engine.model.weight_bytes + bench.sessions * engine.model.state_bytes * min<i64>(position, slots) / slots;
 }
 

@@ -1,10 +1,9 @@
-// edgellm chat MODEL: a conversation, one line for each message. Answers go to stdout and nothing else does, each with a line feed at its
-// end and an empty line before the next.
+// edgellm chat MODEL: a conversation, one line for each message. Answers go to stdout and nothing else does, each with a line
+// feed at its end and an empty line before the next.
 #include "engine/conversation.h"
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/command.h"
 #include "platform/seed.h"
@@ -246,7 +245,7 @@ Status chat_command(Options& options) {
                    .conversation = {},
                    .system_buffer = buffers.slice(2 * Conversation::TEXT_BYTES, Conversation::TEXT_BYTES),
                    .system = options.system ? Text(options.system) : Text(),
-                   .terminal = isatty(STDIN) != 0};
+                   .terminal = is_terminal(STDIN)};
   EDGELLM_TRY(open_conversation(engine, engine.sessions[0], form, buffers.slice(0, Conversation::TEXT_BYTES),
                                 &options.generate, &loop.conversation));
   StateOutput state;

@@ -1,10 +1,10 @@
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/command.h"
 #include "platform/bandwidth.h"
 #include "platform/destination.h"
+#include "platform/files.h"
 #include "platform/heap.h"
 #include "platform/seal.h"
 #include "platform/signals.h"
@@ -175,14 +175,14 @@ Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids) {
 const char* bundled_model() {
   static char path[512];
   char program[400];
-  ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
-  program[size > 0 ? size : 0] = 0;
-  if (char* slash = strrchr(program, '/')) slash[1] = 0;
+  Text folder = program_path(program, sizeof program);
+  while (folder.size > 0 && folder[folder.size - 1] != '/')
+    folder.size--;
   const char* places[] = {"", "models/", "../models/", "../share/edgellm/"};
   for (const char* place : places) {
     Writer writer(path);
-    write(writer, place == places[0] ? "models/" : program, place, "stories.tm2");
-    if (access(path, R_OK) == 0) return path;
+    write(writer, place == places[0] ? Text("models/") : folder, place, "stories.tm2");
+    if (can_read(path)) return path;
   }
   return nullptr;
 }

@@ -7,13 +7,13 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/math.h"
 #include "cli/command.h"
 #include "cli/json_writer.h"
 #include "platform/clock.h"
 #include "platform/destination.h"
+#include "platform/files.h"
 
 namespace edgellm {
 
@@ -113,7 +113,7 @@ Status eval_ids(Options& options, Engine& engine, Span<i32> ids, Span<i32> top, 
   Text bytes(reinterpret_cast<const char*>(logits_row(engine, row)),
              i64{engine.model.vocab} * static_cast<i64>(sizeof(f32)));
   // A file that was cut short shows by its size.
-  if (file < 0 || (ftruncate(file, 0) == 0 && write_all(file, bytes) && fsync(file) == 0)) return {};
+  if (file < 0 || (empty_file(file) && write_all(file, bytes) && sync_file(file))) return {};
   return failed("--logits ", options.logits_file, ": ", strerror(errno));
 }
 

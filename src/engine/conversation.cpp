@@ -93,7 +93,7 @@ Status take_turn(Conversation& conversation, Text system, Text user, const Gener
   bool ended = session.pending == conversation.end_id || is_stop(engine, session.pending);
   i64 positions = session.position + (session.pending >= 0 && !ended) + ids.count;
   GenerateOptions turn = options;
-  if (engine.limits.window == 0 && !engine.model.unbounded) {
+  if (!endless(engine)) {
     i64 room = engine.limits.context - positions + 1;  // the id made last is not run
     if (room < 1) {
       char words[128];
@@ -111,7 +111,7 @@ Status take_turn(Conversation& conversation, Text system, Text user, const Gener
   EDGELLM_TRY(generate(engine, session, ids, turn, sink, context, result));
   bool unread = result->ending == Ending::interrupted && result->count == 0;
   // Where the cache has a place for every position, later ones have written over none of those before.
-  if (unread && engine.limits.window == 0 && !engine.model.unbounded) {
+  if (unread && !endless(engine)) {
     session = before;
     memcpy(session.recent, recent, sizeof recent);
   }

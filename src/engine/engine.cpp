@@ -207,8 +207,12 @@ Status check_ids(const Engine& engine, Span<const i32> ids) {
   return {};
 }
 
+bool endless(const Engine& engine) {
+  return engine.limits.window || engine.model.unbounded;
+}
+
 Status check_room(const Engine& engine, i64 positions) {
-  if (engine.limits.window || engine.model.unbounded || positions <= engine.limits.context) return {};
+  if (endless(engine) || positions <= engine.limits.context) return {};
   char words[128];
   Writer writer(words);
   return failed("the context is full: ", positions, " positions are needed, there are ", engine.limits.context, "; take ",

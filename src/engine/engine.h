@@ -117,6 +117,9 @@ Status encode(const Engine& engine, Text text, const EncodeOptions& options, Spa
 // Fails unless all are ids of the model.
 Status check_ids(const Engine& engine, Span<const i32> ids);
 
+// Sessions go on past the context: it is a window, or the model keeps no positions.
+bool endless(const Engine& engine);
+
 // Fails unless a session can hold this many positions.
 Status check_room(const Engine& engine, i64 positions);
 

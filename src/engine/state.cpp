@@ -1,13 +1,11 @@
 #include "engine/state.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/checksum.h"
 #include "platform/destination.h"
+#include "platform/files.h"
 
 namespace edgellm {
 
@@ -78,31 +76,6 @@ u64 image_checksum(StateHeader header, const u8* state) {
   sum.update(&header, sizeof header);
   sum.update(state, static_cast<i64>(bytes));
   return sum.value();
-}
-
-// The whole of a slot, or less at the end of the file; -1 when it cannot be read.
-i64 read_at(i32 fd, u8* buffer, i64 bytes, i64 offset) {
-  i64 done = 0;
-  while (done < bytes) {
-    ssize_t n = pread(fd, buffer + done, static_cast<size_t>(bytes - done), offset + done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return -1;
-    if (n == 0) break;
-    done += n;
-  }
-  return done;
-}
-
-bool write_at(i32 fd, const u8* buffer, i64 bytes, i64 offset) {
-  while (bytes > 0) {
-    ssize_t n = pwrite(fd, buffer, static_cast<size_t>(bytes), offset);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    buffer += n;
-    offset += n;
-    bytes -= n;
-  }
-  return true;
 }
 
 }  // namespace
@@ -195,17 +168,11 @@ static Status read_slots(const Engine& engine, i32 fd, u8* buffer, Slots* slots)
 }
 
 Status load_state_file(const Engine& engine, const char* path, u8* buffer, Session* session) {
-  // Non-blocking, or opening a named pipe would wait for its writer.
-  i32 fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return failed("state file ", path, ": ", strerror(errno));
-  struct stat info;
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(fd);
-    return failed("state file ", path, ": not a regular file");
-  }
+  i32 fd;
+  EDGELLM_TRY(open_regular("state file", path, &fd));
   Slots slots;
   Status status = read_slots(engine, fd, buffer, &slots);
-  close(fd);
+  close_file(fd);
   if (status.ok()) {
     take_image(slots.headers[slots.newest], slots.image, session);
     return {};
@@ -227,9 +194,9 @@ static bool is_new(i32 fd) {
 static Status adopt_state_file(const Engine& engine, u8* buffer, StateFile* file) {
   if (is_new(file->fd)) {
     StateHeader first = identify(engine);
-    if (write_at(file->fd, reinterpret_cast<const u8*>(&first), sizeof first, 0) && fsync(file->fd) == 0) return {};
+    if (write_at(file->fd, reinterpret_cast<const u8*>(&first), sizeof first, 0) && sync_file(file->fd)) return {};
     Status status = failed("--state-save ", file->path, ": ", strerror(errno));
-    (void)!ftruncate(file->fd, 0);  // half a header would not be taken for a new file
+    (void)empty_file(file->fd);  // half a header would not be taken for a new file
     return status;
   }
   Slots slots;
@@ -248,14 +215,14 @@ Status open_state_file(const Engine& engine, const char* path, u8* buffer, State
   *file = {.path = path};
   EDGELLM_TRY(open_destination("--state-save", path, 0600, &file->fd));
   Status status = adopt_state_file(engine, buffer, file);
-  if (!status.ok()) close(file->fd);
+  if (!status.ok()) close_file(file->fd);
   return status;
 }
 
 Status save_state_file(const Engine& engine, const Session& session, u8* buffer, StateFile& file) {
   save_state(engine, session, ++file.sequence, buffer);
   i64 bytes = state_image_bytes(engine);
-  if (!write_at(file.fd, buffer, bytes, file.next_slot * bytes) || fsync(file.fd) != 0) {
+  if (!write_at(file.fd, buffer, bytes, file.next_slot * bytes) || !sync_file(file.fd)) {
     return failed("--state-save ", file.path, ": ", strerror(errno),
                   file.sequence > 1 ? "; the state saved before is still there" : "");
   }

@@ -35,6 +35,10 @@ i64 read_some(i32 fd, char* buffer, i64 capacity) {
   }
 }
 
+bool is_terminal(i32 fd) {
+  return isatty(fd) != 0;
+}
+
 i64 read_all(i32 fd, char* buffer, i64 capacity) {
   i64 total = 0;
   while (total < capacity) {

@@ -17,6 +17,9 @@ bool write_all(i32 fd, Text bytes);
 // Reads what there is, waiting for some; the number of bytes, 0 at the end, or -1 with errno set (EINTR: a signal came).
 i64 read_some(i32 fd, char* buffer, i64 capacity);
 
+// Somebody types or watches.
+bool is_terminal(i32 fd);
+
 // Reads until `capacity` bytes or the end; the number read, or -1 with errno set.
 i64 read_all(i32 fd, char* buffer, i64 capacity);
 

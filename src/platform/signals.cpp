@@ -24,7 +24,7 @@ static void on_fault(int signal, siginfo_t* info, void*) {
     static constexpr char message[] = "edgellm: the model file was cut short or its medium was removed while in use\n";
     ssize_t written = ::write(2, message, sizeof message - 1);
     (void)written;
-    _exit(1);
+    _exit(static_cast<int>(Code::failed));
   }
   // Not ours: the faulting instruction runs again and meets the default. A sealed process may not ask for that, and must
   // not fault for ever.

@@ -75,7 +75,6 @@ Status Tokenizer::open(Span<const u8> section, i32 vocab) {
   t.header_ = &h;
   t.vocab_ = static_cast<i32>(h.vocab);
   t.bos_ = h.bos;
-  t.eos_ = h.eos;
   *this = t;
   return {};
 }

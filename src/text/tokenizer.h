@@ -49,7 +49,6 @@ class Tokenizer {
 
   i32 vocab() const { return vocab_; }  // ids that the section knows, at most those of the model
   i32 bos() const { return bos_; }      // -1: none
-  i32 eos() const { return eos_; }      // -1: none
 
  private:
   friend class Decoder;
@@ -71,7 +70,6 @@ class Tokenizer {
   const char* added_bytes_ = nullptr;
   i32 vocab_ = 0;
   i32 bos_ = -1;
-  i32 eos_ = -1;
 };
 
 struct DecodeOptions {

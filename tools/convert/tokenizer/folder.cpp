@@ -80,9 +80,7 @@ i64 id_of_key(const std::string& key, const std::string& source) {
 class Reader {
  public:
   Reader(const fs::path& folder, const Json* model)
-      : folder_(folder),
-        model_(config_of(folder, model)),
-        config_(read_if_there(folder / "tokenizer_config.json")),
+      : folder_(folder), model_(config_of(folder, model)), config_(read_if_there(folder / "tokenizer_config.json")),
         map_(read_if_there(folder / "special_tokens_map.json")) {}
 
   TokenizerFolder read() {
