@@ -96,7 +96,7 @@ Model model_of(const Family& family);
 // Its parts by our names, for sources that store tensors in an order of their own.
 std::map<std::string, const Part*> parts_by_name(const Family& family);
 
-// What take_parts finds in no table of names.
+// How a source is walked.
 struct Taking {
   Naming naming;
   std::string source;                    // for people
