@@ -139,7 +139,7 @@ Status fill_facts(const edgellm_config* config, edgellm_facts* facts) {
             .context = limits.context,
             .chunk = limits.tokens,
             .threads = limits.threads,
-            .family = engine.model.arch,
+            .family = engine.model.family,
             .kernels = engine.kernels.isa};
   return {};
 }

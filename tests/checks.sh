@@ -1,5 +1,5 @@
-# What the test scripts share, sourced by each: a folder of its own, checks that are counted, and how it ends. What a check ran said
-# on standard error is in $folder/err.
+# What the test scripts share, sourced by each: a folder of its own, checks that are counted, and how it ends. $folder/err has
+# what a command under test said on standard error.
 set -u
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

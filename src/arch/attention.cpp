@@ -24,8 +24,7 @@ namespace edgellm {
 namespace {
 
 struct Attention {
-  Matrix q, k, v;                                                     // (q_dim, dim), (kv_dim, dim) twice
-  Matrix o;                                                           // (dim, q_dim)
+  Matrix q, k, v, o;                                                  // (q_dim, dim), (kv_dim, dim) twice, (dim, q_dim)
   const f32 *q_bias = nullptr, *k_bias = nullptr, *v_bias = nullptr;  // their rows, or null
   Norm q_norm, k_norm;                                                // (head_dim)
   Norm sub_norm;                                                      // (q_dim)
@@ -53,15 +52,10 @@ struct Work {
   Rows head_out;     // (group, padded)
 
   Work(Arena& arena, const Attention& a, i32 tokens, i32 threads)
-      : q(arena, tokens, a.q_dim()),
-        k(arena, tokens, a.kv_dim()),
-        v(arena, tokens, a.kv_dim()),
-        out(arena, tokens, a.q_dim()),
-        queries(arena, threads, i64{a.group()} * a.cache.padded),
-        codes(arena, threads, i64{a.group()} * a.cache.padded),
-        scales(arena, threads, a.group()),
-        sums(arena, threads, a.group()),
-        scores(arena, threads, i64{a.group()} * a.score_stride()),
+      : q(arena, tokens, a.q_dim()), k(arena, tokens, a.kv_dim()), v(arena, tokens, a.kv_dim()),
+        out(arena, tokens, a.q_dim()), queries(arena, threads, i64{a.group()} * a.cache.padded),
+        codes(arena, threads, i64{a.group()} * a.cache.padded), scales(arena, threads, a.group()),
+        sums(arena, threads, a.group()), scores(arena, threads, i64{a.group()} * a.score_stride()),
         head_out(arena, threads, i64{a.group()} * a.cache.padded) {}
 };
 

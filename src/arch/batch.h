@@ -28,10 +28,9 @@ static_assert(PANEL * sizeof(f32) == 64);
 
 // Consecutive tokens of one session.
 struct Run {
-  u8* state;   // of the session
-  i32 first;   // token
-  i32 count;   // of tokens
-  bool fresh;  // starts at position 0: recurrent states have just been zeroed
+  u8* state;  // of the session
+  i32 first;  // token
+  i32 count;  // of tokens
 };
 
 struct Token {

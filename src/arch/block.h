@@ -44,10 +44,10 @@ struct Layer : LayerReader {
   const Shape& shape;
   const Limits& limits;
   Arena& arena;
-  const Block* first;  // the model's first block of this kind; null for that one itself
+  const Block* first = nullptr;  // the model's first block of this kind; null for that one itself
 
-  // What it needs of the model's work buffers, noted as it is loaded.
-  i64 scratch_bytes = 0;
+  // What blocks need of the model's work buffers, noted as they are loaded; `widest` too.
+  i64 scratch_bytes = 0;    // the most of one block
   bool zero_codes = false;  // there is a squared ReLU
 
   // One of the kind that the block prescribes; a layer norm has a bias. What is optional and absent is no norm.
@@ -94,7 +94,7 @@ Status place(Layer& layer, const Own& loaded, i64 state_bytes, Block* block) {
   block->state_bytes = state_bytes;
   Arena scratch;
   (void)Work(scratch, loaded, layer.limits.tokens, layer.limits.threads);
-  layer.scratch_bytes = scratch.used();
+  layer.scratch_bytes = max(layer.scratch_bytes, scratch.used());
   return {};
 }
 

@@ -43,10 +43,10 @@ Status load(Layer& layer, Block* block) {
   EDGELLM_TRY(layer.norm(shared_norm ? "attn_norm" : "ffn_norm", dim, &block->norm));
   EDGELLM_TRY(layer.norm("ffn_sub_norm", f.width, &f.sub_norm));
   EDGELLM_TRY(layer.bind({{"up", f.width, dim, &f.up}, {"down", dim, f.width, &f.down}}));
-  EDGELLM_TRY(layer.bind_optional(
-      {{"gate_bias", f.width, &f.gate_bias}, {"up_bias", f.width, &f.up_bias}, {"down_bias", dim, &block->bias}}));
+  EDGELLM_TRY(layer.bind_optional({{"up_bias", f.width, &f.up_bias}, {"down_bias", dim, &block->bias}}));
   if (f.kind != Gate::gelu) {
     EDGELLM_TRY(layer.bind({{"gate", f.width, dim, &f.gate}}));
+    EDGELLM_TRY(layer.bind_optional({{"gate_bias", f.width, &f.gate_bias}}));
     EDGELLM_TRY(layer.same_input("gate, up", f.gate, f.up));
   }
   layer.zero_codes |= f.kind == Gate::relu2;

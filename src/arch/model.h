@@ -47,8 +47,8 @@ struct Stack;
 
 // A model bound to its weights (in the map) and its work buffers (in the arena). Read-only but for the work buffers.
 struct Model {
-  const char* arch = "";   // name of the family
-  Stack* stack = nullptr;  // in the arena
+  const char* family = "";  // its name
+  Stack* stack = nullptr;   // in the arena
   i32 vocab = 0;
   i32 layers = 0;
   i32 context = 0;                  // positions the model was trained for

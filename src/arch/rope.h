@@ -1,7 +1,7 @@
 // Rotary position embedding (RoFormer, arXiv:2104.09864): pairs of channels are turned by an angle that grows with the position.
 // A model has one or more tables of frequencies; the angles of a pass are computed once, for all blocks.
 #pragma once
-#include "base/types.h"
+#include "base/math.h"
 
 namespace edgellm {
 
@@ -21,7 +21,14 @@ struct Rope {
   Rotation operator[](i32 token) const {
     return {tokens.cosine + static_cast<i64>(token) * pairs, tokens.sine + static_cast<i64>(token) * pairs};
   }
-  void fill(i32 position, Rotation rotation) const;
+
+  void fill(i32 position, Rotation rotation) const {
+    for (i32 i = 0; i < pairs; i++) {
+      const f64 angle = static_cast<f64>(position) * static_cast<f64>(frequency[i]);
+      rotation.cosine[i] = static_cast<f32>(cos64(angle) * static_cast<f64>(scale));
+      rotation.sine[i] = static_cast<f32>(sin64(angle) * static_cast<f64>(scale));
+    }
+  }
 };
 
 }  // namespace edgellm

@@ -71,22 +71,18 @@ struct TimeWork {
   }
 };
 
-struct LowRankNames {
-  const char *first, *second, *bias;  // null: no bias
-};
-
-// The rank is how many rows the first matrix has.
-Status bind_low_rank(Layer& layer, const LowRankNames& names, Time* m, LowRank* pair) {
-  const TensorEntry* first = layer.find(names.first);
-  const u32 rank = first ? first->shape[0] : 1;
+// The pair "<letter>1", "<letter>2" and the bias "<letter>0"; the rank is how many rows the first matrix has.
+Status bind_low_rank(Layer& layer, char letter, bool biased, Time* m, LowRank* pair) {
+  const char bias[] = {letter, '0', 0}, first[] = {letter, '1', 0}, second[] = {letter, '2', 0};
+  const TensorEntry* entry = layer.find(first);
+  const u32 rank = entry ? entry->shape[0] : 1;
   if (rank < 1 || rank > MAX_COLUMNS) {
-    return bad_model("tensor ", Text(first->name), ": rank ", rank, " is not 1 to ", MAX_COLUMNS);
+    return bad_model("tensor ", Text(entry->name), ": rank ", rank, " is not 1 to ", MAX_COLUMNS);
   }
   pair->rank = static_cast<i32>(rank);
   m->widest_rank = max(m->widest_rank, pair->rank);
-  EDGELLM_TRY(
-      layer.bind({{names.first, pair->rank, m->dim, &pair->first}, {names.second, m->dim, pair->rank, &pair->second}}));
-  return names.bias ? layer.bind({{names.bias, m->dim, &pair->bias}}) : Status();
+  EDGELLM_TRY(layer.bind({{first, pair->rank, m->dim, &pair->first}, {second, m->dim, pair->rank, &pair->second}}));
+  return biased ? layer.bind({{bias, m->dim, &pair->bias}}) : Status();
 }
 
 Status bind_time(Layer& layer, Time* m) {
@@ -107,10 +103,10 @@ Status bind_time(Layer& layer, Time* m) {
   m->mix[RESIDUAL] = m->mix[V];
   EDGELLM_TRY(layer.norm("head_norm", dim, Norm::Kind::layer, false, &m->head_norm));
   EDGELLM_TRY(layer.real("head_norm_eps", 0, MAX_NORM_EPS, &m->head_norm.eps));
-  EDGELLM_TRY(bind_low_rank(layer, {"w1", "w2", "w0"}, m, &m->low[W]));
-  EDGELLM_TRY(bind_low_rank(layer, {"a1", "a2", "a0"}, m, &m->low[A]));
-  EDGELLM_TRY(bind_low_rank(layer, {"g1", "g2", nullptr}, m, &m->low[G]));
-  return m->is_first ? Status() : bind_low_rank(layer, {"v1", "v2", "v0"}, m, &m->low[RESIDUAL]);
+  EDGELLM_TRY(bind_low_rank(layer, 'w', true, m, &m->low[W]));
+  EDGELLM_TRY(bind_low_rank(layer, 'a', true, m, &m->low[A]));
+  EDGELLM_TRY(bind_low_rank(layer, 'g', false, m, &m->low[G]));
+  return m->is_first ? Status() : bind_low_rank(layer, 'v', true, m, &m->low[RESIDUAL]);
 }
 
 Status load_time(Layer& layer, Block* block) {

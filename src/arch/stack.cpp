@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "arch/block.h"
-#include "file/block_list.h"
+#include "file/family.h"
 
 namespace edgellm {
 
@@ -27,39 +27,12 @@ struct Stack {
 
 namespace {
 
-// A model family.
-struct Arch {
-  const char* name;           // in a file
-  const char* blocks;         // of its layers; null: the file says
-  Norm::Kind norm;            // unless the file says
-  const char* required_norm;  // one that others may leave out; null: none
-};
-
-const Arch ARCHS[] = {
-#define ARCH(name, blocks, norm, required_norm) {#name, blocks, Norm::Kind::norm, required_norm},
-#include "arch/arch.def"
-#undef ARCH
-};
-
 const BlockKind* const KINDS[] = {
 #define BLOCK(name) &name##_block,
 #include "arch/blocks.def"
 #undef BLOCK
 };
 constexpr i32 KIND_COUNT = sizeof(KINDS) / sizeof(KINDS[0]);
-
-Status find_arch(const ModelFile& file, const Arch** arch) {
-  Text name;
-  EDGELLM_TRY(file.text_or("arch", "", &name));
-  char buffer[128];
-  Writer known(buffer);
-  for (const Arch& candidate : ARCHS) {
-    *arch = &candidate;
-    if (name == candidate.name) return {};
-    write(known, known.text().size ? ", " : "", candidate.name);
-  }
-  return bad_model("metadata: unknown model family \"", name, "\", known: ", known.text());
-}
 
 Status find_kind(Text name, i32* index) {
   char buffer[160];
@@ -72,25 +45,14 @@ Status find_kind(Text name, i32* index) {
   return bad_model("metadata: \"blocks\" has the unknown word \"", name, "\", known: ", known.text());
 }
 
-// What the layers consist of.
-Status read_blocks(const ModelFile& file, const Arch& arch, Text* blocks) {
-  EDGELLM_TRY(file.text_or("blocks", "", blocks));
-  if (arch.blocks) {
-    if (file.has("blocks")) return bad_model("metadata: \"blocks\" is for \"arch\" stack, and this is ", arch.name);
-    *blocks = arch.blocks;
-  } else if (!file.has("blocks")) {
-    return bad_model("metadata: \"blocks\" is missing, which \"arch\" stack needs");
-  }
-  return {};
-}
-
-Status read_shape(const ModelFile& file, const Arch& arch, Shape* shape) {
+Status read_shape(const ModelFile& file, const Family& family, Shape* shape) {
   EDGELLM_TRY(file.number("layers", 1, MAX_LAYERS, &shape->layers));
   EDGELLM_TRY(file.number("dim", 1, MAX_COLUMNS, &shape->dim));
   EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, &shape->vocab));
   EDGELLM_TRY(file.real("norm_eps", 0, MAX_NORM_EPS, &shape->norm_eps));
-  EDGELLM_TRY(file.choice_or("norm", arch.norm, {"rms", "layer"}, &shape->norm));
-  shape->required_norm = arch.required_norm;
+  EDGELLM_TRY(
+      file.choice_or("norm", family.layer_norm ? Norm::Kind::layer : Norm::Kind::rms, {"rms", "layer"}, &shape->norm));
+  shape->required_norm = family.required_norm;
   return file.flag("unit_norms", &shape->unit_norms);
 }
 
@@ -156,49 +118,32 @@ Status load_ropes(const ModelFile& file, const Limits& limits, Arena& arena, Sta
   return {};
 }
 
-struct Loading {
-  const ModelFile& file;
-  const Limits& limits;
-  Arena& arena;
-  Text blocks;
-  Block firsts[KIND_COUNT] = {};  // of each kind
-  i64 scratch_bytes = 0;          // the most that a block needs
-  i32 widest = 0;
-  bool zero_codes = false;
-};
-
-Status load_block(Loading& loading, i32 kind, Stack* stack, Model* model, Block* block) {
-  Block& first = loading.firsts[kind];
-  Layer layer = {{loading.file, KINDS[kind]->name, block->layer, stack->shape.layers},
-                 stack->shape,
-                 loading.limits,
-                 loading.arena,
-                 first.kind ? &first : nullptr};
-  block->kind = KINDS[kind];
+Status load_block(Layer& layer, const BlockKind& kind, Block* block, Model* model) {
+  layer.block = kind.name;
+  block->kind = &kind;
+  block->layer = layer.layer;
   block->state_at = model->state_bytes;
-  EDGELLM_TRY(block->kind->load(layer, block));
-  if (!first.kind) first = *block;
-  loading.scratch_bytes = max(loading.scratch_bytes, layer.scratch_bytes);
-  loading.widest = max(loading.widest, layer.widest);
-  loading.zero_codes |= layer.zero_codes;
+  EDGELLM_TRY(kind.load(layer, block));
   model->state_bytes += align_up<i64>(block->state_bytes, Arena::ALIGNMENT);
-  model->unbounded &= !block->kind->keeps_positions;
-  model->recurrent |= block->state_bytes && !block->kind->keeps_positions;
+  model->unbounded &= !kind.keeps_positions;
+  model->recurrent |= block->state_bytes && !kind.keeps_positions;
   return {};
 }
 
-Status load_blocks(Loading& loading, Stack* stack, Model* model) {
-  stack->blocks.data = loading.arena.take<Block>(i64{stack->shape.layers} * MAX_LAYER_BLOCKS);
-  for (i32 i = 0; i < stack->shape.layers; i++) {
+Status load_blocks(Layer& layer, Text blocks, Stack* stack, Model* model) {
+  Block firsts[KIND_COUNT] = {};
+  stack->blocks.data = layer.arena.take<Block>(i64{layer.layers} * MAX_LAYER_BLOCKS);
+  for (layer.layer = 0; layer.layer < layer.layers; layer.layer++) {
     LayerBlocks named;
-    EDGELLM_TRY(read_layer_blocks(loading.blocks, i, &named));
-    for (i32 k = 0; k < named.count; k++) {
+    EDGELLM_TRY(read_layer_blocks(blocks, layer.layer, &named));
+    for (i32 i = 0; i < named.count; i++) {
       i32 kind;
-      EDGELLM_TRY(find_kind(named.names[k], &kind));
       Block block;
-      block.parallel = named.parallel[k];
-      block.layer = i;
-      EDGELLM_TRY(load_block(loading, kind, stack, model, &block));
+      EDGELLM_TRY(find_kind(named.names[i], &kind));
+      layer.first = firsts[kind].kind ? &firsts[kind] : nullptr;
+      block.parallel = named.parallel[i];
+      EDGELLM_TRY(load_block(layer, *KINDS[kind], &block, model));
+      if (!layer.first) firsts[kind] = block;
       if (stack->blocks.data) stack->blocks[stack->blocks.count] = block;
       stack->blocks.count++;
     }
@@ -206,19 +151,19 @@ Status load_blocks(Loading& loading, Stack* stack, Model* model) {
   return {};
 }
 
-void take_buffers(const Loading& loading, Stack* stack) {
-  Arena& arena = loading.arena;
-  const i32 tokens = loading.limits.tokens, dim = stack->shape.dim;
+void take_buffers(const Layer& layer, Stack* stack) {
+  Arena& arena = layer.arena;
+  const i32 tokens = layer.limits.tokens, dim = stack->shape.dim;
   stack->tokens = arena.take<Token>(tokens);
   stack->runs = arena.take<Run>(tokens);
-  stack->logit_tokens = arena.take<i32>(loading.limits.logits);
+  stack->logit_tokens = arena.take<i32>(layer.limits.logits);
   stack->buffers = {.dim = dim,
-                    .f32_activations = loading.limits.f32_activations,
+                    .f32_activations = layer.limits.f32_activations,
                     .ropes = stack->shape.ropes,
                     .x = {arena, tokens, dim},
                     .branch = {arena, tokens, dim},
-                    .input = {arena, tokens, max(dim, loading.widest)},
-                    .scratch = {arena.take<u8>(loading.scratch_bytes), loading.scratch_bytes},
+                    .input = {arena, tokens, max(dim, layer.widest)},
+                    .scratch = {arena.take<u8>(layer.scratch_bytes), layer.scratch_bytes},
                     .zeros = nullptr};
 }
 
@@ -231,24 +176,21 @@ void start_fresh(const Stack& stack, u8* session) {
   }
 }
 
-struct Counts {
-  i32 tokens = 0, runs = 0, logits = 0;
-};
-
-// Whose tokens they are, and which of them want logits.
-Counts list_tokens(Stack& stack, Span<const Item> items) {
-  Counts n;
+// Whose tokens they are, and which of them want logits: returns how many.
+i32 list_tokens(Stack& stack, Span<const Item> items, Batch* b) {
+  i32 logits = 0;
   for (const Item& item : items) {
-    stack.runs[n.runs] = {.state = item.state, .first = n.tokens, .count = item.count, .fresh = item.position == 0};
+    stack.runs[b->runs.count] = {.state = item.state, .first = b->count(), .count = item.count};
     if (item.position == 0) start_fresh(stack, item.state);
     for (i32 i = 0; i < item.count; i++) {
       bool wanted = item.wanted == Wanted::all || (item.wanted == Wanted::last && i == item.count - 1);
-      if (wanted) stack.logit_tokens[n.logits++] = n.tokens;
-      stack.tokens[n.tokens++] = {.run = n.runs, .position = item.position + i, .id = item.ids[i], .bad_layer = -1};
+      if (wanted) stack.logit_tokens[logits++] = b->count();
+      const i32 run = static_cast<i32>(b->runs.count);
+      b->tokens[b->tokens.count++] = {.run = run, .position = item.position + i, .id = item.ids[i], .bad_layer = -1};
     }
-    n.runs++;
+    b->runs.count++;
   }
-  return n;
+  return logits;
 }
 
 // Embeddings, and the angles of the positions.
@@ -289,18 +231,17 @@ Status run_head(const Model& model, const Stack& stack, Batch b, i32 count) {
 }  // namespace
 
 Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Model* model) {
-  const Arch* arch = nullptr;
-  EDGELLM_TRY(find_arch(file, &arch));
+  Family family;
+  EDGELLM_TRY(read_family(file, &family));
+  *model = {.family = family.name, .unbounded = true};
   Stack stack = {};
-  *model = {.arch = arch->name, .unbounded = true};
-  Loading loading = {.file = file, .limits = limits, .arena = arena, .blocks = {}};
-  EDGELLM_TRY(read_blocks(file, *arch, &loading.blocks));
-  EDGELLM_TRY(read_shape(file, *arch, &stack.shape));
+  EDGELLM_TRY(read_shape(file, family, &stack.shape));
   EDGELLM_TRY(file.number("context", 1, MAX_CONTEXT, &model->context));
   EDGELLM_TRY(bind_outer(file, &stack));
   EDGELLM_TRY(load_ropes(file, limits, arena, &stack));
-  EDGELLM_TRY(load_blocks(loading, &stack, model));
-  take_buffers(loading, &stack);
+  Layer layer = {{file, stack.shape.layers}, stack.shape, limits, arena};
+  EDGELLM_TRY(load_blocks(layer, family.blocks, &stack, model));
+  take_buffers(layer, &stack);
   model->vocab = stack.shape.vocab;
   model->layers = stack.shape.layers;
   model->weight_bytes = file.bytes_per_token();
@@ -311,14 +252,14 @@ Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Mod
   Stack& placed = *model->stack = stack;
   placed.buffers.ropes.data = placed.ropes;
   placed.buffers.zeros = &placed.zero_codes;
-  if (loading.zero_codes) model->zero_codes = &placed.zero_codes;
+  if (layer.zero_codes) model->zero_codes = &placed.zero_codes;
   return {};
 }
 
 Status run_model(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items) {
   Stack& stack = *model.stack;
-  const Counts n = list_tokens(stack, items);
-  Batch batch = {stack.buffers, kernels, threads, {stack.tokens, n.tokens}, {stack.runs, n.runs}};
+  Batch batch = {stack.buffers, kernels, threads, {stack.tokens, 0}, {stack.runs, 0}};
+  const i32 logits = list_tokens(stack, items, &batch);
   embed(stack, batch);
   for (const Block& block : stack.blocks) {
 #if defined(EDGELLM_DIRTY_SCRATCH)
@@ -328,7 +269,7 @@ Status run_model(const Model& model, const Kernels& kernels, Threads& threads, S
   }
   close(batch);
   EDGELLM_TRY(check_finite(batch));
-  return n.logits ? run_head(model, stack, batch, n.logits) : Status();
+  return logits ? run_head(model, stack, batch, logits) : Status();
 }
 
 }  // namespace edgellm

@@ -19,9 +19,10 @@ struct WantedTensor {
 
 struct LayerReader {
   const ModelFile& file;
-  const char* block;  // its name
-  i32 layer, layers;
-  i32 widest = 0;  // columns of the matrices that were bound
+  i32 layers;
+  i32 layer = 0;
+  const char* block = "";  // its name
+  i32 widest = 0;          // columns of the matrices that were bound
 
   // Fails unless all are there.
   template <int N>

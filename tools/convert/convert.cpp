@@ -128,20 +128,20 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
          << verify_tokenizer(out.partial_path(), options.verify_text.empty() ? VERIFIED_TEXT : options.verify_text);
 }
 
-Model open_model(const Options& options) {
-  Model model = open_source(Source(options.source));
+Model open_model(const Source& source, const Options& options) {
+  Model model = open_source(source);
   if (!options.lora.empty()) merge_adapter(options.lora, &model);
   return model;
 }
 
 // The likelier of the two layouts: the model is made with each, and reads some English.
-I2sLayout likelier_layout(const Options& options, std::vector<std::string>* notes) {
+I2sLayout likelier_layout(const Source& source, const Options& options, std::vector<std::string>* notes) {
   Options trial = options;
   trial.formats = {};
   trial.sparsity = 0;
   trial.verify = false;
   auto likelihood = [&](I2sLayout layout) {
-    Model model = open_model(trial);
+    Model model = open_model(source, trial);
     *model.i2s = layout;
     std::ostringstream unheard;
     FileWriter out(trial.destination);
@@ -159,7 +159,7 @@ I2sLayout likelier_layout(const Options& options, std::vector<std::string>* note
   return is_x86 ? I2sLayout::x86 : I2sLayout::arm;
 }
 
-void settle_i2s_layout(const Options& options, Model* model) {
+void settle_i2s_layout(const Source& source, const Options& options, Model* model) {
   if (!model->i2s) {
     if (options.i2s_layout) wrong_usage("--i2s-layout: ", options.source, " has no I2_S tensors");
     return;
@@ -167,7 +167,7 @@ void settle_i2s_layout(const Options& options, Model* model) {
   if (!options.i2s_layout && options.tokenizer.empty() && model->tokenizer.empty()) {
     unusable(options.source, ": the layout of I2_S tensors shows in text, and there is no tokenizer: give --i2s-layout");
   }
-  *model->i2s = options.i2s_layout ? *options.i2s_layout : likelier_layout(options, &model->notes);
+  *model->i2s = options.i2s_layout ? *options.i2s_layout : likelier_layout(source, options, &model->notes);
 }
 
 // The source's own numbers as f32 take this much beside the destination, and in memory.
@@ -188,12 +188,13 @@ void require_room_for_reference(const Options& options, const Model& model) {
   }
 }
 
-void compare_with_source(const Options& options, I2sLayout layout, const FileWriter& file, std::ostream& report) {
+void compare_with_source(const Source& source, const Options& options, I2sLayout layout, const FileWriter& file,
+                         std::ostream& report) {
   Options own = options;
   own.formats = {Format::F32, Format::F32, Format::F32, Format::I8};
   own.sparsity = 0;
   own.verify = false;
-  Model model = open_model(own);
+  Model model = open_model(source, own);
   if (model.i2s) *model.i2s = layout;
   std::ostringstream unheard;
   FileWriter reference(options.destination + ".f32");
@@ -212,13 +213,14 @@ void convert(const Options& wanted, std::ostream& report, bool progress) {
   options.destination = destination_of(wanted.destination);
   for (const std::string& folder : {options.source, options.lora, options.tokenizer})
     refuse_others_of(folder, options.destination);
-  Model model = open_model(options);
-  settle_i2s_layout(options, &model);
+  const Source source(options.source);
+  Model model = open_model(source, options);
+  settle_i2s_layout(source, options, &model);
   if (options.verify) require_room_for_reference(options, model);
   const I2sLayout layout = model.i2s ? *model.i2s : I2sLayout::x86;  // settled, if there are such tensors
   FileWriter out(options.destination);
   write(options, std::move(model), out, report, progress);
-  if (options.verify) compare_with_source(options, layout, out, report);
+  if (options.verify) compare_with_source(source, options, layout, out, report);
   out.publish();
 }
 

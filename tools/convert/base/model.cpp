@@ -46,11 +46,8 @@ void check_epsilon(const char* name, f64 value, const std::string& source) {
 
 FloatTensor::FloatTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file, Bytes data,
                          Dtype dtype, f32 factor)
-    : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols),
-      file_(std::move(file)),
-      data_(data),
-      dtype_(dtype),
-      factor_(factor) {
+    : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols), file_(std::move(file)), data_(data),
+      dtype_(dtype), factor_(factor) {
   if (dtype != Dtype::F32 && dtype != Dtype::F16 && dtype != Dtype::BF16) {
     unusable(file_->path, ": tensor ", name, " is not f32, f16 or bf16");
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "convert/base/json.h"
 #include "convert/base/mapped_file.h"
 #include "kernels.h"
 
@@ -65,19 +66,21 @@ using Metadata = std::vector<std::pair<std::string, MetadataValue>>;
 enum class I2sLayout { x86, arm };  // see gguf_blocks.h
 
 struct Model {
-  std::string kind;                // of source, for people: "llama2.c checkpoint"
-  Metadata metadata;               // of the family: all but name, source, and what follows
-  i64 vocab = 0;                   // ids
-  std::optional<u32> bos;          // id put before a prompt
-  std::vector<u32> stop;           // ids that end generation
-  std::string tokenizer;           // the source's own: a file that build_tokenizer_section takes; empty: none found
-  bool byte_tokenizer = false;     // token i is the byte i
-  Tensors tensors;                 // in the order in which a forward pass reads them
-  bool bitnet = false;             // trained with ternary matrices and int8 activations, one scale a token: float matrices
-                                   // that are not ternary are master weights
-  bool plain_floats = false;       // of such a model, whose reference computes with its floats as they are: so they are kept
-                                   // in a format that is not ternary
-  std::set<std::string> floats;    // names of its matrices that are no such thing
+  std::string kind;        // of source, for people: "llama2.c checkpoint"
+  Metadata metadata;       // of the family: all but name, source, and what follows
+  i64 vocab = 0;           // ids
+  std::optional<u32> bos;  // id put before a prompt
+  std::vector<u32> stop;   // ids that end generation
+  std::shared_ptr<const Json>
+      config;                    // config.json of its folder, which says something of the tokenizer too; null: there is none
+  std::string tokenizer;         // the source's own: a file that build_tokenizer_section takes; empty: none found
+  bool byte_tokenizer = false;   // token i is the byte i
+  Tensors tensors;               // in the order in which a forward pass reads them
+  bool bitnet = false;           // trained with ternary matrices and int8 activations, one scale a token: float matrices
+                                 // that are not ternary are master weights
+  bool plain_floats = false;     // of such a model, whose reference computes with its floats as they are: so they are kept
+                                 // in a format that is not ternary
+  std::set<std::string> floats;  // names of its matrices that are no such thing
   std::shared_ptr<I2sLayout> i2s;  // of its I2_S tensors, which see it change; null: it has none
   std::vector<std::string> notes;  // what the user should know
 };

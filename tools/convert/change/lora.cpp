@@ -52,11 +52,8 @@ class Transposed : public Tensor {
 class Merged : public Tensor {
  public:
   Merged(std::unique_ptr<Tensor> base, std::unique_ptr<Tensor> left, std::unique_ptr<Tensor> right, f32 scale)
-      : Tensor(base->name, base->role, base->rows, base->cols),
-        base_(std::move(base)),
-        left_(std::move(left)),
-        right_(std::move(right)),
-        scale_(scale) {}
+      : Tensor(base->name, base->role, base->rows, base->cols), base_(std::move(base)), left_(std::move(left)),
+        right_(std::move(right)), scale_(scale) {}
 
   void values(i64 row, i64 count, f32* out) const override {
     base_->values(row, count, out);
@@ -116,9 +113,7 @@ std::string modules(size_t count) {
 class Adapter {
  public:
   Adapter(const std::string& folder, Model* model)
-      : model_(model),
-        ends_(ends_of(*model)),
-        config_(folder + "/adapter_config.json", ends_, &model->notes),
+      : model_(model), ends_(ends_of(*model)), config_(folder + "/adapter_config.json", ends_, &model->notes),
         stored_(read_weights(folder, {"adapter_model.safetensors", "adapter_model.bin"})) {}
 
   void merge() {

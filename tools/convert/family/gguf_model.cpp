@@ -44,8 +44,7 @@ constexpr struct {
 class Unpermuted : public Tensor {
  public:
   Unpermuted(std::unique_ptr<Tensor> permuted, i64 head_dim)
-      : Tensor(permuted->name, permuted->role, permuted->rows, permuted->cols),
-        permuted_(std::move(permuted)),
+      : Tensor(permuted->name, permuted->role, permuted->rows, permuted->cols), permuted_(std::move(permuted)),
         head_dim_(head_dim) {}
 
   void values(i64 row, i64 count, f32* out) const override {

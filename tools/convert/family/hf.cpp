@@ -118,7 +118,7 @@ class Loader {
 }  // namespace
 
 bool is_hf(const Source& source) {
-  return source.config.has_value();
+  return source.config != nullptr;
 }
 
 Model open_hf(const Source& source) {

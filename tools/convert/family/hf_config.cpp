@@ -248,8 +248,8 @@ void read_window(const Fields& config, const Architecture& arch, Transformer* t)
     t->windows.push_back(slides ? static_cast<u32>(*window) : 0);
 }
 
-void read_token_ids(const std::string& folder, Transformer* t) {
-  const GenerationIds ids = read_generation_ids(folder, t->vocab);
+void read_token_ids(const Source& source, Transformer* t) {
+  const GenerationIds ids = read_generation_ids(source.path, source.config.get(), t->vocab);
   t->bos = ids.bos;
   t->stop = ids.eos;
 }
@@ -322,7 +322,7 @@ HfConfig read_hf_config(const Source& source) {
   read_rope(config, arch, &out);
   check_sizes(t, path);
   read_window(config, arch, &t);
-  read_token_ids(source.path, &t);
+  read_token_ids(source, &t);
   out.architecture = arch.name;
   read_optional(config, arch, &t);
   out.tied = flag(config, "tie_word_embeddings");

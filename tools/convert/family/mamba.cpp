@@ -243,7 +243,7 @@ Model open_mamba(const Source& source) {
   Model model = take_floats(mamba_family(shape), std::move(stored), path);
   model.notes = std::move(notes);
   model.tokenizer = find_tokenizer(path);
-  model.stop = read_generation_ids(path, model.vocab).eos;
+  model.stop = read_generation_ids(path, source.config.get(), model.vocab).eos;
   return model;
 }
 

@@ -36,6 +36,7 @@ Model open_source(const Source& source) {
     if (!kind.recognises(source)) continue;
     Model model = kind.open(source);
     model.kind = kind.name;
+    model.config = source.config;
     return model;
   }
   if (source.path.ends_with(".safetensors") || source.path.ends_with("config.json")) {

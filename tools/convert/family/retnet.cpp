@@ -125,7 +125,7 @@ Model open_retnet(const Source& source) {
   Model model = take_floats(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
   model.notes = std::move(notes);
   model.tokenizer = find_tokenizer(path);
-  model.stop = read_generation_ids(path, model.vocab).eos;
+  model.stop = read_generation_ids(path, source.config.get(), model.vocab).eos;
   return model;
 }
 

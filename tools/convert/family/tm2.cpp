@@ -19,9 +19,7 @@ constexpr char MAGIC[4] = {'T', 'M', '2', 0};
 class Tm2Matrix : public Tensor {
  public:
   Tm2Matrix(const Part& part, Cursor* from)
-      : Tensor(part.ours, part.role, part.rows, part.cols),
-        file_(from->file()),
-        row_bytes_(2 + div_up<i64>(part.cols, 4)),
+      : Tensor(part.ours, part.role, part.rows, part.cols), file_(from->file()), row_bytes_(2 + div_up<i64>(part.cols, 4)),
         data_(from->take(static_cast<u64>(part.rows * row_bytes_), name)) {}
 
   void values(i64 row, i64 count, f32* out) const override {

@@ -32,7 +32,7 @@ OwnChat read_own_chat(const std::string& source, const Model& model) {
   OwnChat own;
   TokenizerInfo& info = own.tokenizer.info;
   if (is_folder(source)) {
-    const TokenizerFolder folder = read_tokenizer_folder(source);
+    const TokenizerFolder folder = read_tokenizer_folder(source, model.config.get());
     own.tokens = folder.tokens;
     info.chat_template = folder.chat_template;
     info.bos_token = folder.bos_token, info.eos_token = folder.eos_token;
@@ -40,7 +40,7 @@ OwnChat read_own_chat(const std::string& source, const Model& model) {
   if (model.tokenizer.empty()) return own;
   try {
     TokenizerInfo built;
-    own.tokenizer.section = build_tokenizer_section(model.tokenizer, model.vocab, &built);
+    own.tokenizer.section = build_tokenizer_section(model.tokenizer, model.vocab, &built, model.config.get());
     info = built;
   } catch (const Error&) {
     // Maybe that is why another one was asked for.
@@ -141,7 +141,8 @@ BuiltTokenizer make_tokenizer(const Options& options, Model* model) {
     return {model->byte_tokenizer ? build_byte_tokenizer_section(model->vocab) : std::vector<u8>(), {}};
   }
   TokenizerInfo info;
-  std::vector<u8> section = build_tokenizer_section(path, model->vocab, &info);
+  const Json* config = options.tokenizer.empty() ? model->config.get() : nullptr;
+  std::vector<u8> section = build_tokenizer_section(path, model->vocab, &info, config);
   model->bos = info.bos < 0 ? std::nullopt : std::optional<u32>(static_cast<u32>(info.bos));
   for (u32 id : info.stop) {
     if (std::find(model->stop.begin(), model->stop.end(), id) == model->stop.end()) model->stop.push_back(id);

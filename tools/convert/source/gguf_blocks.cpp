@@ -243,11 +243,8 @@ std::string block_format_names() {
 
 BlockTensor::BlockTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file, Bytes data,
                          const BlockFormat& format, f32 factor)
-    : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols),
-      file_(std::move(file)),
-      data_(data),
-      format_(format),
-      factor_(factor) {}
+    : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols), file_(std::move(file)), data_(data),
+      format_(format), factor_(factor) {}
 
 void BlockTensor::values(i64 row, i64 count, f32* out) const {
   const u8 *from = block(row), *end = block(row + count);
@@ -278,9 +275,7 @@ void BlockTensor::i4(i64 row, i64 count, i8* codes, u16* scales) const {
 
 I2sTensor::I2sTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file, Bytes data,
                      std::shared_ptr<const I2sLayout> layout, f32 factor)
-    : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols),
-      file_(std::move(file)),
-      data_(data),
+    : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols), file_(std::move(file)), data_(data),
       layout_(std::move(layout)) {
   std::memcpy(&scale_, data_.data + rows * cols / 4, sizeof scale_);
   scale_ *= factor;

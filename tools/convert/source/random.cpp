@@ -23,9 +23,7 @@ u64 seed_of(const std::string& name) {
 class RandomFloats : public Tensor {
  public:
   RandomFloats(const std::string& tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, f32 mean, f32 deviation)
-      : Tensor(tensor_name, tensor_role, tensor_rows, tensor_cols),
-        seed_(seed_of(name)),
-        mean_(mean),
+      : Tensor(tensor_name, tensor_role, tensor_rows, tensor_cols), seed_(seed_of(name)), mean_(mean),
         factor_(deviation / std::sqrt(4.0f * (256 * 256 - 1) / 12)) {}
 
   void values(i64 row, i64 count, f32* out) const override {

@@ -15,7 +15,7 @@ Source::Source(const std::string& name) : path(name) {
     return;
   }
   config_path = path + "/config.json";
-  if (file_exists(config_path)) config = read_json(config_path);
+  if (file_exists(config_path)) config = std::make_shared<const Json>(read_json(config_path));
 }
 
 std::string Source::model_type() const {

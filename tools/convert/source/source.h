@@ -1,5 +1,6 @@
 // What a user names to be converted: a file, a folder, or "synthetic:SHAPE", which is neither.
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,7 @@ struct Source {
   std::string path;
   std::optional<std::string> shape;  // of random weights
   bool folder = false;
-  std::optional<Json> config;  // of a folder that has one
+  std::shared_ptr<const Json> config;  // of a folder that has one
   std::string config_path;
   File file;  // null: there is none
 

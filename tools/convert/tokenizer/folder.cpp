@@ -26,6 +26,10 @@ Json read_if_there(const fs::path& path) {
   return json;
 }
 
+Json config_of(const fs::path& folder, const Json* config) {
+  return config ? *config : read_if_there(folder / "config.json");
+}
+
 // No other family's folder holds one, so it goes first: what else lies there is an approximation of it.
 std::string find_rwkv_vocabulary(const fs::path& folder) {
   const std::string world = (folder / "rwkv_vocab_v20230424.txt").string();
@@ -75,9 +79,8 @@ i64 id_of_key(const std::string& key, const std::string& source) {
 
 class Reader {
  public:
-  explicit Reader(const fs::path& folder)
-      : folder_(folder),
-        config_(read_if_there(folder / "tokenizer_config.json")),
+  Reader(const fs::path& folder, const Json* model)
+      : folder_(folder), model_(config_of(folder, model)), config_(read_if_there(folder / "tokenizer_config.json")),
         map_(read_if_there(folder / "special_tokens_map.json")) {}
 
   TokenizerFolder read() {
@@ -186,10 +189,9 @@ class Reader {
   void read_options() {
     const Fields config(config_, path("tokenizer_config.json"));
     out_.add_bos = config.flag("add_bos_token");
-    const Json model = read_if_there(folder_ / "config.json");
     std::string name = config.string("tokenizer_class");
-    if (name.empty()) name = Fields(model, path("config.json")).string("tokenizer_class");
-    const bool mistral = Fields(model, path("config.json")).string("model_type") == "mistral";  // whose class is another
+    if (name.empty()) name = Fields(model_, path("config.json")).string("tokenizer_class");
+    const bool mistral = Fields(model_, path("config.json")).string("model_type") == "mistral";  // whose class is another
     out_.is_llama = (name == "LlamaTokenizer" || name == "LlamaTokenizerFast") && !mistral;
     out_.legacy = config.flag("legacy").value_or(!out_.is_llama);
     out_.add_prefix_space = config.flag("add_prefix_space");
@@ -211,7 +213,8 @@ class Reader {
   }
 
   const fs::path folder_;
-  const Json config_;
+  const Json model_;   // config.json
+  const Json config_;  // tokenizer_config.json
   Json map_;
   std::vector<DeclaredToken> named_;  // all special
   TokenizerFolder out_;
@@ -229,12 +232,12 @@ std::string find_tokenizer(const fs::path& folder) {
   return {};
 }
 
-GenerationIds read_generation_ids(const fs::path& folder, i64 vocab) {
+GenerationIds read_generation_ids(const fs::path& folder, const Json* config, i64 vocab) {
   GenerationIds out;
-  for (const char* name : {"config.json", "generation_config.json"}) {
+  const Json generation = read_if_there(folder / "generation_config.json"), model = config_of(folder, config);
+  for (const auto& [json, name] : {std::pair{&model, "config.json"}, {&generation, "generation_config.json"}}) {
     const std::string path = (folder / name).string();
-    const Json json = read_if_there(path);
-    const Fields fields(json, path);
+    const Fields fields(*json, path);
     std::vector<u32> bos;
     fields.add_ids("bos_token_id", &bos);
     fields.add_ids("eos_token_id", &out.eos);
@@ -248,8 +251,8 @@ GenerationIds read_generation_ids(const fs::path& folder, i64 vocab) {
   return out;
 }
 
-TokenizerFolder read_tokenizer_folder(const fs::path& folder) {
-  return Reader(folder).read();
+TokenizerFolder read_tokenizer_folder(const fs::path& folder, const Json* config) {
+  return Reader(folder, config).read();
 }
 
 }  // namespace edgellm::convert

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "convert/base/json.h"
 
 namespace edgellm::convert {
 
@@ -24,8 +25,9 @@ struct GenerationIds {
   std::vector<u32> eos;  // of both files, in their order
 };
 
-// An id that a model with `vocab` ids does not have is refused by name.
-GenerationIds read_generation_ids(const std::filesystem::path& folder, i64 vocab);
+// An id that a model with `vocab` ids does not have is refused by name. `config`, here and below, is the folder's config.json where
+// that is read already; null: it is read, if it is there.
+GenerationIds read_generation_ids(const std::filesystem::path& folder, const Json* config, i64 vocab);
 
 struct DeclaredToken {
   std::string content;
@@ -47,6 +49,6 @@ struct TokenizerFolder {
 
 // Reads those that are there of tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json and
 // chat_template.jinja.
-TokenizerFolder read_tokenizer_folder(const std::filesystem::path& folder);
+TokenizerFolder read_tokenizer_folder(const std::filesystem::path& folder, const Json* config);
 
 }  // namespace edgellm::convert

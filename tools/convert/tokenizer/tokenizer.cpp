@@ -97,9 +97,10 @@ void add_prefix(Vocabulary* v, const TokenizerFolder& folder, const std::string&
 }
 
 // tokenizer.json says itself how its texts begin; the other kinds leave it to the files beside them.
-void add_folder(Vocabulary* v, const fs::path& file, i64 vocab, const std::string& source, TokenizerInfo* info) {
-  const TokenizerFolder folder = read_tokenizer_folder(file.parent_path());
-  const GenerationIds generation = read_generation_ids(file.parent_path(), vocab);
+void add_folder(Vocabulary* v, const fs::path& file, const Json* config, i64 vocab, const std::string& source,
+                TokenizerInfo* info) {
+  const TokenizerFolder folder = read_tokenizer_folder(file.parent_path(), config);
+  const GenerationIds generation = read_generation_ids(file.parent_path(), config, vocab);
   const bool complete = file.extension() == ".json" && file.filename() != "vocab.json";
   const bool is_sentencepiece = !complete && v->kind == TokenizerKind::characters;
   if (is_sentencepiece) set_prefix(v, folder);
@@ -130,7 +131,7 @@ void add_folder(Vocabulary* v, const fs::path& file, i64 vocab, const std::strin
 
 }  // namespace
 
-std::vector<u8> build_tokenizer_section(const fs::path& path, i64 vocab, TokenizerInfo* info) {
+std::vector<u8> build_tokenizer_section(const fs::path& path, i64 vocab, TokenizerInfo* info, const Json* config) {
   *info = {};
   const fs::path file = is_folder(path.string()) ? fs::path(find_tokenizer(path)) : path;
   if (file.empty()) unusable(path.string(), ": no tokenizer is there: expected ", TOKENIZER_FILES);
@@ -140,7 +141,7 @@ std::vector<u8> build_tokenizer_section(const fs::path& path, i64 vocab, Tokeniz
     v = read_gguf_vocabulary(source, info);
   } else {
     v = read_vocabulary(file);
-    add_folder(&v, file, vocab, source, info);
+    add_folder(&v, file, config, vocab, source, info);
   }
   if (v.ids == 0 || v.ids > vocab) unusable(source, ": ", v.ids, " ids, the model has ", vocab);
   info->kind = v.kind_name;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "convert/base/json.h"
 #include "convert/tokenizer/info.h"
 
 namespace edgellm::convert {
@@ -16,7 +17,9 @@ namespace edgellm::convert {
 //   FILE.gguf         the tokenizer in it; it says all by itself
 // the others together with the files beside it (folder.h). `vocab` is the model's number of ids. Throws an Error that
 // names the file and what cannot be used; no kind is guessed.
-std::vector<u8> build_tokenizer_section(const std::filesystem::path& path, i64 vocab, TokenizerInfo* info);
+// `config` as in folder.h.
+std::vector<u8> build_tokenizer_section(const std::filesystem::path& path, i64 vocab, TokenizerInfo* info,
+                                        const Json* config = nullptr);
 
 // The vocabulary in which token i is the byte i; `vocab` >= 256.
 std::vector<u8> build_byte_tokenizer_section(i64 vocab);

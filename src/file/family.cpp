@@ -1,8 +1,20 @@
-#include "file/block_list.h"
+#include "file/family.h"
 
 namespace edgellm {
 
 namespace {
+
+struct Entry {
+  const char *name, *blocks;
+  bool layer_norm;
+  const char* required_norm;
+};
+
+const Entry FAMILIES[] = {
+#define FAMILY(name, blocks, layer_norm, required_norm) {#name, blocks, layer_norm, required_norm},
+#include "file/family.def"
+#undef FAMILY
+};
 
 // The text of a layer.
 Text layer_text(Text blocks, i32 layer) {
@@ -47,6 +59,24 @@ Status add(Text name, bool parallel, LayerBlocks* read) {
 }
 
 }  // namespace
+
+Status read_family(const ModelFile& file, Family* family) {
+  Text name;
+  EDGELLM_TRY(file.text_or("arch", "", &name));
+  char buffer[128];
+  Writer known(buffer);
+  for (const Entry& entry : FAMILIES) {
+    if (name == entry.name) *family = {entry.name, entry.blocks, entry.layer_norm, entry.required_norm};
+    write(known, known.text().size ? ", " : "", entry.name);
+  }
+  if (!family->name) return bad_model("metadata: unknown model family \"", name, "\", known: ", known.text());
+  const bool listed = file.has("blocks");
+  if (family->blocks.size) {
+    return listed ? bad_model("metadata: \"blocks\" is for \"arch\" stack, and this is ", family->name) : Status();
+  }
+  if (!listed) return bad_model("metadata: \"blocks\" is missing, which \"arch\" stack needs");
+  return file.text_or("blocks", "", &family->blocks);
+}
 
 Status read_layer_blocks(Text blocks, i32 layer, LayerBlocks* read) {
   Text rest = layer_text(blocks, layer);
