@@ -151,12 +151,7 @@ Queries make_queries(const Batch& b, const Attention& a, const Work& work, Rotat
         x[i] *= scale;
     }
   }
-  return {.heads = a.group(),
-          .stride = padded,
-          .x = work.queries[thread],
-          .q = work.codes[thread],
-          .scales = scales,
-          .sums = work.sums[thread]};
+  return {a.group(), padded, work.queries[thread], work.codes[thread], scales, work.sums[thread]};
 }
 
 // Positions from `first` up to, but without, `end`.
@@ -228,7 +223,7 @@ void attend_all(const Batch& b, const Attention& a, const Work& work) {
 
 void run(const Block& block, Batch& b) {
   const Attention& a = own<Attention>(block);
-  const Work work = lay_out<Work>(a, b);
+  const Work& work = work_of<Work>(block);
   open(b, block, a.q);
   project(b, {{&a.q, work.q}, {&a.k, work.k}, {&a.v, work.v}});
   store(b, a, work);

@@ -21,6 +21,8 @@ struct BlockKind;
 struct Block {
   const BlockKind* kind = nullptr;
   const void* own = nullptr;  // the kind's sizes and weights, in the arena; read-only once loaded
+  void* work = nullptr;       // the kind's lay-out of the scratch, in the arena
+  void (*lay_out)(const Block& block, const Limits& limits, Arena scratch) = nullptr;
   Norm norm;                  // before it
   const f32* bias = nullptr;  // (dim) of its branch, or null
   bool parallel = false;      // reads the x that the block before it read
@@ -79,29 +81,31 @@ void close(Batch& b);
 #include "arch/blocks.def"
 #undef BLOCK
 
-// The kind's own part of a block.
+// The kind's own part of a block, and its scratch.
 template <class Own>
 const Own& own(const Block& block) {
   return *static_cast<const Own*>(block.own);
 }
+template <class Work>
+Work& work_of(const Block& block) {
+  return *static_cast<Work*>(block.work);
+}
 
-// A kind's own part goes into the arena. Work is the lay-out of its scratch: Work(arena, own part, tokens, threads).
+// Puts a kind's own part into the arena. Work(arena, own part, tokens, threads) takes its scratch.
 template <class Work, class Own>
 Status place(Layer& layer, const Own& loaded, i64 state_bytes, Block* block) {
   Own* placed = layer.arena.take<Own>(1);
   if (placed) *placed = loaded;
   block->own = placed;
+  block->work = layer.arena.take<Work>(1);
+  block->lay_out = [](const Block& b, const Limits& limits, Arena scratch) {
+    work_of<Work>(b) = Work(scratch, own<Own>(b), limits.tokens, limits.threads);
+  };
   block->state_bytes = state_bytes;
   Arena scratch;
   (void)Work(scratch, loaded, layer.limits.tokens, layer.limits.threads);
   layer.scratch_bytes = max(layer.scratch_bytes, scratch.used());
   return {};
-}
-
-template <class Work, class Own>
-Work lay_out(const Own& loaded, const Batch& b) {
-  Arena scratch(b.scratch.data, b.scratch.count);
-  return Work(scratch, loaded, b.count(), b.threads.count());
 }
 
 // A recurrent block's state of a session.

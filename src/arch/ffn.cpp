@@ -57,22 +57,16 @@ Status load(Layer& layer, Block* block) {
 void gate_token(const Batch& b, const Ffn& f, f32* up, f32* gate, f32* g) {
   if (f.up_bias) b.kernels.add(up, f.up_bias, f.width);
   if (f.gate_bias) b.kernels.add(gate, f.gate_bias, f.width);
-  switch (f.kind) {
-    case Gate::silu:
-      b.kernels.silu_gate(gate, up, f.width, g);
-      break;
-    case Gate::relu2:
-      b.kernels.relu2_gate(gate, up, f.width, g);
-      break;
-    case Gate::gelu:
-      b.kernels.gelu(up, f.width, g);
-      break;
+  if (f.kind == Gate::gelu) {
+    b.kernels.gelu(up, f.width, g);
+  } else {
+    (f.kind == Gate::relu2 ? b.kernels.relu2_gate : b.kernels.silu_gate)(gate, up, f.width, g);
   }
 }
 
 void run(const Block& block, Batch& b) {
   const Ffn& f = own<Ffn>(block);
-  const Work work = lay_out<Work>(f, b);
+  const Work& work = work_of<Work>(block);
   open(b, block, f.up);
   const Projection up_gate[] = {{&f.up, work.up}, {&f.gate, work.gate}};
   project_all(b, {up_gate, f.projections()});

@@ -87,7 +87,7 @@ void recur(const Batch& b, const Block& block, const Work& work, const Run& run,
 
 void run(const Block& block, Batch& b) {
   const Mamba& m = own<Mamba>(block);
-  const Work work = lay_out<Work>(m, b);
+  const Work& work = work_of<Work>(block);
   open(b, block, m.in);
   project(b, m.in, work.both);
   convolve(b, block, m.conv, work.both);

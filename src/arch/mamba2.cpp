@@ -109,7 +109,7 @@ void gate(const Batch& b, const Mamba2& m, const f32* z, f32* y, f32* to) {
 
 void run(const Block& block, Batch& b) {
   const Mamba2& m = own<Mamba2>(block);
-  const Work work = lay_out<Work>(m, b);
+  const Work& work = work_of<Work>(block);
   open(b, block, m.in);
   project(b, m.in, work.all);
   convolve(b, block, m.conv, {work.all.data + m.inner(), work.all.stride});

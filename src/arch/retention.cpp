@@ -100,7 +100,7 @@ void recur(const Batch& b, const Block& block, const Work& work, const Run& run,
 
 void run(const Block& block, Batch& b) {
   const Retention& r = own<Retention>(block);
-  const Work work = lay_out<Work>(r, b);
+  const Work& work = work_of<Work>(block);
   open(b, block, r.q);
   project(b, {{&r.q, work.q}, {&r.k, work.k}, {&r.v, work.v}, {&r.g, work.g}});
   quantise_parts(b, r.o, r.heads, [&](const Run& run, i32 head) { recur(b, block, work, run, head); });

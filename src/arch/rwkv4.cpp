@@ -87,7 +87,7 @@ void recur(const Batch& b, const Block& block, const TimeWork& work, const Run& 
 
 void run_time(const Block& block, Batch& b) {
   const Time& m = own<Time>(block);
-  TimeWork work = lay_out<TimeWork>(m, b);
+  TimeWork& work = work_of<TimeWork>(block);
   project_shifted(b, block, work.shift, {{m.mix_r, &m.r, work.r}, {m.mix_k, &m.k, work.k}, {m.mix_v, &m.v, work.v}});
   quantise_parts(b, m.o, m.slices(), [&](const Run& run, i32 slice) { recur(b, block, work, run, slice); });
   project(b, m.o, b.branch);
@@ -123,7 +123,7 @@ Status load_channel(Layer& layer, Block* block) {
 
 void run_channel(const Block& block, Batch& b) {
   const Channel& m = own<Channel>(block);
-  ChannelWork work = lay_out<ChannelWork>(m, b);
+  ChannelWork& work = work_of<ChannelWork>(block);
   project_shifted(b, block, work.shift, {{m.mix_r, &m.r, work.r}, {m.mix_k, &m.k, work.k}});
   quantise(b, m.v, [&](i32 token, f32* to) { b.kernels.relu2(work.k[token], m.ffn_dim, to); });
   count_zeros(b);

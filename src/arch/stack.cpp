@@ -252,6 +252,8 @@ Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Mod
   Stack& placed = *model->stack = stack;
   placed.buffers.ropes.data = placed.ropes;
   placed.buffers.zeros = &placed.zero_codes;
+  for (const Block& block : placed.blocks)
+    block.lay_out(block, limits, {placed.buffers.scratch.data, placed.buffers.scratch.count});
   if (layer.zero_codes) model->zero_codes = &placed.zero_codes;
   return {};
 }

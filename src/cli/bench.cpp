@@ -28,8 +28,8 @@ Percentiles percentiles(Span<f64> samples) {
   return {at(0.5), at(0.99), at(0.999), samples[samples.count - 1]};
 }
 
-f64 median(f64* values, i32 count) {
-  return percentiles({values, count}).p50;
+f64 median(Span<f64> values) {
+  return percentiles(values).p50;
 }
 
 // What is measured at one position.
@@ -64,7 +64,22 @@ struct Bench {
   Span<i32> ids;      // (prompt_tokens or the furthest position) made-up prompt
   Span<f64> samples;  // (count * repeat) ms of each pass
   Span<f64> empty;    // (count * repeat) ms of each empty loop
+  Span<f64> seconds;  // (repeat)
+  Span<Step> steps;   // (sessions) one token each
+  Span<i32> next;     // (sessions) these tokens
 };
+
+// The buffers of the numbers above, in an arena that counts and then in one that gives.
+void take_buffers(Arena& arena, i64 prompt, Bench* bench) {
+  auto span = [&]<class T>(i64 count, Span<T>* to) { *to = {arena.take<T>(count), count}; };
+  const i64 samples = i64{bench->count} * bench->repeat;
+  span(prompt, &bench->ids);
+  span(samples, &bench->samples);
+  span(samples, &bench->empty);
+  span(bench->repeat, &bench->seconds);
+  span(bench->sessions, &bench->steps);
+  span(bench->sessions, &bench->next);
+}
 
 Status prefill(Bench& bench, Session& session, i32 tokens) {
   session.restart();
@@ -74,40 +89,35 @@ Status prefill(Bench& bench, Session& session, i32 tokens) {
 }
 
 Status measure_prefill(Bench& bench, Measured* result) {
-  f64 seconds[MAX_REPEAT];
   for (i32 r = 0; r < bench.repeat; r++) {
     i64 start = now_ns();
     EDGELLM_TRY(prefill(bench, bench.engine.sessions[0], bench.prompt_tokens));
     (void)bench.engine.kernels.argmax(logits_row(bench.engine, 0), bench.engine.model.vocab);
-    seconds[r] = static_cast<f64>(now_ns() - start) / 1e9;
+    bench.seconds[r] = static_cast<f64>(now_ns() - start) / 1e9;
   }
-  f64 typical = median(seconds, bench.repeat);
+  f64 typical = median(bench.seconds);
   result->ttft_ms = typical * 1e3;
   result->prefill_tok_s = bench.prompt_tokens / typical;
   return {};
 }
 
-// Greedy decoding of all sessions together, from `position` on: one pass of one token each.
-struct Decoding {
-  Step steps[MAX_SESSIONS];
-  i32 ids[MAX_SESSIONS];
-
-  Decoding(Bench& bench, i32 position) {
-    for (i32 s = 0; s < bench.sessions; s++) {
-      bench.engine.sessions[s].position = position;
-      ids[s] = bench.ids[0];
-      steps[s] = {&bench.engine.sessions[s], {&ids[s], 1}, Wanted::last};
-    }
+// All sessions go back to `position`, to decode from there on.
+void rewind(Bench& bench, i32 position) {
+  for (i32 s = 0; s < bench.sessions; s++) {
+    bench.engine.sessions[s].position = position;
+    bench.next[s] = bench.ids[0];
+    bench.steps[s] = {&bench.engine.sessions[s], {&bench.next[s], 1}, Wanted::last};
   }
+}
 
-  Status pass(Bench& bench) {
-    Engine& engine = bench.engine;
-    EDGELLM_TRY(forward(engine, {steps, bench.sessions}));
-    for (i32 s = 0; s < bench.sessions; s++)
-      ids[s] = max(0, engine.kernels.argmax(logits_row(engine, s), engine.model.vocab));
-    return {};
-  }
-};
+// One greedy token of all sessions together.
+Status decode(Bench& bench) {
+  Engine& engine = bench.engine;
+  EDGELLM_TRY(forward(engine, bench.steps));
+  for (i32 s = 0; s < bench.sessions; s++)
+    bench.next[s] = max(0, engine.kernels.argmax(logits_row(engine, s), engine.model.vocab));
+  return {};
+}
 
 f64 ms_since(i64 start) {
   return static_cast<f64>(now_ns() - start) / 1e6;
@@ -118,19 +128,18 @@ Status measure_decode(Bench& bench, i32 position, Place* place) {
   for (i32 s = 0; s < bench.sessions; s++)
     EDGELLM_TRY(prefill(bench, bench.engine.sessions[s], position));
   i64 at = 0;
-  f64 seconds[MAX_REPEAT];
   for (i32 r = 0; r < bench.repeat; r++) {
-    Decoding decoding(bench, position);
+    rewind(bench, position);
     f64 total = 0;
     for (i32 i = 0; i < bench.count; i++) {
       i64 start = now_ns();
-      EDGELLM_TRY(decoding.pass(bench));
+      EDGELLM_TRY(decode(bench));
       total += bench.samples[at++] = ms_since(start);
     }
-    seconds[r] = total / 1e3;
+    bench.seconds[r] = total / 1e3;
   }
   place->position = position;
-  place->decode_tok_s = bench.count * bench.sessions / median(seconds, bench.repeat);
+  place->decode_tok_s = bench.count * bench.sessions / median(bench.seconds);
   place->token_ms = percentiles(bench.samples.slice(0, at));
   return {};
 }
@@ -148,10 +157,10 @@ Status measure_stalls(Bench& bench, const Place& place, Measured* result) {
   i64 rounds = static_cast<i64>(static_cast<f64>(TRIAL) * place.token_ms.p50 / ms_since(start));
   i64 at = 0;
   for (i32 r = 0; r < bench.repeat; r++) {
-    Decoding decoding(bench, place.position);
+    rewind(bench, place.position);
     for (i32 i = 0; i < bench.count; i++, at++) {
       start = now_ns();
-      EDGELLM_TRY(decoding.pass(bench));
+      EDGELLM_TRY(decode(bench));
       bench.samples[at] = ms_since(start);
       start = now_ns();
       empty_loop(rounds);
@@ -168,9 +177,9 @@ Status count_zeros(Bench& bench, const Place& place) {
   ZeroCodes* counted = bench.engine.model.zero_codes;
   if (!counted) return {};
   counted->counting = true;
-  Decoding decoding(bench, place.position);
+  rewind(bench, place.position);
   for (i32 i = 0; i < bench.count; i++)
-    EDGELLM_TRY(decoding.pass(bench));
+    EDGELLM_TRY(decode(bench));
   return {};
 }
 
@@ -341,11 +350,12 @@ Status bench_command(Options& options) {
   result.load_ms = ms_since(start);
   Span<u8> buffer, own;
   EDGELLM_TRY(take_bandwidth_buffer(this_machine(), &buffer));
-  i64 samples = i64{bench.count} * bench.repeat, prompt = max(max(furthest, bench.prompt_tokens), 1);
-  EDGELLM_TRY(take_memory(2 * samples * static_cast<i64>(sizeof(f64)) + prompt * static_cast<i64>(sizeof(i32)), {}, &own));
-  bench.samples = {reinterpret_cast<f64*>(own.data), samples};
-  bench.empty = {bench.samples.data + samples, samples};
-  bench.ids = {reinterpret_cast<i32*>(bench.empty.data + samples), prompt};
+  const i32 prompt = max(max(furthest, bench.prompt_tokens), 1);
+  Arena counting;
+  take_buffers(counting, prompt, &bench);
+  EDGELLM_TRY(take_memory(counting.used(), {}, &own));
+  Arena arena(own.data, own.count);
+  take_buffers(arena, prompt, &bench);
   for (i64 i = 0; i < prompt; i++)
     bench.ids[i] = static_cast<i32>((i * 7919 + 1) % bench.engine.model.vocab);
   EDGELLM_TRY(seal_as_asked(options, SEAL_FIGURES));

@@ -18,8 +18,6 @@ enum : u32 {
 
 enum class SealMode : u8 { yes, no, require };
 
-constexpr i32 MAX_REPEAT = 1000;  // of bench
-
 struct Options {
   u32 command = RUN;
   const char* model = nullptr;
