@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -112,11 +113,15 @@ TensorData make_vector(Random& random, const std::string& name, i64 count, f32 c
   return tensor;
 }
 
-TensorData make_frequencies(i32 pairs) {
+TensorData make_frequencies(i32 pairs, i32 table) {
   TensorData tensor;
-  tensor.spec = {"rope.inv_freq", {static_cast<u32>(pairs)}, Format::F32, Scale::none, Quantization::none};
+  tensor.spec = {table ? "rope.inv_freq." + std::to_string(table) : "rope.inv_freq",
+                 {static_cast<u32>(pairs)},
+                 Format::F32,
+                 Scale::none,
+                 Quantization::none};
   std::vector<f32> values;
-  for (f32 f = 1; static_cast<i32>(values.size()) < pairs; f *= 0.5f)
+  for (f32 f = std::ldexp(1.0f, -table); static_cast<i32>(values.size()) < pairs; f *= 0.5f)
     values.push_back(f);
   const u8* bytes = reinterpret_cast<const u8*>(values.data());
   tensor.data.assign(bytes, bytes + values.size() * sizeof(f32));
@@ -154,7 +159,8 @@ class Tensors {
  private:
   // Of all layers alike, before the first that needs them.
   void frequencies(i32 pairs) {
-    if (!has("rope.inv_freq")) list_.push_back(make_frequencies(pairs));
+    for (i32 table = has("rope.inv_freq") ? r_.rope_tables : 0; table < r_.rope_tables; table++)
+      list_.push_back(make_frequencies(pairs, table));
   }
   void decays() {
     prefix_.clear();
@@ -210,7 +216,8 @@ class Tensors {
   }
 
   void mamba2() {
-    const i64 heads = r_.heads[layer_], inner = heads * r_.head_dim[layer_];
+    const i64 heads = r_.mamba2_heads ? r_.mamba2_heads : r_.heads[layer_];
+    const i64 inner = heads * (r_.mamba2_head_dim ? r_.mamba2_head_dim : r_.head_dim[layer_]);
     const i64 convolved = inner + 2 * r_.groups * r_.states;
     vector("norm", r_.dim, 1);
     matrix("in", inner + convolved + heads, r_.dim);
@@ -262,7 +269,7 @@ std::vector<std::vector<std::string>> kinds_of(const std::string& blocks) {
   for (std::string word; words >> word;) {
     if (word == "|") {
       layers.emplace_back();
-    } else {
+    } else if (word != "+") {
       layers.back().push_back(word);
     }
   }
@@ -324,6 +331,8 @@ convert::Metadata make_metadata(const ModelRecipe& r) {
   const bool mamba = has_kind(r, "mamba"), mamba2 = has_kind(r, "mamba2"), retention = has_kind(r, "retention");
   if (mamba) metadata.emplace_back("inner", number(r.inner)), metadata.emplace_back("rank", number(r.rank));
   if (mamba2) metadata.emplace_back("groups", number(r.groups));
+  if (r.mamba2_heads) metadata.emplace_back("mamba2.heads", number(r.mamba2_heads));
+  if (r.mamba2_head_dim) metadata.emplace_back("mamba2.head_dim", number(r.mamba2_head_dim));
   if (mamba || mamba2) metadata.emplace_back("states", number(r.states)), metadata.emplace_back("taps", number(r.taps));
   if (retention) metadata.emplace_back("value_dim", number(r.value_dim));
   return metadata;

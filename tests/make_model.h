@@ -30,6 +30,7 @@ struct ModelRecipe {
   edgellm::i32 layers = 2, dim = 48;
   PerLayer ffn_dim = 80, heads = 4, kv_heads = 2, head_dim = 12;
   edgellm::i32 inner = 96, rank = 3, groups = 2, states = 16, taps = 4;  // of mamba and mamba2
+  edgellm::i32 mamba2_heads = 0, mamba2_head_dim = 0;                    // where they are not `heads` and `head_dim`
   edgellm::i32 value_dim = 96;                                           // of retention
   edgellm::i32 vocab = 67, context = 96;
   edgellm::Format matrices = edgellm::Format::T2;
@@ -45,6 +46,7 @@ struct ModelRecipe {
   bool layer_norm_kind = false;
   bool relu2 = true;
   bool interleaved = false;
+  edgellm::i32 rope_tables = 1;  // of frequencies, each half as fast as the one before
   bool phi = false;  // gelu without a gate, beside attention under one norm; biases of norms, feed-forward and head
   PerLayer window = 0;
   std::vector<edgellm::u32> grammar = {};  // docs/FILE.md; empty: none

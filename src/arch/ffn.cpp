@@ -21,8 +21,6 @@ struct Ffn {
   Norm sub_norm;                                       // (width)
   i32 width;
   Gate kind;
-
-  i32 projections() const { return kind == Gate::gelu ? 1 : 2; }
 };
 
 struct Work {
@@ -69,7 +67,7 @@ void run(const Block& block, Batch& b) {
   const Work& work = work_of<Work>(block);
   open(b, block, f.up);
   const Projection up_gate[] = {{&f.up, work.up}, {&f.gate, work.gate}};
-  project_all(b, {up_gate, f.projections()});
+  project_all(b, {up_gate, f.kind == Gate::gelu ? 1 : 2});
   quantise(b, f.down, [&](i32 token, f32* to) {
     gate_token(b, f, work.up[token], work.gate[token], to);
     normalise(b.kernels, f.sub_norm, to, f.width, to);

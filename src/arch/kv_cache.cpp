@@ -30,8 +30,7 @@ Segment KvCache::segment(u8* session, i32 head, i32 position, i32 end) const {
   u8* keys = session + state_at + head * head_bytes;
   const i64 values = static_cast<i64>(slots) * padded * bytes_of(format);
   f32* scales = reinterpret_cast<f32*>(keys + 2 * values);
-  const KvHead kv = {
-      .head_dim = head_dim, .padded = padded, .k = keys, .v = keys + values, .k_scale = scales, .v_scale = scales + slots};
+  const KvHead kv = {head_dim, padded, keys, keys + values, scales, scales + slots};
   if (window == 0) return {kv, position, end - position};
   if (position < SINKS) return {kv, position, min(end, SINKS) - position};
   const i32 slot = SINKS + (position - SINKS) % (slots - SINKS);
