@@ -38,7 +38,7 @@ struct Attention {
   i32 group_dim() const { return group() * head_dim; }
   i32 q_dim() const { return heads * head_dim; }
   i32 kv_dim() const { return kv_heads * head_dim; }
-  i32 score_stride() const { return align_up(cache.most_visible(), 16) + 16; }
+  i64 score_stride() const { return align_up(cache.most_visible(), 16) + 16; }
 };
 
 struct Work {
@@ -55,7 +55,7 @@ struct Work {
       : q(arena, tokens, a.q_dim()), k(arena, tokens, a.kv_dim()), v(arena, tokens, a.kv_dim()),
         out(arena, tokens, a.q_dim()), queries(arena, threads, i64{a.group()} * a.cache.padded),
         codes(arena, threads, i64{a.group()} * a.cache.padded), scales(arena, threads, a.group()),
-        sums(arena, threads, a.group()), scores(arena, threads, i64{a.group()} * a.score_stride()),
+        sums(arena, threads, a.group()), scores(arena, threads, a.group() * a.score_stride()),
         head_out(arena, threads, i64{a.group()} * a.cache.padded) {}
 };
 
@@ -72,7 +72,7 @@ Status read_shape(Layer& layer, Attention* a) {
   if (a->q_dim() > MAX_COLUMNS) {
     return bad_model("metadata: ", a->heads, " heads of ", a->head_dim, " are wider than ", MAX_COLUMNS);
   }
-  if (i32 pairs = layer.shape.ropes[a->rope].pairs; pairs * 2 > a->head_dim) {
+  if (i32 pairs = layer.ropes[a->rope].pairs; pairs * 2 > a->head_dim) {
     return bad_model("tensor rope.inv_freq: ", pairs, " rotated pairs do not fit a head of ", a->head_dim);
   }
   return {};
@@ -82,8 +82,8 @@ Status load(Layer& layer, Block* block) {
   Attention a = {};
   const i32 dim = layer.shape.dim;
   EDGELLM_TRY(read_shape(layer, &a));
-  EDGELLM_TRY(layer.norm("attn_norm", dim, &block->norm));
-  EDGELLM_TRY(layer.norm("attn_sub_norm", a.q_dim(), &a.sub_norm));
+  EDGELLM_TRY(layer.model_norm("attn_norm", dim, &block->norm));
+  EDGELLM_TRY(layer.model_norm("attn_sub_norm", a.q_dim(), &a.sub_norm));
   EDGELLM_TRY(layer.bind({{"q", a.q_dim(), dim, &a.q},
                           {"k", a.kv_dim(), dim, &a.k},
                           {"v", a.kv_dim(), dim, &a.v},
@@ -92,8 +92,8 @@ Status load(Layer& layer, Block* block) {
                                    {"k_bias", a.kv_dim(), &a.k_bias},
                                    {"v_bias", a.kv_dim(), &a.v_bias},
                                    {"o_bias", dim, &block->bias}}));
-  EDGELLM_TRY(layer.norm("q_norm", a.head_dim, Norm::Kind::rms, true, &a.q_norm));
-  EDGELLM_TRY(layer.norm("k_norm", a.head_dim, Norm::Kind::rms, true, &a.k_norm));
+  EDGELLM_TRY(layer.optional_norm("q_norm", a.head_dim, Norm::Kind::rms, &a.q_norm));
+  EDGELLM_TRY(layer.optional_norm("k_norm", a.head_dim, Norm::Kind::rms, &a.k_norm));
   EDGELLM_TRY(layer.same_input("q, k", a.q, a.k));
   EDGELLM_TRY(layer.same_input("q, v", a.q, a.v));
   a.cache = KvCache::plan(layer.limits, a.kv_heads, a.head_dim, block->state_at);
@@ -106,14 +106,10 @@ Kernel by_format(KvFormat format, Kernel bytes, Kernel halves, Kernel floats) {
 }
 
 // A head, normalised and rotated in place.
-void place_head(const Batch& b, const Attention& a, const Norm& norm, Rotation rotation, f32* head) {
-  if (norm.weight) b.kernels.rms_norm(head, norm.weight, norm.eps, a.head_dim, head);
+void turn_head(const Batch& b, const Attention& a, const Norm& norm, Rotation rotation, f32* head) {
+  normalise(b.kernels, norm, head, a.head_dim, head);
   const auto rotate = a.interleaved ? b.kernels.rope_interleaved : b.kernels.rope_half;
   rotate(head, rotation.cosine, rotation.sine, b.ropes[a.rope].pairs);
-}
-
-void add_bias(const Batch& b, f32* y, const f32* bias, i32 n) {
-  if (bias) b.kernels.add(y, bias, n);
 }
 
 // Biases, and keys and values to their places in the cache.
@@ -126,99 +122,107 @@ void store(const Batch& b, const Attention& a, const Work& work) {
     add_bias(b, v, a.v_bias, a.kv_dim());
     const Token& t = b.tokens[token];
     for (i32 h = 0; h < a.kv_heads; h++, k += a.head_dim, v += a.head_dim) {
-      place_head(b, a, a.k_norm, b.ropes[a.rope][token], k);
+      turn_head(b, a, a.k_norm, b.ropes[a.rope][token], k);
       const Segment segment = a.cache.segment(b.runs[t.run].state, h, t.position, t.position + 1);
       store_head(k, v, segment.slot, segment.head);
     }
   });
 }
 
-// The query heads of one kv head in the form that the cache wants; q: (group, head_dim) as projected.
-Queries make_queries(const Batch& b, const Attention& a, const Work& work, Rotation rotation, const f32* q, i32 thread) {
+// One kv head of one token, and the thread whose rows of scratch it may use.
+struct Task {
+  i32 token, head, thread;
+};
+
+// The query heads that share the kv head, in the form that the cache wants.
+Queries make_queries(const Batch& b, const Attention& a, const Work& work, Task task, Rotation rotation) {
   const i32 n = a.head_dim, padded = a.cache.padded;
   const f32 scale = static_cast<f32>(1 / __builtin_sqrt(static_cast<f64>(n)));
-  f32 *x = work.queries[thread], *scales = work.scales[thread];
-  i8* codes = work.codes[thread];
-  for (i32 h = 0; h < a.group(); h++, x += padded, codes += padded) {
+  const f32* q = work.q[task.token] + task.head * a.group_dim();
+  f32 *x = work.queries[task.thread], *scales = work.scales[task.thread];
+  i8* codes = work.codes[task.thread];
+  i32* sums = work.sums[task.thread];
+  for (i32 h = 0; h < a.group(); h++, q += n, x += padded, codes += padded) {
     for (i32 i = 0; i < padded; i++)
-      x[i] = i < n ? q[h * n + i] : 0;
-    place_head(b, a, a.q_norm, rotation, x);
+      x[i] = i < n ? q[i] : 0;
+    turn_head(b, a, a.q_norm, rotation, x);
     if (a.cache.format == KvFormat::I8) {
-      b.kernels.quantize_token(x, n, padded, codes, scales + h, work.sums[thread] + h);
+      b.kernels.quantize_token(x, n, padded, codes, scales + h, sums + h);
       scales[h] *= scale;
     } else {
       for (i32 i = 0; i < n; i++)
         x[i] *= scale;
     }
   }
-  return {a.group(), padded, work.queries[thread], work.codes[thread], scales, work.sums[thread]};
+  return {a.group(), padded, work.queries[task.thread], work.codes[task.thread], scales, sums};
 }
 
-// Positions from `first` up to, but without, `end`.
 struct Range {
-  i32 first, end;
+  i32 first, end;  // positions, without `end`
 };
 
 struct Visible {
   Range sinks, recent;
+  bool far_sinks;  // further away than any distance that the model may see
 };
 
 Visible visible_at(const Attention& a, i32 position) {
-  const i32 end = position + 1;
-  if (a.cache.window == 0) return {{0, 0}, {a.window ? max(0, end - a.window) : 0, end}};
-  const i32 sinks = min(SINKS, end), window = a.window ? min(a.window, a.cache.window) : a.cache.window;
-  return {{0, sinks}, {max(sinks, end - window), end}};
+  const i32 end = position + 1, most = a.cache.window;
+  if (most == 0) return {{0, 0}, {a.window ? max(0, end - a.window) : 0, end}, false};
+  const i32 sinks = min(SINKS, end), window = a.window ? min(a.window, most) : most;
+  return {{0, sinks}, {max(sinks, end - window), end}, end > SINKS + most};
 }
 
-// Calls body(segment) for the segments of a range, in order.
+// Calls body(segment, seen) for the segments of a range, in order; `seen` positions come before. Returns those after the last.
 template <class Body>
-void each_segment(const KvCache& cache, u8* session, i32 head, Range range, const Body& body) {
+i32 each_segment(const Batch& b, const Attention& a, Task task, Range range, i32 seen, const Body& body) {
+  u8* session = b.runs[b.tokens[task.token].run].state;
   for (i32 position = range.first; position < range.end;) {
-    const Segment segment = cache.segment(session, head, position, range.end);
-    body(segment);
+    const Segment segment = a.cache.segment(session, task.head, position, range.end);
+    body(segment, seen);
     position += segment.count;
+    seen += segment.count;
   }
+  return seen;
 }
 
-// One kv head of a token; writes its (group, head_dim) of work.out.
-void attend(const Batch& b, const Attention& a, const Work& work, i32 token, i32 head, i32 thread) {
-  const auto score = by_format(a.cache.format, b.kernels.scores_i8, b.kernels.scores_f16, b.kernels.scores_f32);
-  const auto weigh = by_format(a.cache.format, b.kernels.values_i8, b.kernels.values_f16, b.kernels.values_f32);
-  const i32 group = a.group(), padded = a.cache.padded, position = b.tokens[token].position;
-  u8* session = b.runs[b.tokens[token].run].state;
-  const Visible visible = visible_at(a, position);
-  const bool far_sinks = a.cache.window && position > SINKS + a.cache.window - 1;
-  const Rotation rotation = b.ropes[a.rope][token];
-  const f32* q = work.q[token] + head * a.group_dim();
-  f32 *scores = work.scores[thread], *sum = work.head_out[thread], *out = work.out[token] + head * a.group_dim();
-
-  i32 seen = 0;
-  Queries queries = make_queries(b, a, work, far_sinks ? b.ropes[a.rope].at_sinks : rotation, q, thread);
-  const auto score_segment = [&](const Segment& s) {
-    score(queries, s.head, s.slot, s.count, scores + seen, a.score_stride());
-    seen += s.count;
+// The scores of all that is visible, the sinks' first; returns how many. The queries are turned anew between the two if need be.
+i32 score(const Batch& b, const Attention& a, const Work& work, Task task, const Visible& visible) {
+  const auto scores = by_format(a.cache.format, b.kernels.scores_i8, b.kernels.scores_f16, b.kernels.scores_f32);
+  const Rope& rope = b.ropes[a.rope];
+  Queries queries = make_queries(b, a, work, task, visible.far_sinks ? rope.at_sinks : rope[task.token]);
+  const auto score_segment = [&](const Segment& s, i32 seen) {
+    scores(queries, s.head, s.slot, s.count, work.scores[task.thread] + seen, a.score_stride());
   };
-  each_segment(a.cache, session, head, visible.sinks, score_segment);
-  if (far_sinks) queries = make_queries(b, a, work, rotation, q, thread);
-  each_segment(a.cache, session, head, visible.recent, score_segment);
-  for (i32 h = 0; h < group; h++)
-    b.kernels.softmax(scores + h * a.score_stride(), seen);
+  const i32 seen = each_segment(b, a, task, visible.sinks, 0, score_segment);
+  if (visible.far_sinks) queries = make_queries(b, a, work, task, rope[task.token]);
+  return each_segment(b, a, task, visible.recent, seen, score_segment);
+}
 
+// The sum of the values, each times its share.
+void weigh(const Batch& b, const Attention& a, const Work& work, Task task, const Visible& visible) {
+  const auto values = by_format(a.cache.format, b.kernels.values_i8, b.kernels.values_f16, b.kernels.values_f32);
+  const i32 group = a.group(), padded = a.cache.padded;
+  f32 *shares = work.scores[task.thread], *sum = work.head_out[task.thread];
   memset(sum, 0, static_cast<size_t>(group * padded) * sizeof(f32));
-  seen = 0;
-  const auto weigh_segment = [&](const Segment& s) {
-    weigh(scores + seen, a.score_stride(), group, s.head, s.slot, s.count, sum, padded);
-    seen += s.count;
+  const auto weigh_segment = [&](const Segment& s, i32 seen) {
+    values(shares + seen, a.score_stride(), group, s.head, s.slot, s.count, sum, padded);
   };
-  each_segment(a.cache, session, head, visible.sinks, weigh_segment);
-  each_segment(a.cache, session, head, visible.recent, weigh_segment);
-  for (i32 h = 0; h < group; h++)
-    memcpy(out + h * a.head_dim, sum + h * padded, static_cast<size_t>(a.head_dim) * sizeof(f32));
+  const i32 seen = each_segment(b, a, task, visible.sinks, 0, weigh_segment);
+  each_segment(b, a, task, visible.recent, seen, weigh_segment);
 }
 
-void attend_all(const Batch& b, const Attention& a, const Work& work) {
-  b.threads.run(b.count() * a.kv_heads,
-                [&](i32 chunk, i32 thread) { attend(b, a, work, chunk / a.kv_heads, chunk % a.kv_heads, thread); });
+// Writes the kv head's (group, head_dim) of work.out.
+void attend(const Batch& b, const Attention& a, const Work& work, Task task) {
+  const Visible visible = visible_at(a, b.tokens[task.token].position);
+  const i32 seen = score(b, a, work, task, visible);
+  for (i32 h = 0; h < a.group(); h++)
+    b.kernels.softmax(work.scores[task.thread] + h * a.score_stride(), seen);
+  weigh(b, a, work, task, visible);
+  const f32* sum = work.head_out[task.thread];
+  f32* out = work.out[task.token] + task.head * a.group_dim();
+  for (i32 h = 0; h < a.group(); h++)
+    memcpy(out + h * a.head_dim, sum + h * a.cache.padded, static_cast<size_t>(a.head_dim) * sizeof(f32));
 }
 
 void run(const Block& block, Batch& b) {
@@ -227,7 +231,8 @@ void run(const Block& block, Batch& b) {
   open(b, block, a.q);
   project(b, {{&a.q, work.q}, {&a.k, work.k}, {&a.v, work.v}});
   store(b, a, work);
-  attend_all(b, a, work);
+  b.threads.run(b.count() * a.kv_heads,
+                [&](i32 chunk, i32 thread) { attend(b, a, work, {chunk / a.kv_heads, chunk % a.kv_heads, thread}); });
   quantise(b, a.o, a.sub_norm, work.out);
   project(b, a.o, b.branch);
 }

@@ -78,7 +78,7 @@ struct Batch : Buffers {
   Threads& threads;
   Span<Token> tokens;
   Span<const Run> runs;
-  const Block* last = nullptr;  // whose branch it is; null before the first block
+  const Block* last = nullptr;  // the block whose `branch` is not yet added to x; null before the first
 
   i32 count() const { return static_cast<i32>(tokens.count); }
 };
@@ -93,10 +93,14 @@ void each_token(const Batch& b, const Body& body) {
   }
 }
 
-// Calls body(run, part) for each of the `parts` that a run's work falls into, heads or slices of channels, spread over the threads.
+// Calls body(run, at, n) for each run and each slice of at most `size` channels, [at, at + n), spread over the threads.
 template <class Body>
-void each_part(const Batch& b, i32 parts, const Body& body) {
-  b.threads.run(static_cast<i32>(b.runs.count) * parts, [&](i32 chunk, i32) { body(b.runs[chunk / parts], chunk % parts); });
+void each_slice(const Batch& b, i32 channels, i32 size, const Body& body) {
+  const i32 slices = div_up(channels, size);
+  b.threads.run(static_cast<i32>(b.runs.count) * slices, [&](i32 chunk, i32) {
+    const i32 at = chunk % slices * size;
+    body(b.runs[chunk / slices], at, min(size, channels - at));
+  });
 }
 
 // b.input = the rows that write(token, row) writes, quantised for `w`.
@@ -109,11 +113,11 @@ void quantise(Batch& b, const Matrix& w, const Write& write) {
   });
 }
 
-// The same where body(run, part) writes its part of the rows, which begin at b.input.row(token).
+// The same where body(run, at, n) writes a slice of the rows of a run.
 template <class Body>
-void quantise_parts(Batch& b, const Matrix& w, i32 parts, const Body& body) {
+void quantise_slices(Batch& b, const Matrix& w, i32 size, const Body& body) {
   b.input.begin(w, b.f32_activations);
-  each_part(b, parts, body);
+  each_slice(b, w.cols, size, body);
   each_token(b, [&](i32 token) { b.input.quantise(b.kernels, token); });
 }
 
@@ -133,6 +137,10 @@ void project(const Batch& b, const Projection (&projections)[N]) {
 
 inline void project(const Batch& b, const Matrix& w, Rows y) {
   project(b, {{&w, y}});
+}
+
+inline void add_bias(const Batch& b, f32* y, const f32* bias, i32 n) {
+  if (bias) b.kernels.add(y, bias, n);
 }
 
 // Adds the codes of b.input to b.zeros, if somebody asked for it.

@@ -5,20 +5,16 @@
 namespace edgellm {
 
 void normalise(const Kernels& kernels, const Norm& norm, const f32* x, i32 n, f32* y) {
-  switch (norm.kind) {
-    case Norm::Kind::none:
-      if (y != x) memcpy(y, x, static_cast<size_t>(n) * sizeof(f32));
-      break;
-    case Norm::Kind::rms:
-      kernels.rms_norm(x, norm.weight, norm.eps, n, y);
-      break;
-    case Norm::Kind::layer:
-      kernels.layer_norm(x, norm.weight, norm.bias, norm.eps, n, y);
-      break;
+  if (norm.kind == Norm::Kind::rms) {
+    kernels.rms_norm(x, norm.weight, norm.eps, n, y);
+  } else if (norm.kind == Norm::Kind::layer) {
+    kernels.layer_norm(x, norm.weight, norm.bias, norm.eps, n, y);
+  } else if (y != x) {
+    memcpy(y, x, static_cast<size_t>(n) * sizeof(f32));
   }
 }
 
-Status Layer::norm(const char* name, i32 count, Norm::Kind kind, bool optional, Norm* norm) {
+Status Layer::bind_norm(const char* name, i32 count, Norm::Kind kind, bool optional, Norm* norm) {
   char bias_name[MAX_TENSOR_NAME + 1];
   Writer writer(bias_name);
   write(writer, name, "_bias");
@@ -29,10 +25,9 @@ Status Layer::norm(const char* name, i32 count, Norm::Kind kind, bool optional, 
   return real_or("norm_eps", shape.norm_eps, 0, MAX_NORM_EPS, &norm->eps);
 }
 
-Status Layer::norm(const char* name, i32 count, Norm* to) {
-  const bool required = shape.required_norm && Text(shape.required_norm) == name;
-  EDGELLM_TRY(norm(name, count, shape.norm, !required, to));
-  if (shape.unit_norms) to->kind = shape.norm;
+Status Layer::model_norm(const char* name, i32 count, Norm* norm) {
+  EDGELLM_TRY(bind_norm(name, count, shape.norm, !shape.requires_norm(name), norm));
+  if (shape.unit_norms) norm->kind = shape.norm;
   return {};
 }
 
@@ -42,7 +37,7 @@ namespace {
 void add_branch(const Batch& b, i32 token) {
   if (!b.last) return;
   f32 *x = b.x[token], *branch = b.branch[token];
-  if (b.last->bias) b.kernels.add(branch, b.last->bias, b.dim);
+  add_bias(b, branch, b.last->bias, b.dim);
   b.kernels.add(x, branch, b.dim);
   Token& here = b.tokens[token];
   if (here.bad_layer < 0 && !b.kernels.all_finite(x, b.dim)) here.bad_layer = b.last->layer;
@@ -70,7 +65,7 @@ void quantise(Batch& b, const Matrix& w, const Norm& norm, Rows rows) {
   quantise(b, w, [&](i32 token, f32* to) { normalise(b.kernels, norm, rows[token], w.cols, to); });
 }
 
-void close(Batch& b) {
+void add_last_branch(Batch& b) {
   each_token(b, [&](i32 token) { add_branch(b, token); });
 }
 

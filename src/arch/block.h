@@ -12,6 +12,7 @@ struct Norm {
   f32 eps = 0;
   const f32 *weight = nullptr, *bias = nullptr;  // null: 1 and 0
 };
+constexpr Norm NO_NORM;
 
 // y = norm(x) of n values; y may be x.
 void normalise(const Kernels& kernels, const Norm& norm, const f32* x, i32 n, f32* y);
@@ -27,7 +28,7 @@ struct Block {
   const f32* bias = nullptr;  // (dim) of its branch, or null
   bool parallel = false;      // reads the x that the block before it read
   i32 layer = 0;
-  i64 state_at = 0;  // of its part of a session's state, a multiple of 64
+  i64 state_at = 0;  // offset of its part in a session's state, a multiple of 64
   i64 state_bytes = 0;
 };
 
@@ -35,47 +36,53 @@ struct Block {
 struct Shape {
   i32 layers, dim, vocab;
   f32 norm_eps;
-  Norm::Kind norm;            // of those that no block prescribes
+  Norm::Kind norm;            // the kind of norms that no block prescribes
   bool unit_norms;            // a norm without weights in the file still normalises
   const char* required_norm;  // the one of these that must be there; null: none
-  Span<const Rope> ropes;     // while blocks are loaded
+
+  bool requires_norm(Text name) const { return required_norm && name == required_norm; }
 };
 
-// Where a block reads its part of the file and takes its memory.
+// What a block is loaded with: its layer of the file, the limits, the arena.
 struct Layer : LayerReader {
   const Shape& shape;
+  Span<const Rope> ropes;
   const Limits& limits;
   Arena& arena;
-  const Block* first = nullptr;  // the model's first block of this kind; null for that one itself
+  const Block* first = nullptr;   // the model's first block of this kind; null for that one itself
+  const Block* before = nullptr;  // the block before; an empty one for the model's first
 
   // What blocks need of the model's work buffers, noted as they are loaded; `widest` too.
   i64 scratch_bytes = 0;    // the most of one block
   bool zero_codes = false;  // there is a squared ReLU
 
-  // One of the kind that the block prescribes; a layer norm has a bias. What is optional and absent is no norm.
-  Status norm(const char* name, i32 count, Norm::Kind kind, bool optional, Norm* norm);
-  // One of the kind that the file has.
-  Status norm(const char* name, i32 count, Norm* norm);
+  // A norm of the kind that the block prescribes; a layer norm has a bias. An optional one that is absent is none.
+  Status required_norm(const char* name, i32 n, Norm::Kind kind, Norm* to) { return bind_norm(name, n, kind, false, to); }
+  Status optional_norm(const char* name, i32 n, Norm::Kind kind, Norm* to) { return bind_norm(name, n, kind, true, to); }
+  // One of the kind that the model has.
+  Status model_norm(const char* name, i32 count, Norm* norm);
+
+ private:
+  Status bind_norm(const char* name, i32 count, Norm::Kind kind, bool optional, Norm* norm);
 };
 
 struct BlockKind {
   const char* name;
-  // Its state holds something for every position: it is never zeroed, and sessions end with the context.
-  bool keeps_positions = false;
+  bool keeps_positions = false;  // its state has a place for each position; nothing unwritten is read, so it is never zeroed
   Status (*load)(Layer& layer, Block* block);
   void (*start)(const Block& block, u8* state) = nullptr;  // at position 0, after its state was zeroed
   void (*run)(const Block& block, Batch& batch);           // opens, computes, leaves its result in batch.branch
 };
 
-// Per token: x += branch + bias of the block before, watched for values that are not finite; to = norm(x). A parallel block takes
-// its norm before that sum.
+// How a block begins. Per token: x += branch + bias of the block before, watched for values that are not finite; to = norm(x).
+// A parallel block takes its norm before that sum.
 void open(Batch& b, const Block& block, Rows to);
 // The same into b.input, quantised for `w`.
 void open(Batch& b, const Block& block, const Matrix& w);
 // b.input = norm(rows), quantised for `w`.
 void quantise(Batch& b, const Matrix& w, const Norm& norm, Rows rows);
 // The sum alone, after the last block.
-void close(Batch& b);
+void add_last_branch(Batch& b);
 
 #define BLOCK(name) extern const BlockKind name##_block;
 #include "arch/blocks.def"

@@ -12,9 +12,8 @@ Status Conv::load(Layer& layer, i32 count) {
 }
 
 void convolve(const Batch& b, const Block& block, const Conv& conv, Rows u) {
-  each_part(b, div_up(conv.channels, SLICE), [&](const Run& run, i32 slice) {
-    const i32 at = slice * SLICE;
-    const Convolution part = {.n = min(SLICE, conv.channels - at),
+  each_slice(b, conv.channels, SLICE, [&](const Run& run, i32 at, i32 n) {
+    const Convolution part = {.n = n,
                               .taps = conv.taps,
                               .stride = conv.channels,
                               .weight = conv.weight + at,

@@ -1,6 +1,6 @@
 // The feed-forward.
 //
-//   f      = norm(x)                                 ffn_norm; Phi: of the x that attention read, by attn_norm
+//   f      = norm(x)                                 ffn_norm; Phi: that of attention, of the same x
 //   g      = act(Wgate f + bgate) * (Wup f + bup)    act: silu, or relu^2 (BitNet); Phi: g = gelu(Wup f + bup)
 //   branch = Wdown norm(g) + bdown                   ffn_sub_norm; BitNet
 //
@@ -34,12 +34,12 @@ Status load(Layer& layer, Block* block) {
   const i32 dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("ffn_dim", 1, MAX_COLUMNS, &f.width));
   EDGELLM_TRY(layer.file.choice_or("gate", Gate::silu, {"silu", "relu2", "gelu"}, &f.kind));
-  bool parallel;
-  EDGELLM_TRY(layer.file.flag("parallel", &parallel));
-  block->parallel |= parallel;
-  const bool shared_norm = block->parallel && !layer.find("ffn_norm");
-  EDGELLM_TRY(layer.norm(shared_norm ? "attn_norm" : "ffn_norm", dim, &block->norm));
-  EDGELLM_TRY(layer.norm("ffn_sub_norm", f.width, &f.sub_norm));
+  if (block->parallel && !layer.find("ffn_norm")) {
+    block->norm = layer.before->norm;
+  } else {
+    EDGELLM_TRY(layer.model_norm("ffn_norm", dim, &block->norm));
+  }
+  EDGELLM_TRY(layer.model_norm("ffn_sub_norm", f.width, &f.sub_norm));
   EDGELLM_TRY(layer.bind({{"up", f.width, dim, &f.up}, {"down", dim, f.width, &f.down}}));
   EDGELLM_TRY(layer.bind_optional({{"up_bias", f.width, &f.up_bias}, {"down_bias", dim, &block->bias}}));
   if (f.kind != Gate::gelu) {
@@ -53,8 +53,8 @@ Status load(Layer& layer, Block* block) {
 
 // g of a token.
 void gate_token(const Batch& b, const Ffn& f, f32* up, f32* gate, f32* g) {
-  if (f.up_bias) b.kernels.add(up, f.up_bias, f.width);
-  if (f.gate_bias) b.kernels.add(gate, f.gate_bias, f.width);
+  add_bias(b, up, f.up_bias, f.width);
+  add_bias(b, gate, f.gate_bias, f.width);
   if (f.kind == Gate::gelu) {
     b.kernels.gelu(up, f.width, g);
   } else {

@@ -15,8 +15,7 @@ struct Segment {
 // Positions that a session keeps at a time.
 i32 cache_slots(const Limits& limits);
 
-// Of one layer.
-struct KvCache {
+struct KvCache {  // of one layer
   KvFormat format;
   i32 kv_heads;
   i32 head_dim;

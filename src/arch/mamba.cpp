@@ -26,13 +26,11 @@ struct Mamba {
   Matrix out;                        // (dim, inner)
   i32 inner, states, rank;
 
-  i32 slices() const { return div_up(inner, SLICE); }
   i32 selected() const { return rank + 2 * states; }
-  i32 channels(i32 slice) const { return min(SLICE, inner - slice * SLICE); }
 
   // State: that of the convolution, then (states, channels) for each slice of channels.
   i64 state_values() const { return conv.state_values() + i64{states} * inner; }
-  f32* states_of(f32* state, i32 slice) const { return state + conv.state_values() + i64{states} * slice * SLICE; }
+  f32* states_of(f32* state, i32 channel) const { return state + conv.state_values() + i64{states} * channel; }
 };
 
 struct Work {
@@ -50,7 +48,7 @@ Status load(Layer& layer, Block* block) {
   EDGELLM_TRY(layer.number("inner", 1, MAX_COLUMNS, &m.inner));
   EDGELLM_TRY(layer.number("states", 1, MAX_STATES, &m.states));
   EDGELLM_TRY(layer.number("rank", 1, MAX_COLUMNS, &m.rank));
-  EDGELLM_TRY(layer.norm("norm", dim, Norm::Kind::rms, false, &block->norm));
+  EDGELLM_TRY(layer.required_norm("norm", dim, Norm::Kind::rms, &block->norm));
   EDGELLM_TRY(layer.bind({{"in", 2 * m.inner, dim, &m.in},
                           {"select", m.selected(), m.inner, &m.select},
                           {"dt", m.inner, m.rank, &m.dt},
@@ -62,14 +60,14 @@ Status load(Layer& layer, Block* block) {
   return place<Work>(layer, m, m.state_values() * i64{sizeof(f32)}, block);
 }
 
-// y silu(z) of one slice of channels, its tokens in order: its part of the input of `out`.
-void recur(const Batch& b, const Block& block, const Work& work, const Run& run, i32 slice) {
+// y silu(z) of n channels from `at` on, the tokens of a run in order: their part of the input of `out`.
+void recur(const Batch& b, const Block& block, const Run& run, i32 at, i32 n) {
   const Mamba& m = own<Mamba>(block);
-  const i32 n = m.channels(slice), at = slice * SLICE;
-  f32* states = m.states_of(state_of(block, run.state), slice);
+  const Work& work = work_of<Work>(block);
+  f32* states = m.states_of(state_of(block, run.state), at);
   for (i32 token = run.first; token < run.first + run.count; token++) {
     f32 *u = work.both[token] + at, *dt = work.dt[token] + at, *y = b.input.row(token) + at;
-    const f32 *z = u + m.inner, *in = work.selected[token] + m.rank;
+    const f32 *z = u + m.inner, *into = work.selected[token] + m.rank;  // b of the equations; c follows
     b.kernels.softplus(dt, m.dt_bias + at, n, dt);
     b.kernels.scan({.n = n,
                     .states = m.states,
@@ -78,8 +76,8 @@ void recur(const Batch& b, const Block& block, const Work& work, const Run& run,
                     .skip = m.skip + at,
                     .x = u,
                     .dt = dt,
-                    .b = in,
-                    .c = in + m.states},
+                    .b = into,
+                    .c = into + m.states},
                    states, y);
     b.kernels.silu_gate(z, y, n, y);
   }
@@ -91,11 +89,11 @@ void run(const Block& block, Batch& b) {
   open(b, block, m.in);
   project(b, m.in, work.both);
   convolve(b, block, m.conv, work.both);
-  quantise(b, m.select, {}, work.both);
+  quantise(b, m.select, NO_NORM, work.both);
   project(b, m.select, work.selected);
-  quantise(b, m.dt, {}, work.selected);
+  quantise(b, m.dt, NO_NORM, work.selected);
   project(b, m.dt, work.dt);
-  quantise_parts(b, m.out, m.slices(), [&](const Run& run, i32 slice) { recur(b, block, work, run, slice); });
+  quantise_slices(b, m.out, SLICE, [&](const Run& run, i32 at, i32 n) { recur(b, block, run, at, n); });
   project(b, m.out, b.branch);
 }
 

@@ -62,8 +62,8 @@ Status load(Layer& layer, Block* block) {
   Mamba2 m = {};
   const i32 dim = layer.shape.dim;
   EDGELLM_TRY(read_shape(layer, &m));
-  EDGELLM_TRY(layer.norm("norm", dim, Norm::Kind::rms, false, &block->norm));
-  EDGELLM_TRY(layer.norm("gate_norm", m.inner(), Norm::Kind::rms, false, &m.gate_norm));
+  EDGELLM_TRY(layer.required_norm("norm", dim, Norm::Kind::rms, &block->norm));
+  EDGELLM_TRY(layer.required_norm("gate_norm", m.inner(), Norm::Kind::rms, &m.gate_norm));
   EDGELLM_TRY(layer.bind({{"in", m.projected(), dim, &m.in},
                           {"dt_bias", m.heads, &m.dt_bias},
                           {"rate", m.heads, &m.rate},
@@ -80,18 +80,19 @@ f32 step_size(const Mamba2& m, f32 x) {
 }
 
 // y of one head, its tokens in order.
-void recur(const Batch& b, const Block& block, const Work& work, const Run& run, i32 head) {
+void recur(const Batch& b, const Block& block, const Run& run, i32 head) {
   const Mamba2& m = own<Mamba2>(block);
+  const Work& work = work_of<Work>(block);
   const i32 group = head / (m.heads / m.groups), at = head * m.head_dim;
   f32* state = m.head_state(state_of(block, run.state), head);
   for (i32 token = run.first; token < run.first + run.count; token++) {
-    const f32 *u = work.all[token] + m.inner(), *in = u + m.inner() + group * m.states;
+    const f32 *u = work.all[token] + m.inner(), *into = u + m.inner() + group * m.states;
     const f32 dt = step_size(m, u[m.convolved() + head] + m.dt_bias[head]);
     f32* y = work.y[token] + at;
     b.kernels.retain({.keys = m.states,
                       .values = m.head_dim,
-                      .k = in,
-                      .q = in + m.groups * m.states,
+                      .k = into,
+                      .q = into + m.groups * m.states,
                       .v = u + at,
                       .decay = exp32(dt * m.rate[head]),
                       .scale = dt},
@@ -113,7 +114,7 @@ void run(const Block& block, Batch& b) {
   open(b, block, m.in);
   project(b, m.in, work.all);
   convolve(b, block, m.conv, {work.all.data + m.inner(), work.all.stride});
-  each_part(b, m.heads, [&](const Run& run, i32 head) { recur(b, block, work, run, head); });
+  each_slice(b, m.inner(), m.head_dim, [&](const Run& run, i32 at, i32 n) { recur(b, block, run, at / n); });
   quantise(b, m.out, [&](i32 token, f32* to) { gate(b, m, work.all[token], work.y[token], to); });
   project(b, m.out, b.branch);
 }

@@ -53,8 +53,8 @@ struct Model {
   i32 layers = 0;
   i32 context = 0;                  // positions the model was trained for
   bool unbounded = false;           // a session may go on past Limits::context: its state does not grow
-  bool recurrent = false;           // some blocks have a state that does not grow
   i64 state_bytes = 0;              // of one session, a multiple of 64
+  i64 recurrent_bytes = 0;          // of these, what does not grow with the position
   i64 weight_bytes = 0;             // read for one token
   f32* logits = nullptr;            // (Limits::logits, logits_stride)
   i64 logits_stride = 0;            // vocab padded to a panel

@@ -22,7 +22,6 @@ struct Retention {
   Matrix o;          // (dim, value_dim)
   const f32* decay;  // (heads) of all layers
   i32 dim, value_dim, heads;
-  f32 norm_eps;
 
   i32 key_dim() const { return dim / heads; }
   i32 head_dim() const { return value_dim / heads; }
@@ -48,7 +47,7 @@ Status read_shape(Layer& layer, Retention* r) {
     return bad_model("metadata: ", r->heads, " heads do not divide \"dim\" ", r->dim, " into pairs and \"value_dim\" ",
                      r->value_dim);
   }
-  if (i32 pairs = layer.shape.ropes[0].pairs; pairs != r->key_dim() / 2) {
+  if (i32 pairs = layer.ropes[0].pairs; pairs != r->key_dim() / 2) {
     return bad_model("tensor rope.inv_freq: ", pairs, " rotated pairs, expected ", r->key_dim() / 2);
   }
   return {};
@@ -58,8 +57,7 @@ Status load(Layer& layer, Block* block) {
   Retention r = {};
   EDGELLM_TRY(read_shape(layer, &r));
   const i32 dim = r.dim, value_dim = r.value_dim;
-  EDGELLM_TRY(layer.norm("ret_norm", dim, Norm::Kind::rms, false, &block->norm));
-  r.norm_eps = block->norm.eps;
+  EDGELLM_TRY(layer.required_norm("ret_norm", dim, Norm::Kind::rms, &block->norm));
   EDGELLM_TRY(layer.file.vector("decay", r.heads, &r.decay));
   EDGELLM_TRY(layer.bind({{"q", dim, dim, &r.q},
                           {"k", dim, dim, &r.k},
@@ -73,8 +71,9 @@ Status load(Layer& layer, Block* block) {
 }
 
 // One head of a run, its tokens in order; writes its part of the input of o.
-void recur(const Batch& b, const Block& block, const Work& work, const Run& run, i32 head) {
+void recur(const Batch& b, const Block& block, const Run& run, i32 head) {
   const Retention& r = own<Retention>(block);
+  const Work& work = work_of<Work>(block);
   const i32 keys = r.key_dim(), values = r.head_dim();
   const f32 decay = r.decay[head], key_scale = 1.0f / __builtin_sqrtf(static_cast<f32>(keys));
   f32 *sum = state_of(block, run.state) + head, *state = r.head_state(state_of(block, run.state), head);
@@ -93,7 +92,7 @@ void recur(const Batch& b, const Block& block, const Work& work, const Run& run,
                       .decay = decay * __builtin_sqrtf(before / now),
                       .scale = key_scale / __builtin_sqrtf(now)},
                      state, y);
-    b.kernels.rms_norm(y, nullptr, r.norm_eps, values, y);
+    b.kernels.rms_norm(y, nullptr, block.norm.eps, values, y);
     b.kernels.silu_gate(work.g[token] + head * values, y, values, y);
   }
 }
@@ -103,7 +102,7 @@ void run(const Block& block, Batch& b) {
   const Work& work = work_of<Work>(block);
   open(b, block, r.q);
   project(b, {{&r.q, work.q}, {&r.k, work.k}, {&r.v, work.v}, {&r.g, work.g}});
-  quantise_parts(b, r.o, r.heads, [&](const Run& run, i32 head) { recur(b, block, work, run, head); });
+  quantise_slices(b, r.o, r.head_dim(), [&](const Run& run, i32 at, i32 n) { recur(b, block, run, at / n); });
   project(b, r.o, b.branch);
 }
 

@@ -28,12 +28,9 @@ struct Time {
   Matrix o;                          // (dim, att_dim)
   i32 dim, att_dim;
 
-  i32 slices() const { return div_up(att_dim, SLICE); }
-  i32 channels(i32 slice) const { return min(SLICE, att_dim - slice * SLICE); }
-
   // State: the shifted vector (dim), then the sums, (3, channels) for each slice of channels.
   i64 state_values() const { return dim + 3 * i64{att_dim}; }
-  f32* sums(f32* state, i32 slice) const { return state + dim + 3 * i64{slice} * SLICE; }
+  f32* sums(f32* state, i32 channel) const { return state + dim + 3 * i64{channel}; }
 };
 
 struct TimeWork {
@@ -48,7 +45,7 @@ Status load_time(Layer& layer, Block* block) {
   Time m = {};
   const i32 dim = m.dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("att_dim", 1, MAX_COLUMNS, &m.att_dim));
-  EDGELLM_TRY(layer.norm("att_norm", dim, Norm::Kind::layer, false, &block->norm));
+  EDGELLM_TRY(layer.required_norm("att_norm", dim, Norm::Kind::layer, &block->norm));
   EDGELLM_TRY(layer.bind({{"mix_r", dim, &m.mix_r},
                           {"mix_k", dim, &m.mix_k},
                           {"mix_v", dim, &m.mix_v},
@@ -64,19 +61,19 @@ Status load_time(Layer& layer, Block* block) {
 // The sums of a session that begins are empty.
 void start_time(const Block& block, u8* session) {
   const Time& m = own<Time>(block);
-  for (i32 slice = 0; slice < m.slices(); slice++) {
-    const i32 n = m.channels(slice);
-    f32* largest = m.sums(state_of(block, session), slice) + 2 * i64{n};
+  for (i32 at = 0; at < m.att_dim; at += SLICE) {
+    const i32 n = min(SLICE, m.att_dim - at);
+    f32* largest = m.sums(state_of(block, session), at) + 2 * i64{n};
     for (i32 c = 0; c < n; c++)
       largest[c] = NOTHING_YET;
   }
 }
 
-// One slice of channels of a run, its tokens in order; writes its part of the input of o.
-void recur(const Batch& b, const Block& block, const TimeWork& work, const Run& run, i32 slice) {
+// n channels from `at` on, the tokens of a run in order; writes their part of the input of o.
+void recur(const Batch& b, const Block& block, const Run& run, i32 at, i32 n) {
   const Time& m = own<Time>(block);
-  const i32 n = m.channels(slice), at = slice * SLICE;
-  f32* sums = m.sums(state_of(block, run.state), slice);
+  const TimeWork& work = work_of<TimeWork>(block);
+  f32* sums = m.sums(state_of(block, run.state), at);
   for (i32 token = run.first; token < run.first + run.count; token++) {
     f32 *r = work.r[token] + at, *y = b.input.row(token) + at;
     b.kernels.wkv4(work.k[token] + at, work.v[token] + at, m.bonus + at, m.rate + at, n, sums, y);
@@ -89,7 +86,7 @@ void run_time(const Block& block, Batch& b) {
   const Time& m = own<Time>(block);
   TimeWork& work = work_of<TimeWork>(block);
   project_shifted(b, block, work.shift, {{m.mix_r, &m.r, work.r}, {m.mix_k, &m.k, work.k}, {m.mix_v, &m.v, work.v}});
-  quantise_parts(b, m.o, m.slices(), [&](const Run& run, i32 slice) { recur(b, block, work, run, slice); });
+  quantise_slices(b, m.o, SLICE, [&](const Run& run, i32 at, i32 n) { recur(b, block, run, at, n); });
   project(b, m.o, b.branch);
 }
 
@@ -111,7 +108,7 @@ Status load_channel(Layer& layer, Block* block) {
   Channel m = {};
   const i32 dim = m.dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("ffn_dim", 1, MAX_COLUMNS, &m.ffn_dim));
-  EDGELLM_TRY(layer.norm("ffn_norm", dim, Norm::Kind::layer, false, &block->norm));
+  EDGELLM_TRY(layer.required_norm("ffn_norm", dim, Norm::Kind::layer, &block->norm));
   EDGELLM_TRY(layer.bind({{"ffn_mix_r", dim, &m.mix_r},
                           {"ffn_mix_k", dim, &m.mix_k},
                           {"ffn_r", dim, dim, &m.r},

@@ -51,7 +51,6 @@ struct Time {
 
   i32 heads() const { return dim / head_dim; }
   i32 uses() const { return is_first ? RESIDUAL : USES; }
-  const Matrix& weights(i32 use) const { return use < W ? whole[use] : low[use].first; }
 
   // State: the shifted vector (dim), then the S of each head.
   i64 state_values() const { return dim + i64{dim} * head_dim; }
@@ -101,7 +100,7 @@ Status bind_time(Layer& layer, Time* m) {
                           {"v", dim, dim, &m->whole[V]},
                           {"o", dim, dim, &m->o}}));
   m->mix[RESIDUAL] = m->mix[V];
-  EDGELLM_TRY(layer.norm("head_norm", dim, Norm::Kind::layer, false, &m->head_norm));
+  EDGELLM_TRY(layer.required_norm("head_norm", dim, Norm::Kind::layer, &m->head_norm));
   EDGELLM_TRY(layer.real("head_norm_eps", 0, MAX_NORM_EPS, &m->head_norm.eps));
   EDGELLM_TRY(bind_low_rank(layer, 'w', true, m, &m->low[W]));
   EDGELLM_TRY(bind_low_rank(layer, 'a', true, m, &m->low[A]));
@@ -117,7 +116,7 @@ Status load_time(Layer& layer, Block* block) {
   if (m.heads() * m.head_dim != m.dim) {
     return bad_model("metadata: \"dim\" is ", m.dim, ", no multiple of \"head_dim\" ", m.head_dim);
   }
-  EDGELLM_TRY(layer.norm("att_norm", m.dim, Norm::Kind::layer, false, &block->norm));
+  EDGELLM_TRY(layer.required_norm("att_norm", m.dim, Norm::Kind::layer, &block->norm));
   EDGELLM_TRY(bind_time(layer, &m));
   if (m.is_first) {
     m.first_v = {layer.arena, layer.limits.tokens, m.dim};
@@ -132,7 +131,8 @@ void project_first(Batch& b, const Block& block, TimeWork& work) {
   const Time& m = own<Time>(block);
   Shifted all[USES];
   for (i32 use = 0; use < m.uses(); use++)
-    all[use] = {m.mix[use], &m.weights(use), use < W ? work.projected[use] : work.middle[use]};
+    all[use] = use < W ? Shifted{m.mix[use], &m.whole[use], work.projected[use]}
+                       : Shifted{m.mix[use], &m.low[use].first, work.middle[use]};
   project_shifted(b, block, work.shift.rows, work.shift.inputs, {all, m.uses()});
 }
 
@@ -172,8 +172,9 @@ const f32* value(const Batch& b, const Time& m, const TimeWork& work, i32 token,
 }
 
 // One head of a run, its tokens in order; writes its part of the input of o.
-void recur(const Batch& b, const Block& block, const TimeWork& work, const Run& run, i32 head) {
+void recur(const Batch& b, const Block& block, const Run& run, i32 head) {
   const Time& m = own<Time>(block);
+  const TimeWork& work = work_of<TimeWork>(block);
   const i32 n = m.head_dim;
   const i64 at = i64{head} * n;
   f32* state = m.head_state(state_of(block, run.state), head);
@@ -203,7 +204,7 @@ void run_time(const Block& block, Batch& b) {
   TimeWork& work = work_of<TimeWork>(block);
   project_first(b, block, work);
   project_second(b, m, work);
-  quantise_parts(b, m.o, m.heads(), [&](const Run& run, i32 head) { recur(b, block, work, run, head); });
+  quantise_slices(b, m.o, m.head_dim, [&](const Run& run, i32 at, i32 n) { recur(b, block, run, at / n); });
   project(b, m.o, b.branch);
 }
 
@@ -224,7 +225,7 @@ Status load_channel(Layer& layer, Block* block) {
   Channel m = {};
   const i32 dim = m.dim = layer.shape.dim;
   EDGELLM_TRY(layer.number("ffn_dim", 1, MAX_COLUMNS, &m.ffn_dim));
-  EDGELLM_TRY(layer.norm("ffn_norm", dim, Norm::Kind::layer, false, &block->norm));
+  EDGELLM_TRY(layer.required_norm("ffn_norm", dim, Norm::Kind::layer, &block->norm));
   EDGELLM_TRY(layer.bind({{"ffn_mix", dim, &m.mix}, {"ffn_k", m.ffn_dim, dim, &m.k}, {"ffn_v", dim, m.ffn_dim, &m.v}}));
   layer.zero_codes = true;
   return place<ChannelWork>(layer, m, dim * i64{sizeof(f32)}, block);  // the shifted vector

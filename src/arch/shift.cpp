@@ -5,9 +5,7 @@
 namespace edgellm {
 
 void project_shifted(Batch& b, const Block& block, Rows rows, Input* inputs, Span<const Shifted> all) {
-  constexpr i32 MOST = 7;
-  assert(all.count <= MOST);
-  Projection projections[MOST];
+  Projection projections[MAX_SHIFTED];
   for (i64 i = 0; i < all.count; i++) {
     inputs[i].begin(*all[i].w, b.f32_activations);
     projections[i] = {all[i].w, all[i].y, &inputs[i]};

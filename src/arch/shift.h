@@ -12,9 +12,12 @@ struct Shifted {
   Rows y;
 };
 
+constexpr i32 MAX_SHIFTED = 7;
+
 // Scratch for `N` of them.
 template <int N>
 struct Shift {
+  static_assert(N <= MAX_SHIFTED);
   Rows rows;  // h (dim)
   Input inputs[N];
 

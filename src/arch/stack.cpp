@@ -56,13 +56,15 @@ Status read_shape(const ModelFile& file, const Family& family, Shape* shape) {
   return file.flag("unit_norms", &shape->unit_norms);
 }
 
-// A norm outside the layers.
+// A norm outside the layers; a bias is optional, but in a norm that other families may leave out.
 Status bind_norm(const ModelFile& file, const Shape& s, const char* name, const char* bias, Norm* norm) {
   EDGELLM_TRY(file.vector_or_none(name, s.dim, &norm->weight));
   EDGELLM_TRY(file.vector_or_none(bias, s.dim, &norm->bias));
   norm->eps = s.norm_eps;
   if (norm->weight) norm->kind = s.norm;
-  return {};
+  if (!s.requires_norm(name)) return {};
+  EDGELLM_TRY(file.vector(name, s.dim, &norm->weight));
+  return s.norm == Norm::Kind::layer ? file.vector(bias, s.dim, &norm->bias) : Status();
 }
 
 Status bind_outer(const ModelFile& file, Stack* stack) {
@@ -71,18 +73,13 @@ Status bind_outer(const ModelFile& file, Stack* stack) {
   EDGELLM_TRY(file.matrix_or_none("head", s.vocab, s.dim, &stack->head));
   EDGELLM_TRY(file.vector_or_none("head_bias", s.vocab, &stack->head_bias));
   if (!stack->head.data) stack->head = stack->embed;
-  Norm &first = stack->embed_norm, &last = stack->norm;
-  EDGELLM_TRY(bind_norm(file, s, "embed_norm", "embed_norm_bias", &first));
-  EDGELLM_TRY(bind_norm(file, s, "norm", "norm_bias", &last));
-  if (!last.weight) return file.vector("norm", s.dim, &last.weight);
-  if (s.required_norm && Text(s.required_norm) == "embed_norm") {
-    EDGELLM_TRY(file.vector("embed_norm", s.dim, &first.weight));
-    EDGELLM_TRY(file.vector("embed_norm_bias", s.dim, &first.bias));
-  }
-  return file.real_or("final_norm_eps", s.norm_eps, 0, MAX_NORM_EPS, &last.eps);
+  EDGELLM_TRY(bind_norm(file, s, "embed_norm", "embed_norm_bias", &stack->embed_norm));
+  EDGELLM_TRY(file.vector("norm", s.dim, &stack->norm.weight));
+  EDGELLM_TRY(bind_norm(file, s, "norm", "norm_bias", &stack->norm));
+  return file.real_or("final_norm_eps", s.norm_eps, 0, MAX_NORM_EPS, &stack->norm.eps);
 }
 
-// A table of frequencies, "rope.inv_freq", and further ones with their number behind it. Absent: layers that name it rotate nothing.
+// A table of frequencies, "rope.inv_freq", and further ones with their number after it. An absent one rotates nothing.
 Status bind_rope(const ModelFile& file, i32 index, Rope* rope) {
   char endings[2][48];
   Writer name(endings[0]), scale(endings[1]);
@@ -90,52 +87,44 @@ Status bind_rope(const ModelFile& file, i32 index, Rope* rope) {
   write(scale, "rope_attention_scale");
   if (index) write(name, ".", index), write(scale, ".", index);
   const TensorEntry* entry = file.find(name.text());
-  const u32 pairs = entry ? entry->shape[0] : 0;
-  if (pairs > MAX_HEAD_DIM / 2) {
-    return bad_model("tensor ", name.text(), ": ", pairs, " rotated pairs, expected at most ", MAX_HEAD_DIM / 2);
-  }
-  rope->pairs = static_cast<i32>(pairs);
-  EDGELLM_TRY(file.vector_or_none(name.text(), rope->pairs, &rope->frequency));
+  if (!entry) return {};
+  rope->pairs = static_cast<i32>(min<u32>(entry->shape[0], MAX_HEAD_DIM / 2));
+  EDGELLM_TRY(file.vector(name.text(), rope->pairs, &rope->frequency));
   return file.real_or(scale.text(), 1, MIN_ROPE_SCALE, MAX_ROPE_SCALE, &rope->scale);
 }
 
-// All tables that layers name, with room for the angles of a pass.
+// All tables, with room for the angles of a pass.
 Status load_ropes(const ModelFile& file, const Limits& limits, Arena& arena, Stack* stack) {
-  Span<Rope> ropes = {stack->ropes, 1};
-  for (i32 i = 0; i < stack->shape.layers; i++) {
-    i32 index;
-    EDGELLM_TRY(file.layer_number_or("rope_table", i, stack->shape.layers, 0, 0, MAX_ROPES - 1, &index));
-    ropes.count = max<i64>(ropes.count, index + 1);
+  for (i32 i = 0; i < MAX_ROPES; i++) {
+    Rope& rope = stack->ropes[i];
+    EDGELLM_TRY(bind_rope(file, i, &rope));
+    const i64 angles = i64{limits.tokens} * rope.pairs;
+    rope.tokens = {arena.take<f32>(angles), arena.take<f32>(angles)};
+    rope.at_sinks = {arena.take<f32>(rope.pairs), arena.take<f32>(rope.pairs)};
+    if (limits.window && !arena.counting()) rope.fill(SINKS + limits.window - 1, rope.at_sinks);
   }
-  for (i32 i = 0; i < ropes.count; i++) {
-    EDGELLM_TRY(bind_rope(file, i, &ropes[i]));
-    const i64 pairs = ropes[i].pairs, angles = limits.tokens * pairs;
-    ropes[i].tokens = {arena.take<f32>(angles), arena.take<f32>(angles)};
-    ropes[i].at_sinks = {arena.take<f32>(pairs), arena.take<f32>(pairs)};
-    if (limits.window && !arena.counting()) ropes[i].fill(SINKS + limits.window - 1, ropes[i].at_sinks);
-  }
-  stack->shape.ropes = ropes;
   return {};
 }
 
 Status load_block(Layer& layer, const BlockKind& kind, Block* block, Model* model) {
   layer.block = kind.name;
   block->kind = &kind;
-  block->layer = layer.layer;
+  block->layer = layer.index;
   block->state_at = model->state_bytes;
   EDGELLM_TRY(kind.load(layer, block));
   model->state_bytes += align_up<i64>(block->state_bytes, Arena::ALIGNMENT);
   model->unbounded &= !kind.keeps_positions;
-  model->recurrent |= block->state_bytes && !kind.keeps_positions;
+  if (!kind.keeps_positions) model->recurrent_bytes += block->state_bytes;
   return {};
 }
 
 Status load_blocks(Layer& layer, Text blocks, Stack* stack, Model* model) {
-  Block firsts[KIND_COUNT] = {};
+  Block firsts[KIND_COUNT], before;
+  layer.before = &before;
   stack->blocks.data = layer.arena.take<Block>(i64{layer.layers} * MAX_LAYER_BLOCKS);
-  for (layer.layer = 0; layer.layer < layer.layers; layer.layer++) {
+  for (layer.index = 0; layer.index < layer.layers; layer.index++) {
     LayerBlocks named;
-    EDGELLM_TRY(read_layer_blocks(blocks, layer.layer, &named));
+    EDGELLM_TRY(read_layer_blocks(blocks, layer.index, &named));
     for (i32 i = 0; i < named.count; i++) {
       i32 kind;
       Block block;
@@ -146,6 +135,7 @@ Status load_blocks(Layer& layer, Text blocks, Stack* stack, Model* model) {
       if (!layer.first) firsts[kind] = block;
       if (stack->blocks.data) stack->blocks[stack->blocks.count] = block;
       stack->blocks.count++;
+      before = block;
     }
   }
   return {};
@@ -159,7 +149,7 @@ void take_buffers(const Layer& layer, Stack* stack) {
   stack->logit_tokens = arena.take<i32>(layer.limits.logits);
   stack->buffers = {.dim = dim,
                     .f32_activations = layer.limits.f32_activations,
-                    .ropes = stack->shape.ropes,
+                    .ropes = layer.ropes,
                     .x = {arena, tokens, dim},
                     .branch = {arena, tokens, dim},
                     .input = {arena, tokens, max(dim, layer.widest)},
@@ -167,7 +157,7 @@ void take_buffers(const Layer& layer, Stack* stack) {
                     .zeros = nullptr};
 }
 
-// Recurrent states are zero at position 0; a cache of positions stays as it is, for nothing looks behind a session's position.
+// Recurrent states are zero at position 0; a cache of positions stays as it is, because nothing past a session's position is read.
 void start_fresh(const Stack& stack, u8* session) {
   for (const Block& block : stack.blocks) {
     if (block.kind->keeps_positions || block.state_bytes == 0) continue;
@@ -176,8 +166,8 @@ void start_fresh(const Stack& stack, u8* session) {
   }
 }
 
-// Whose tokens they are, and which of them want logits: returns how many.
-i32 list_tokens(Stack& stack, Span<const Item> items, Batch* b) {
+// Whose tokens they are, and which of them want logits: returns how many. Sessions at position 0 begin anew.
+i32 begin_pass(Stack& stack, Span<const Item> items, Batch* b) {
   i32 logits = 0;
   for (const Item& item : items) {
     stack.runs[b->runs.count] = {.state = item.state, .first = b->count(), .count = item.count};
@@ -221,7 +211,7 @@ Status run_head(const Model& model, const Stack& stack, Batch b, i32 count) {
   const Rows logits = {model.logits, model.logits_stride};
   project(b, stack.head, logits);
   for (i32 row = 0; row < count; row++) {
-    if (stack.head_bias) b.kernels.add(logits[row], stack.head_bias, model.vocab);
+    add_bias(b, logits[row], stack.head_bias, model.vocab);
     if (b.kernels.all_finite(logits[row], model.vocab)) continue;
     return failed("the output head gave logits that are not finite at position ", tokens[stack.logit_tokens[row]].position);
   }
@@ -239,7 +229,7 @@ Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Mod
   EDGELLM_TRY(file.number("context", 1, MAX_CONTEXT, &model->context));
   EDGELLM_TRY(bind_outer(file, &stack));
   EDGELLM_TRY(load_ropes(file, limits, arena, &stack));
-  Layer layer = {{file, stack.shape.layers}, stack.shape, limits, arena};
+  Layer layer = {{file, stack.shape.layers}, stack.shape, {stack.ropes, MAX_ROPES}, limits, arena};
   EDGELLM_TRY(load_blocks(layer, family.blocks, &stack, model));
   take_buffers(layer, &stack);
   model->vocab = stack.shape.vocab;
@@ -261,15 +251,15 @@ Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Mod
 Status run_model(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items) {
   Stack& stack = *model.stack;
   Batch batch = {stack.buffers, kernels, threads, {stack.tokens, 0}, {stack.runs, 0}};
-  const i32 logits = list_tokens(stack, items, &batch);
+  const i32 logits = begin_pass(stack, items, &batch);
   embed(stack, batch);
-  for (const Block& block : stack.blocks) {
+  for (const Block& block : stack.blocks) {  // each leaves its branch, which the next one adds to x as it opens
 #if defined(EDGELLM_DIRTY_SCRATCH)
     memset(batch.scratch.data, 0xff, static_cast<size_t>(batch.scratch.count));
 #endif
     block.kind->run(block, batch);
   }
-  close(batch);
+  add_last_branch(batch);
   EDGELLM_TRY(check_finite(batch));
   return logits ? run_head(model, stack, batch, logits) : Status();
 }

@@ -1,4 +1,4 @@
-// What a kernel set may ask of a CPU; base/cpu.h finds out which bits hold.
+// What a kernel set may ask of a CPU; platform/cpu.h finds out which bits hold.
 #pragma once
 #include "base/types.h"
 

@@ -212,8 +212,9 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
 // Bytes of weights and caches that one pass at `position` reads.
 i64 bytes_per_pass(const Bench& bench, i32 position) {
   const Engine& engine = bench.engine;
-  i64 slots = cache_slots(engine.limits);
-  return engine.model.weight_bytes + bench.sessions * engine.model.state_bytes * min<i64>(position, slots) / slots;
+  const i64 slots = cache_slots(engine.limits), recurrent = engine.model.recurrent_bytes;
+  const i64 cache = (engine.model.state_bytes - recurrent) * min<i64>(position, slots) / slots;
+  return engine.model.weight_bytes + bench.sessions * (recurrent + cache);
 }
 
 f64 bytes_per_second(const Bench& bench, const Place& place) {

@@ -25,7 +25,7 @@ StateHeader identify(const Engine& engine) {
   header.window = cache ? engine.limits.window : 0;
   header.context = engine.limits.context;
   header.f32_activations = engine.limits.f32_activations;
-  header.recurrent = engine.model.recurrent ? RECURRENT_LAYOUT : 0;
+  header.recurrent = engine.model.recurrent_bytes ? RECURRENT_LAYOUT : 0;
   return header;
 }
 

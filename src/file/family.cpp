@@ -4,17 +4,13 @@ namespace edgellm {
 
 namespace {
 
-struct Entry {
-  const char *name, *blocks;
-  bool layer_norm;
-  const char* required_norm;
-};
-
-const Entry FAMILIES[] = {
+constexpr Family FAMILIES[] = {
 #define FAMILY(name, blocks, layer_norm, required_norm) {#name, blocks, layer_norm, required_norm},
 #include "file/family.def"
 #undef FAMILY
 };
+
+constexpr i64 MAX_BLOCKS_TEXT = 1 << 16;
 
 // The text of a layer.
 Text layer_text(Text blocks, i32 layer) {
@@ -58,6 +54,25 @@ Status add(Text name, bool parallel, LayerBlocks* read) {
   return {};
 }
 
+// What files of a family with blocks of its own may say about them.
+Status check_family(const ModelFile& file, Family* family) {
+  constexpr const char* OF_STACKS[] = {"blocks", "rope_table"};
+  for (const char* key : OF_STACKS) {
+    if (file.has(key)) return bad_model("metadata: \"", key, "\" is for \"arch\" stack, and this is ", family->name);
+  }
+  bool parallel;
+  EDGELLM_TRY(file.flag("parallel", &parallel));
+  if (parallel && Text(family->name) == "transformer") family->blocks = "attention + ffn";
+  return {};
+}
+
+Status read_blocks(const ModelFile& file, Family* family) {
+  if (!file.has("blocks")) return bad_model("metadata: \"blocks\" is missing, which \"arch\" stack needs");
+  EDGELLM_TRY(file.text_or("blocks", "", &family->blocks));
+  if (family->blocks.size <= MAX_BLOCKS_TEXT) return {};
+  return bad_model("metadata: \"blocks\" has ", family->blocks.size, " bytes, expected at most ", MAX_BLOCKS_TEXT);
+}
+
 }  // namespace
 
 Status read_family(const ModelFile& file, Family* family) {
@@ -65,17 +80,12 @@ Status read_family(const ModelFile& file, Family* family) {
   EDGELLM_TRY(file.text_or("arch", "", &name));
   char buffer[128];
   Writer known(buffer);
-  for (const Entry& entry : FAMILIES) {
-    if (name == entry.name) *family = {entry.name, entry.blocks, entry.layer_norm, entry.required_norm};
-    write(known, known.text().size ? ", " : "", entry.name);
+  for (const Family& one : FAMILIES) {
+    if (name == one.name) *family = one;
+    write(known, known.text().size ? ", " : "", one.name);
   }
   if (!family->name) return bad_model("metadata: unknown model family \"", name, "\", known: ", known.text());
-  const bool listed = file.has("blocks");
-  if (family->blocks.size) {
-    return listed ? bad_model("metadata: \"blocks\" is for \"arch\" stack, and this is ", family->name) : Status();
-  }
-  if (!listed) return bad_model("metadata: \"blocks\" is missing, which \"arch\" stack needs");
-  return file.text_or("blocks", "", &family->blocks);
+  return family->blocks.size ? check_family(file, family) : read_blocks(file, family);
 }
 
 Status read_layer_blocks(Text blocks, i32 layer, LayerBlocks* read) {
@@ -84,7 +94,7 @@ Status read_layer_blocks(Text blocks, i32 layer, LayerBlocks* read) {
   for (Text word = take_word(&rest); word.size; word = take_word(&rest)) {
     const bool parallel = word == "+";
     if (parallel) word = take_word(&rest);
-    if (word.size == 0 || word == "+") return bad_model("metadata: \"blocks\" has a + without a block behind it");
+    if (word.size == 0 || word == "+") return bad_model("metadata: \"blocks\" has a + without a block after it");
     EDGELLM_TRY(add(word, parallel, read));
   }
   return read->count ? Status() : bad_model("metadata: \"blocks\" has a layer without blocks");

@@ -29,7 +29,7 @@ struct Key {
 
 Status LayerReader::bind_all(Span<const WantedTensor> wanted, bool optional) {
   for (const WantedTensor& tensor : wanted) {
-    const TensorName name(layer, tensor.name);
+    const TensorName name(index, tensor.name);
     if (optional && !file.find(name.text)) continue;
     EDGELLM_TRY(tensor.matrix ? file.matrix(name.text, tensor.rows, tensor.cols, tensor.matrix)
                               : file.vector(name.text, tensor.rows, tensor.vector));
@@ -39,11 +39,11 @@ Status LayerReader::bind_all(Span<const WantedTensor> wanted, bool optional) {
 }
 
 Status LayerReader::number(const char* key, i32 low, i32 high, i32* value) const {
-  return file.layer_number(Key(*this, key).text, layer, layers, static_cast<u32>(low), static_cast<u32>(high), value);
+  return file.layer_number(Key(*this, key).text, index, layers, static_cast<u32>(low), static_cast<u32>(high), value);
 }
 
 Status LayerReader::number_or(const char* key, i32 fallback, i32 low, i32 high, i32* value) const {
-  return file.layer_number_or(Key(*this, key).text, layer, layers, fallback, static_cast<u32>(low), static_cast<u32>(high),
+  return file.layer_number_or(Key(*this, key).text, index, layers, fallback, static_cast<u32>(low), static_cast<u32>(high),
                               value);
 }
 
@@ -57,12 +57,12 @@ Status LayerReader::real_or(const char* key, f32 fallback, f32 low, f32 high, f3
 
 Status LayerReader::same_input(const char* names, const Matrix& a, const Matrix& b) const {
   if (a.activations == b.activations) return {};
-  return bad_model("tensors ", TensorName(layer, names).text,
+  return bad_model("tensors ", TensorName(index, names).text,
                    ": they share their input but ask for different quantisation of it");
 }
 
 const TensorEntry* LayerReader::find(const char* name) const {
-  return file.find(TensorName(layer, name).text);
+  return file.find(TensorName(index, name).text);
 }
 
 }  // namespace edgellm

@@ -20,7 +20,7 @@ struct WantedTensor {
 struct LayerReader {
   const ModelFile& file;
   i32 layers;
-  i32 layer = 0;
+  i32 index = 0;           // of the layer
   const char* block = "";  // its name
   i32 widest = 0;          // columns of the matrices that were bound
 

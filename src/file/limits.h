@@ -8,6 +8,7 @@
 namespace edgellm {
 
 constexpr u32 MAX_TENSORS = 1 << 16;
+constexpr i32 MAX_METADATA = 4096;  // entries
 constexpr i32 MAX_LAYERS = 1024;
 constexpr i32 MAX_HEADS = 4096;  // of queries, of keys and values; groups of mamba2
 constexpr i32 MAX_HEAD_DIM = 1024;

@@ -62,7 +62,8 @@ Status check_header(const FileHeader& header, u64 file_bytes) {
 
 Status check_metadata(Span<const u8> metadata) {
   i64 offset = 0;
-  while (offset < metadata.count) {
+  for (i32 entries = 0; offset < metadata.count; entries++) {
+    if (entries == MAX_METADATA) return bad_model("metadata: more than ", MAX_METADATA, " entries");
     const u8* at = metadata.data + offset;
     i64 left = metadata.count - offset;
     MetadataEntry entry;

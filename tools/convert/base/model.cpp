@@ -76,4 +76,8 @@ void FloatTensor::values(i64 row, i64 count, f32* out) const {
   }
 }
 
+void ComputedVector::values(i64, i64, f32* out) const {
+  std::copy(values_.begin(), values_.end(), out);
+}
+
 }  // namespace edgellm::convert
