@@ -44,6 +44,14 @@ void check_epsilon(const char* name, f64 value, const std::string& source) {
   if (value > 0 && !(static_cast<f32>(value) > 0)) unusable(source, ": ", name, " is ", value, ", which is 0 as an f32");
 }
 
+void TernaryTensor::values(i64 row, i64 count, f32* out) const {
+  std::vector<i8> weights(static_cast<size_t>(count * cols));
+  std::vector<f32> scales(static_cast<size_t>(count), ternary()->scale);  // of the tensor, unless rows have their own
+  codes(row, count, weights.data(), scales.data());
+  for (i64 i = 0; i < count * cols; i++)
+    out[i] = scales[static_cast<size_t>(i / cols)] * static_cast<f32>(weights[static_cast<size_t>(i)]);
+}
+
 FloatTensor::FloatTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file, Bytes data,
                          Dtype dtype, f32 factor)
     : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols), file_(std::move(file)), data_(data),

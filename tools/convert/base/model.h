@@ -58,6 +58,13 @@ class Tensor {
   virtual void i4(i64 /*row*/, i64 /*count*/, i8* /*codes*/, u16* /*scales*/) const {}
 };
 
+// One that is stored as codes, with a scale for all or one a row: its values are their products.
+class TernaryTensor : public Tensor {
+ public:
+  using Tensor::Tensor;
+  void values(i64 row, i64 count, f32* out) const override;
+};
+
 using Tensors = std::vector<std::unique_ptr<Tensor>>;
 
 using MetadataValue = std::variant<u32, f32, std::string, std::vector<u32>, std::vector<f32>>;

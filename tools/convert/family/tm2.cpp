@@ -16,20 +16,11 @@ namespace {
 
 constexpr char MAGIC[4] = {'T', 'M', '2', 0};
 
-class Tm2Matrix : public Tensor {
+class Tm2Matrix : public TernaryTensor {
  public:
   Tm2Matrix(const Part& part, Cursor* from)
-      : Tensor(part.ours, part.role, part.rows, part.cols), file_(from->file()), row_bytes_(2 + div_up<i64>(part.cols, 4)),
-        data_(from->take(static_cast<u64>(part.rows * row_bytes_), name)) {}
-
-  void values(i64 row, i64 count, f32* out) const override {
-    std::vector<i8> ternary_codes(static_cast<size_t>(count * cols));
-    std::vector<f32> scales(static_cast<size_t>(count));
-    codes(row, count, ternary_codes.data(), scales.data());
-    for (i64 i = 0; i < count * cols; i++) {
-      out[i] = scales[static_cast<size_t>(i / cols)] * static_cast<f32>(ternary_codes[static_cast<size_t>(i)]);
-    }
-  }
+      : TernaryTensor(part.ours, part.role, part.rows, part.cols), file_(from->file()),
+        row_bytes_(2 + div_up<i64>(part.cols, 4)), data_(from->take(static_cast<u64>(part.rows * row_bytes_), name)) {}
 
   std::optional<Ternary> ternary() const override { return Ternary{Ternary::Per::row}; }
 

@@ -275,7 +275,7 @@ void BlockTensor::i4(i64 row, i64 count, i8* codes, u16* scales) const {
 
 I2sTensor::I2sTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file, Bytes data,
                      std::shared_ptr<const I2sLayout> layout, f32 factor)
-    : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols), file_(std::move(file)), data_(data),
+    : TernaryTensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols), file_(std::move(file)), data_(data),
       layout_(std::move(layout)) {
   std::memcpy(&scale_, data_.data + rows * cols / 4, sizeof scale_);
   scale_ *= factor;
@@ -283,13 +283,6 @@ I2sTensor::I2sTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows,
   if (rows * cols % 128 != 0) {
     unusable(file_->path, ": tensor ", name, " (I2_S) has ", rows * cols, " weights, expected a multiple of 128");
   }
-}
-
-void I2sTensor::values(i64 row, i64 count, f32* out) const {
-  std::vector<i8> ternary_codes(static_cast<size_t>(count * cols));
-  codes(row, count, ternary_codes.data(), nullptr);
-  for (i8 code : ternary_codes)
-    *out++ = scale_ * static_cast<f32>(code);
 }
 
 void I2sTensor::codes(i64 row, i64 count, i8* out, f32*) const {

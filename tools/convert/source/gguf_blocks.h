@@ -44,12 +44,11 @@ class BlockTensor : public Tensor {
 // I2_S (github.com/microsoft/BitNet, src/ggml-bitnet-mad.cpp): codes 0, 1, 2 for -1, 0, 1, four a byte, and one f32 scale for the
 // tensor. The weights, rows one after the other, are cut in blocks of four strands, the first in the highest bits: of 4 x 32
 // where it was quantised on x86 or by Python, of 4 x 16 where on ARM. Nothing in a file says which.
-class I2sTensor : public Tensor {
+class I2sTensor : public TernaryTensor {
  public:
   // `data` holds rows * cols / 4 bytes and the tail, and lies in `file`.
   I2sTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file, Bytes data,
             std::shared_ptr<const I2sLayout> layout, f32 factor);
-  void values(i64 row, i64 count, f32* out) const override;
   std::optional<Ternary> ternary() const override { return Ternary{Ternary::Per::tensor, scale_}; }
   void codes(i64 row, i64 count, i8* out, f32* scales) const override;
 

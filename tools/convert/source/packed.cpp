@@ -3,18 +3,11 @@
 namespace edgellm::convert {
 namespace {
 
-class PackedTernary : public Tensor {
+class PackedTernary : public TernaryTensor {
  public:
   PackedTernary(const std::string& tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols,
                 const StoredTensor& stored, f32 scale)
-      : Tensor(tensor_name, tensor_role, tensor_rows, tensor_cols), stored_(stored), scale_(scale) {}
-
-  void values(i64 row, i64 count, f32* out) const override {
-    std::vector<i8> ternary_codes(static_cast<size_t>(count * cols));
-    codes(row, count, ternary_codes.data(), nullptr);
-    for (size_t i = 0; i < ternary_codes.size(); i++)
-      out[i] = scale_ * static_cast<f32>(ternary_codes[i]);
-  }
+      : TernaryTensor(tensor_name, tensor_role, tensor_rows, tensor_cols), stored_(stored), scale_(scale) {}
 
   std::optional<Ternary> ternary() const override { return Ternary{Ternary::Per::tensor, scale_}; }
 

@@ -39,17 +39,10 @@ class RandomFloats : public Tensor {
   f32 mean_, factor_;
 };
 
-class RandomTernary : public Tensor {
+class RandomTernary : public TernaryTensor {
  public:
   RandomTernary(const std::string& tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, f32 scale)
-      : Tensor(tensor_name, tensor_role, tensor_rows, tensor_cols), seed_(seed_of(name)), scale_(scale) {}
-
-  void values(i64 row, i64 count, f32* out) const override {
-    std::vector<i8> ternary_codes(static_cast<size_t>(count * cols));
-    codes(row, count, ternary_codes.data(), nullptr);
-    for (size_t i = 0; i < ternary_codes.size(); i++)
-      out[i] = scale_ * static_cast<f32>(ternary_codes[i]);
-  }
+      : TernaryTensor(tensor_name, tensor_role, tensor_rows, tensor_cols), seed_(seed_of(name)), scale_(scale) {}
 
   std::optional<Ternary> ternary() const override { return Ternary{Ternary::Per::tensor, scale_}; }
 

@@ -16,18 +16,11 @@ f32 scale_at(const TmacTensor& stored, i64 row) {
   return scale;
 }
 
-class TmacTernary : public Tensor {
+class TmacTernary : public TernaryTensor {
  public:
   TmacTernary(const std::string& tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, File file,
               const TmacTensor& stored)
-      : Tensor(tensor_name, tensor_role, tensor_rows, tensor_cols), file_(std::move(file)), stored_(stored) {}
-
-  void values(i64 row, i64 count, f32* out) const override {
-    for (i64 r = row; r < row + count; r++) {
-      for (i64 c = 0; c < cols; c++)
-        *out++ = scale_at(stored_, r) * static_cast<f32>(code(r * cols + c));
-    }
-  }
+      : TernaryTensor(tensor_name, tensor_role, tensor_rows, tensor_cols), file_(std::move(file)), stored_(stored) {}
 
   std::optional<Ternary> ternary() const override { return Ternary{Ternary::Per::row}; }
 
