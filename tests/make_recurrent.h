@@ -9,7 +9,7 @@
 
 // A shape of a family.
 struct RecurrentShape {
-  edgellm::convert::Family family;
+  edgellm::convert::ModelTable family;
 };
 
 RecurrentShape rwkv7(edgellm::convert::Rwkv shape);

@@ -297,7 +297,9 @@ TEST(what_a_file_must_not_say) {
   check_refused(with([](G g) { g->tensors[0].type = 12; }), "expected a multiple of 256");
   check_refused(with([](G g) { g->tensors.back().data += std::string(64, 'x'); }), "64 bytes follow the last tensor");
   check_refused(with([](G g) { g->tensors.push_back({"blk.9.attn_q.weight", {1}, 0, std::string(4, 'x')}); }),
-                "tensor blk.9.attn_q.weight has no place in this family");
+                "tensor blk.9.attn_q.weight is beyond layer 1, the last");
+  check_refused(with([](G g) { g->tensors.push_back({"blk.1.attn_q.extra", {1}, 0, std::string(4, 'x')}); }),
+                "tensor blk.1.attn_q.extra has no place in a transformer");
   check_refused(with([](G g) { g->tensors.pop_back(); }), "no tensor");
   check_refused(with([](G g) { g->number("general.alignment", 48); }), "general.alignment is 48");
   check_refused(with([](G g) { g->number("split.count", 3); }), "one of 3 parts");

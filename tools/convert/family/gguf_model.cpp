@@ -213,10 +213,10 @@ class Loader {
       for (const char* kind : {".weight", ".bias"})
         split_qkv(text("blk.", layer, ".attn_"), kind);
     }
-    Family family = transformer_family(shape_, path_);
-    if (shape_.norm == Norm::layer) move_biases_back(&family.parts);
+    ModelTable table = transformer_family(shape_, path_);
+    if (shape_.norm == Norm::layer) move_biases_back(&table.parts);
     Model model = take_parts(
-        family, {Naming::gguf, path_}, &left_,
+        table, {Naming::gguf, path_}, &left_,
         [this](const Part& part, const std::string& name, const GgufTensor& tensor) { return open(part, name, tensor); });
     model.i2s = i2s_;
     return model;

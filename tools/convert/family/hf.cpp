@@ -17,12 +17,12 @@ class Loader {
   Loader(const HfConfig& config, StoredTensors stored) : config_(config), stored_(std::move(stored)) {}
 
   Model load(const std::string& source) {
-    Family family = transformer_family(config_.shape, source);
-    family.name = config_.architecture;
+    ModelTable table = transformer_family(config_.shape, source);
+    table.name = config_.architecture;
     Model model = take_parts(
-        family, {Naming::published, source, {"rotary_emb.inv_freq"}}, &stored_,
+        table, {Naming::published, source, {"rotary_emb.inv_freq"}, BY_CONFIG}, &stored_,
         [this](const Part& part, const std::string& name, const StoredTensor& tensor) { return open(part, name, tensor); });
-    for (const Part& part : family.parts) {
+    for (const Part& part : table.parts) {
       for (const std::string& name : part.names(Naming::published)) {
         if (config_.is_float(name)) model.floats.insert(part.ours);
       }

@@ -166,11 +166,11 @@ Model open_llama2c(const Source& source) {
   if (versioned) from.take(HEADER_BYTES - from.position(), "header");
 
   const Transformer t = describe(shape, path);
-  const Family family = transformer_family(t, path);
-  Reader reader{from, t, group, parts_by_name(family)};
+  const ModelTable table = transformer_family(t, path);
+  Reader reader{from, t, group, parts_by_name(table)};
   (versioned ? read_versioned : read_legacy)(&reader, shared);
   if (from.left() > 0) unusable(path, ": ", from.left(), " bytes follow the last tensor");
-  Model model = model_of(family);
+  Model model = model_of(table);
   model.tensors.push_back(computed_tensor(*reader.parts.at("rope.inv_freq")));
   add_in_order_of_use(std::move(reader.tensors), t.layers, &model.tensors);
   return model;

@@ -162,6 +162,8 @@ void add_convolution(const Mamba& s, i64 channels, Parts* parts) {
   if (s.conv_bias) parts->vector("conv_bias", "mixer.conv1d.bias", channels, 0);
 }
 
+constexpr const char *MAMBA = "Mamba", *MAMBA2 = "Mamba-2";
+
 }  // namespace
 
 void add_mamba(const Mamba& s, Parts* parts) {
@@ -188,28 +190,29 @@ void add_mamba2(const Mamba& s, Parts* parts) {
   parts->matrix("out", "mixer.out_proj.weight", s.dim, inner);
 }
 
-Family mamba_family(const Mamba& s) {
-  Family family;
-  family.vocab = s.vocab;
-  family.word("arch", s.version == 2 ? "mamba2" : "mamba");
-  family.size("layers", s.layers);
-  family.size("dim", s.dim);
+ModelTable mamba_family(const Mamba& s) {
+  ModelTable table;
+  table.name = s.version == 2 ? MAMBA2 : MAMBA;
+  table.vocab = s.vocab;
+  table.word("arch", s.version == 2 ? "mamba2" : "mamba");
+  table.size("layers", s.layers);
+  table.size("dim", s.dim);
   if (s.version == 2) {
-    family.size("heads", s.heads);
-    family.size("head_dim", s.head_dim);
-    family.size("groups", s.groups);
+    table.size("heads", s.heads);
+    table.size("head_dim", s.head_dim);
+    table.size("groups", s.groups);
   } else {
-    family.size("inner", s.inner);
-    family.size("rank", s.rank);
+    table.size("inner", s.inner);
+    table.size("rank", s.rank);
   }
-  family.size("states", s.states);
-  family.size("taps", s.taps);
-  family.size("vocab", s.vocab);
-  family.size("context", s.context);
-  family.real("norm_eps", s.norm_eps);
-  if (static_cast<f32>(s.dt_min) > 0) family.real("dt_min", s.dt_min);
-  if (std::isfinite(static_cast<f32>(s.dt_max))) family.real("dt_max", s.dt_max);
-  Parts parts(&family.parts);
+  table.size("states", s.states);
+  table.size("taps", s.taps);
+  table.size("vocab", s.vocab);
+  table.size("context", s.context);
+  table.real("norm_eps", s.norm_eps);
+  if (static_cast<f32>(s.dt_min) > 0) table.real("dt_min", s.dt_min);
+  if (std::isfinite(static_cast<f32>(s.dt_max))) table.real("dt_max", s.dt_max);
+  Parts parts(&table.parts);
   parts.add("embed", "embeddings.weight", Role::embedding, s.vocab, s.dim);
   for (i64 layer = 0; layer < s.layers; layer++) {
     parts.prefix(layer_name(layer), text("layers.", layer, "."));
@@ -218,7 +221,11 @@ Family mamba_family(const Mamba& s) {
   parts.prefix("", "");
   parts.vector("norm", "norm_f.weight", s.dim);
   if (!s.tied) parts.add("head", "lm_head.weight", Role::head, s.vocab, s.dim);
-  return family;
+  return table;
+}
+
+std::vector<std::string> mamba_families() {
+  return {MAMBA, MAMBA2};
 }
 
 bool is_mamba(const Source& source) {
@@ -240,7 +247,7 @@ Model open_mamba(const Source& source) {
   shape.tied = shared;
   check_sizes(config, shape);
   check_conv_bias(config, &shape, &stored, &notes);
-  Model model = take_floats(mamba_family(shape), std::move(stored), path);
+  Model model = take_floats(mamba_family(shape), std::move(stored), {Naming::published, path});
   model.notes = std::move(notes);
   model.tokenizer = find_tokenizer(path);
   model.stop = read_generation_ids(path, source.config.get(), model.vocab).eos;

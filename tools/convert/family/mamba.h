@@ -21,6 +21,6 @@ struct Mamba {
 void add_mamba(const Mamba& shape, Parts* parts);
 void add_mamba2(const Mamba& shape, Parts* parts);
 
-Family mamba_family(const Mamba& shape);
+ModelTable mamba_family(const Mamba& shape);
 
 }  // namespace edgellm::convert

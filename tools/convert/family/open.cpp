@@ -14,9 +14,9 @@ struct Kind {
 // Files without a signature come last.
 constexpr Kind KINDS[] = {
     {"RWKV", is_rwkv, open_rwkv, "FILE.pth",
-     "RWKV-4 or RWKV-7 as its author names the tensors, or FILE.safetensors; or FOLDER: RWKV-4 of Hugging Face"},
-    {"Mamba", is_mamba, open_mamba, "FOLDER", "Mamba or Mamba-2: config.json of Hugging Face or of their authors"},
-    {"RetNet", is_retnet, open_retnet, "FOLDER", "RetNet: config.json with the model_type retnet"},
+     "RWKV as its author names the tensors, FILE.safetensors too, or FOLDER of Hugging Face (RWKV-4 only):", rwkv_families},
+    {"Mamba", is_mamba, open_mamba, "FOLDER", "Mamba: config.json of Hugging Face or of its authors:", mamba_families},
+    {"RetNet", is_retnet, open_retnet, "FOLDER", "config.json with the model_type retnet:", retnet_families},
     {"Hugging Face folder", is_hf, open_hf, "FOLDER",
      "Hugging Face: config.json with model.safetensors or pytorch_model.bin, or the index of their parts, of the classes",
      hf_families},
@@ -43,8 +43,9 @@ Model open_source(const Source& source) {
     unusable(source.path, ": expected the folder that holds it, with config.json");
   }
   std::vector<std::string> known;
-  for (const Kind& kind : KINDS)
-    known.push_back(kind.name);
+  for (const Kind& kind : KINDS) {
+    if (kind.open != open_synthetic) known.push_back(kind.name);  // what was given is no shape
+  }
   unusable(source.path, ": not a source of a known kind (", list_text(known), ")");
 }
 

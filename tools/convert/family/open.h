@@ -11,17 +11,20 @@ Model open_source(const Source& source);
 // What --help says of a kind.
 struct SourceKind {
   const char *name, *place, *text;
-  std::vector<std::string> families;  // classes, architectures or shapes at the end of the text; none: it says all
+  std::vector<std::string> families;  // names, classes or shapes, at the end of the text; none: it says all
 };
 std::vector<SourceKind> source_kinds();
 
-// Three functions a kind, one where its families are a list.
+// Of each kind, and the list of its families where it has several or they have names of their own.
 bool is_rwkv(const Source& source);
 Model open_rwkv(const Source& source);
+std::vector<std::string> rwkv_families();
 bool is_mamba(const Source& source);
 Model open_mamba(const Source& source);
+std::vector<std::string> mamba_families();
 bool is_retnet(const Source& source);
 Model open_retnet(const Source& source);
+std::vector<std::string> retnet_families();
 bool is_hf(const Source& source);
 Model open_hf(const Source& source);
 std::vector<std::string> hf_families();

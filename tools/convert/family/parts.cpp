@@ -74,6 +74,24 @@ std::unique_ptr<Tensor> open_floats(const Part& part, const std::string& name, c
   return float_tensor(part.ours, part.role, rows_of(part), cols_of(part), stored, part.factor);
 }
 
+i64 layers_of(const ModelTable& table) {
+  for (const auto& [key, value] : table.metadata) {
+    if (key == "layers") return std::get<u32>(value);
+  }
+  return 0;
+}
+
+// Whether a name begins as those of the first layer do but for the number, which no layer has.
+bool is_beyond_layers(const std::string& name, const ModelTable& table, Naming naming) {
+  const size_t number = name.find_first_of("0123456789");
+  if (number == std::string::npos) return false;
+  auto is_layer = [&](const std::string& prefix) {
+    return std::any_of(table.parts.begin(), table.parts.end(),
+                       [&](const Part& part) { return part.names(naming).front().starts_with(prefix); });
+  };
+  return is_layer(name.substr(0, number) + "0.") && !is_layer(name.substr(0, name.find('.', number) + 1));
+}
+
 }  // namespace
 
 std::vector<std::string> Part::names(Naming naming) const {
@@ -112,35 +130,40 @@ std::unique_ptr<Tensor> computed_tensor(const Part& part) {
   return std::make_unique<ComputedVector>(part.ours, part.computed);
 }
 
-Model model_of(const Family& family) {
+Model model_of(const ModelTable& table) {
   Model model;
-  model.metadata = family.metadata;
-  model.vocab = family.vocab;
-  model.bos = family.bos;
-  model.stop = family.stop;
+  model.metadata = table.metadata;
+  model.vocab = table.vocab;
+  model.bos = table.bos;
+  model.stop = table.stop;
   return model;
 }
 
-std::map<std::string, const Part*> parts_by_name(const Family& family) {
+std::map<std::string, const Part*> parts_by_name(const ModelTable& table) {
   std::map<std::string, const Part*> parts;
-  for (const Part& part : family.parts)
+  for (const Part& part : table.parts)
     parts.emplace(part.ours, &part);
   return parts;
 }
 
-void refuse_missing(const Part& part, const Family& family, const Taking& from) {
-  unusable(from.source, ": there is no tensor ", part.names(from.naming).front(), ", which ", family.name, " has");
+void refuse_missing(const Part& part, const ModelTable& table, const Taking& from) {
+  unusable(from.source, ": there is no tensor ", part.names(from.naming).front(), ", which ", table.name, " has",
+           from.settled);
 }
 
-void refuse_left(const std::string& name, const Family& family, const Taking& from) {
+void refuse_left(const std::string& name, const std::string& path, const ModelTable& table, const Taking& from) {
   const bool unused =
       std::any_of(from.unused.begin(), from.unused.end(), [&](const std::string& end) { return name.ends_with(end); });
-  if (!unused) unusable(from.source, ": tensor ", name, " has no place in ", family.name, " or is beyond its layers");
+  if (unused) return;
+  if (is_beyond_layers(name, table, from.naming)) {
+    unusable(path, ": tensor ", name, " is beyond layer ", layers_of(table) - 1, ", the last", from.settled);
+  }
+  unusable(path, ": tensor ", name, " has no place in ", table.name, from.settled);
 }
 
-void note_left_out(const std::vector<std::string>& names, const Family& family, Model* model) {
+void note_left_out(const std::vector<std::string>& names, const ModelTable& table, const Taking& from, Model* model) {
   if (names.empty()) return;
-  model->notes.push_back(text("biases that ", family.name, " does not have with this config.json are left out, ",
+  model->notes.push_back(text("biases that ", table.name, " does not have", from.settled, " are left out, ",
                               "as transformers leaves them out: ", names.front(),
                               names.size() > 1 ? text(" and ", names.size() - 1, " more") : ""));
 }
@@ -161,17 +184,15 @@ void check_metadata(const Metadata& metadata, const std::string& source) {
   }
 }
 
-Model take_floats(const Family& family, StoredTensors stored, const std::string& source,
-                  const std::vector<std::string>& unused) {
-  return take_parts(family, {Naming::published, source, unused}, &stored, open_floats);
+Model take_floats(const ModelTable& table, StoredTensors stored, const Taking& from) {
+  return take_parts(table, from, &stored, open_floats);
 }
 
-Model random_model(const Family& family) {
-  Model model = model_of(family);
-  model.kind = "random weights";
+Model random_model(const ModelTable& table) {
+  Model model = model_of(table);
   model.byte_tokenizer = true;
-  model.bitnet = family.ternary;
-  for (const Part& part : family.parts) {
+  model.bitnet = table.ternary;
+  for (const Part& part : table.parts) {
     if (!part.computed.empty()) {
       model.tensors.push_back(computed_tensor(part));
       continue;
@@ -179,7 +200,7 @@ Model random_model(const Family& family) {
     if (part.presence != Presence::needed) continue;
     const f32 deviation = part.deviation > 0 ? part.deviation : 1 / std::sqrt(static_cast<f32>(part.cols));
     const i64 rows = rows_of(part), cols = cols_of(part);
-    if (family.ternary && part.role == Role::matrix) {
+    if (table.ternary && part.role == Role::matrix) {
       model.tensors.push_back(random_ternary(part.ours, part.role, rows, cols, deviation * std::sqrt(2.0f)));
     } else {
       model.tensors.push_back(random_floats(part.ours, part.role, rows, cols, part.mean, deviation));

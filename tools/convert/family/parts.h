@@ -71,11 +71,11 @@ class Parts {
 };
 
 // One model of a family.
-struct Family {
+struct ModelTable {
   Metadata metadata;  // all keys
   i64 vocab = 0;
-  std::vector<Part> parts;           // in the order of their tensors in the file
-  std::string name = "this family";  // for people
+  std::vector<Part> parts;  // in the order of their tensors in the file
+  std::string name;         // for people: what it is one of, "RWKV-7"
   std::optional<u32> bos = {};
   std::vector<u32> stop = {};
   bool ternary = false;  // of random weights: matrices are
@@ -91,31 +91,33 @@ std::string layer_name(i64 layer, const char* tensor = "");
 std::unique_ptr<Tensor> computed_tensor(const Part& part);
 
 // All but the tensors.
-Model model_of(const Family& family);
+Model model_of(const ModelTable& table);
 
 // Its parts by our names, for sources that store tensors in an order of their own.
-std::map<std::string, const Part*> parts_by_name(const Family& family);
+std::map<std::string, const Part*> parts_by_name(const ModelTable& table);
 
 // How a source is walked.
 struct Taking {
   Naming naming;
   std::string source;                    // for people
   std::vector<std::string> unused = {};  // ends of names that are passed over
+  const char* settled = "";              // for people, behind what a model has: what says so
 };
+constexpr const char* BY_CONFIG = " with this config.json";
 
-[[noreturn]] void refuse_missing(const Part& part, const Family& family, const Taking& from);
-void refuse_left(const std::string& name, const Family& family, const Taking& from);
-void note_left_out(const std::vector<std::string>& names, const Family& family, Model* model);
+[[noreturn]] void refuse_missing(const Part& part, const ModelTable& table, const Taking& from);
+void refuse_left(const std::string& name, const std::string& path, const ModelTable& table, const Taking& from);
+void note_left_out(const std::vector<std::string>& names, const ModelTable& table, const Taking& from, Model* model);
 void check_metadata(const Metadata& metadata, const std::string& source);
 
 // Walks the table: open(part, name, tensor) makes a tensor of what `stored` has under one of a part's names. A part that is needed
 // and not there is an error, as is a tensor that no part took.
 template <class Stored, class Open>
-Model take_parts(const Family& family, const Taking& from, std::map<std::string, Stored>* stored, Open open) {
-  check_metadata(family.metadata, from.source);
-  Model model = model_of(family);
+Model take_parts(const ModelTable& table, const Taking& from, std::map<std::string, Stored>* stored, Open open) {
+  check_metadata(table.metadata, from.source);
+  Model model = model_of(table);
   std::vector<std::string> left_out;
-  for (const Part& part : family.parts) {
+  for (const Part& part : table.parts) {
     if (!part.computed.empty()) {
       model.tensors.push_back(computed_tensor(part));
       continue;
@@ -126,7 +128,7 @@ Model take_parts(const Family& family, const Taking& from, std::map<std::string,
     }
     const bool absent = part.presence == Presence::absent;
     if (found == stored->end()) {
-      if (part.presence == Presence::needed) refuse_missing(part, family, from);
+      if (part.presence == Presence::needed) refuse_missing(part, table, from);
     } else if (absent && part.ours.ends_with("_bias")) {
       left_out.push_back(found->first);
       stored->erase(found);
@@ -135,17 +137,21 @@ Model take_parts(const Family& family, const Taking& from, std::map<std::string,
       model.tensors.push_back(open(part, taken.key(), taken.mapped()));
     }
   }
-  for (const auto& left : *stored)
-    refuse_left(left.first, family, from);
-  note_left_out(left_out, family, &model);
+  for (const auto& [name, left] : *stored) {
+    if constexpr (requires { left.file; }) {
+      refuse_left(name, left.file->path, table, from);
+    } else {
+      refuse_left(name, from.source, table, from);
+    }
+  }
+  note_left_out(left_out, table, from, &model);
   return model;
 }
 
 // Of floats, under the names of their authors; changed as the table says.
-Model take_floats(const Family& family, StoredTensors stored, const std::string& source,
-                  const std::vector<std::string>& unused = {});
+Model take_floats(const ModelTable& table, StoredTensors stored, const Taking& from);
 
-Model random_model(const Family& family);
+Model random_model(const ModelTable& table);
 
 // Throws where the configuration names another size than the tensors have; one that it does not name is theirs.
 void check_agrees(const Fields& config, const char* key, i64 found);

@@ -59,6 +59,8 @@ std::vector<f32> decays(const RetNet& s) {
   return out;
 }
 
+constexpr const char* RETNET = "RetNet";
+
 }  // namespace
 
 void add_retention(const RetNet& s, Parts* parts) {
@@ -77,20 +79,21 @@ void add_retnet_ffn(const RetNet& s, Parts* parts) {
   parts->matrix("down", "ffn.fc2.weight", s.dim, s.ffn_dim);
 }
 
-Family retnet_family(const RetNet& s) {
-  Family family;
-  family.vocab = s.vocab;
-  family.word("arch", "retnet");
-  family.size("layers", s.layers);
-  family.size("dim", s.dim);
-  family.size("value_dim", s.value_dim);
-  family.size("ffn_dim", s.ffn_dim);
-  family.size("heads", s.heads);
-  family.size("vocab", s.vocab);
-  family.size("context", s.context);
-  family.real("norm_eps", s.norm_eps);
+ModelTable retnet_family(const RetNet& s) {
+  ModelTable table;
+  table.name = RETNET;
+  table.vocab = s.vocab;
+  table.word("arch", "retnet");
+  table.size("layers", s.layers);
+  table.size("dim", s.dim);
+  table.size("value_dim", s.value_dim);
+  table.size("ffn_dim", s.ffn_dim);
+  table.size("heads", s.heads);
+  table.size("vocab", s.vocab);
+  table.size("context", s.context);
+  table.real("norm_eps", s.norm_eps);
   const f32 scale = s.scale_embedding ? std::sqrt(static_cast<f32>(s.dim)) : 1;
-  Parts parts(&family.parts);
+  Parts parts(&table.parts);
   parts.add("embed", "model.embed_tokens.weight", Role::embedding, s.vocab, s.dim).factor = scale;
   if (s.embed_norm) parts.vector("embed_norm", "model.layernorm_embedding.weight", s.dim);
   for (i64 layer = 0; layer < s.layers; layer++) {
@@ -104,7 +107,11 @@ Family retnet_family(const RetNet& s) {
   if (!s.tied) parts.add("head", "lm_head.weight", Role::head, s.vocab, s.dim);
   parts.computed("rope.inv_freq", frequencies(s));
   parts.computed("decay", decays(s));
-  return family;
+  return table;
+}
+
+std::vector<std::string> retnet_families() {
+  return {RETNET};
 }
 
 bool is_retnet(const Source& source) {
@@ -122,7 +129,8 @@ Model open_retnet(const Source& source) {
   if (tie_head(&stored, "model.embed_tokens.weight", "lm_head.weight", shape.tied, path, &notes) != shape.tied) {
     unusable(source.config_path, ": \"tie_word_embeddings\" is true, but lm_head.weight differs from the embedding");
   }
-  Model model = take_floats(retnet_family(shape), std::move(stored), path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"});
+  const Taking from{Naming::published, path, {"retnet_rel_pos.angle", "retnet_rel_pos.decay"}, BY_CONFIG};
+  Model model = take_floats(retnet_family(shape), std::move(stored), from);
   model.notes = std::move(notes);
   model.tokenizer = find_tokenizer(path);
   model.stop = read_generation_ids(path, source.config.get(), model.vocab).eos;

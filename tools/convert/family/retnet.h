@@ -17,6 +17,6 @@ struct RetNet {
 void add_retention(const RetNet& shape, Parts* parts);
 void add_retnet_ffn(const RetNet& shape, Parts* parts);
 
-Family retnet_family(const RetNet& shape);
+ModelTable retnet_family(const RetNet& shape);
 
 }  // namespace edgellm::convert

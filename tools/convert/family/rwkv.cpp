@@ -99,6 +99,7 @@ void read_config(const Source& source, StoredTensors* stored, Rwkv* shape, std::
 }
 
 constexpr const char* SAFETENSORS = ".safetensors";
+constexpr const char *RWKV4 = "RWKV-4", *RWKV7 = "RWKV-7";
 
 StoredTensors read_file(const std::string& path) {
   return path.ends_with(SAFETENSORS) ? read_safetensors(path) : read_pth(path);
@@ -152,23 +153,24 @@ void add_rwkv4_channel(const Rwkv& s, Parts* parts) {
   parts->matrix("ffn_v", "ffn.value.weight", s.dim, s.ffn_dim);
 }
 
-Family rwkv_family(const Rwkv& s) {
-  Family family;
-  family.vocab = s.vocab;
-  family.word("arch", s.version == 7 ? "rwkv7" : "rwkv4");
-  family.size("layers", s.layers);
-  family.size("dim", s.dim);
-  family.size("ffn_dim", s.ffn_dim);
-  family.size("vocab", s.vocab);
-  family.size("context", s.context);
-  family.real("norm_eps", s.norm_eps);
+ModelTable rwkv_family(const Rwkv& s) {
+  ModelTable table;
+  table.name = s.version == 7 ? RWKV7 : RWKV4;
+  table.vocab = s.vocab;
+  table.word("arch", s.version == 7 ? "rwkv7" : "rwkv4");
+  table.size("layers", s.layers);
+  table.size("dim", s.dim);
+  table.size("ffn_dim", s.ffn_dim);
+  table.size("vocab", s.vocab);
+  table.size("context", s.context);
+  table.real("norm_eps", s.norm_eps);
   if (s.version == 7) {
-    family.size("head_dim", s.head_dim);
-    family.real("head_norm_eps", s.head_norm_eps);
+    table.size("head_dim", s.head_dim);
+    table.real("head_norm_eps", s.head_norm_eps);
   } else {
-    family.size("att_dim", s.att_dim);
+    table.size("att_dim", s.att_dim);
   }
-  Parts parts(&family.parts);
+  Parts parts(&table.parts);
   parts.add("embed", "emb.weight", Role::embedding, s.vocab, s.dim);
   add_norm("embed_norm", "blocks.0.ln0", s.dim, &parts);
   for (i64 layer = 0; layer < s.layers; layer++) {
@@ -187,7 +189,11 @@ Family rwkv_family(const Rwkv& s) {
     Part& head = parts.add("head", "head.weight", Role::head, s.vocab, s.dim);
     head.deviation = 3 / std::sqrt(static_cast<f32>(s.dim));
   }
-  return family;
+  return table;
+}
+
+std::vector<std::string> rwkv_families() {
+  return {RWKV4, RWKV7};
 }
 
 bool is_rwkv(const Source& source) {
@@ -205,8 +211,8 @@ Model open_rwkv(const Source& source) {
   Rwkv shape = measure(stored, source.path);
   std::vector<std::string> notes;
   if (source.config) read_config(source, &stored, &shape, &notes);
-  Model model = take_floats(rwkv_family(shape), std::move(stored), source.path,
-                            {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"});
+  const Taking from{Naming::published, source.path, {"blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"}};
+  Model model = take_floats(rwkv_family(shape), std::move(stored), from);
   model.notes = std::move(notes);
   model.byte_tokenizer = shape.vocab == 256;
   if (!model.byte_tokenizer) model.tokenizer = find_tokenizer(source.folder ? source.path : folder_of(source.path));

@@ -20,6 +20,6 @@ void add_rwkv4_channel(const Rwkv& shape, Parts* parts);
 void add_rwkv7_time(const Rwkv& shape, i64 layer, Parts* parts);
 void add_rwkv7_channel(const Rwkv& shape, Parts* parts);
 
-Family rwkv_family(const Rwkv& shape);
+ModelTable rwkv_family(const Rwkv& shape);
 
 }  // namespace edgellm::convert

@@ -1,6 +1,7 @@
 // Models of random weights: how fast a model of a shape would be, before downloading it.
 #include "convert/family/mamba.h"
 #include "convert/family/open.h"
+#include "convert/family/retnet.h"
 #include "convert/family/rwkv.h"
 #include "convert/family/transformer.h"
 
@@ -9,7 +10,7 @@ namespace {
 
 struct Shape {
   const char* name;
-  std::variant<Transformer, Rwkv, Mamba> model;
+  std::variant<Transformer, Rwkv, Mamba, RetNet> model;
   bool ternary = false;
 };
 
@@ -74,18 +75,22 @@ const std::vector<Shape>& shapes() {
       {"mamba-tiny", Mamba{.layers = 2, .dim = 64, .vocab = 256, .inner = 128, .rank = 4}},
       {"mamba-130m", Mamba{.layers = 24, .dim = 768, .vocab = 50280, .inner = 1536, .rank = 48}},
       {"mamba2-tiny", Mamba{.version = 2, .layers = 2, .dim = 64, .states = 32, .vocab = 256, .heads = 8, .head_dim = 16}},
+      {"retnet-tiny", RetNet{.layers = 2, .dim = 64, .value_dim = 128, .ffn_dim = 128, .heads = 4, .vocab = 256}},
   };
   return list;
 }
 
-Family family_of(const Transformer& shape, const std::string& source) {
+ModelTable family_of(const Transformer& shape, const std::string& source) {
   return transformer_family(shape, source);
 }
-Family family_of(const Rwkv& shape, const std::string&) {
+ModelTable family_of(const Rwkv& shape, const std::string&) {
   return rwkv_family(shape);
 }
-Family family_of(const Mamba& shape, const std::string&) {
+ModelTable family_of(const Mamba& shape, const std::string&) {
   return mamba_family(shape);
+}
+ModelTable family_of(const RetNet& shape, const std::string&) {
+  return retnet_family(shape);
 }
 
 }  // namespace
@@ -104,9 +109,9 @@ std::vector<std::string> synthetic_shapes() {
 Model open_synthetic(const Source& source) {
   for (const Shape& shape : shapes()) {
     if (*source.shape != shape.name) continue;
-    Family family = std::visit([&](const auto& model) { return family_of(model, source.path); }, shape.model);
-    family.ternary = shape.ternary;
-    return random_model(family);
+    ModelTable table = std::visit([&](const auto& model) { return family_of(model, source.path); }, shape.model);
+    table.ternary = shape.ternary;
+    return random_model(table);
   }
   wrong_usage(source.path, ": expected one of ", list_text(synthetic_shapes()));
 }

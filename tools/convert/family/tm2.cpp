@@ -114,9 +114,9 @@ bool is_tm2(const Source& source) {
 Model open_tm2(const Source& source) {
   Cursor from(source.file);
   const Transformer t = read_header(&from);
-  const Family family = transformer_family(t, source.path);
-  Model model = model_of(family);
-  Reader reader{from, parts_by_name(family), model.tensors};
+  const ModelTable table = transformer_family(t, source.path);
+  Model model = model_of(table);
+  Reader reader{from, parts_by_name(table), model.tensors};
   model.tensors.push_back(computed_tensor(*reader.parts.at("rope.inv_freq")));
   reader.matrix("embed");
   for (i64 layer = 0; layer < t.layers; layer++)

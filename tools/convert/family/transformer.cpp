@@ -20,27 +20,27 @@ f32 share_of_stream(const Part& matrix, const Transformer& t) {
   return 1 / std::sqrt(static_cast<f32>(matrix.cols)) / std::sqrt(2 * static_cast<f32>(t.layers));
 }
 
-void add_metadata(const Transformer& t, Family* family) {
-  family->word("arch", "transformer");
-  family->size("layers", t.layers);
-  family->size("dim", t.dim);
-  family->size("ffn_dim", t.ffn_dim);
-  family->size("heads", t.heads);
-  family->size("kv_heads", t.kv_heads);
-  family->size("head_dim", t.head_dim);
-  family->size("vocab", t.vocab);
-  family->size("context", t.context);
-  family->real("norm_eps", t.norm_eps);
-  if (t.final_norm_eps) family->real("final_norm_eps", *t.final_norm_eps);
-  if (t.norm == Norm::unit) family->size("unit_norms", 1);
-  if (t.norm == Norm::layer) family->word("norm", "layer");
-  if (t.parallel) family->size("parallel", 1);
-  if (std::optional<MetadataValue> window = window_value(t.windows)) family->metadata.emplace_back("window", *window);
-  if (t.context_limit) family->size("context_limit", t.context_limit);
-  family->word("gate", t.gate == Gate::gelu ? "gelu" : t.gate == Gate::relu2 ? "relu2" : "silu");
-  family->word("rope", t.rope.interleaved ? "interleaved" : "half");
+void add_metadata(const Transformer& t, ModelTable* table) {
+  table->word("arch", "transformer");
+  table->size("layers", t.layers);
+  table->size("dim", t.dim);
+  table->size("ffn_dim", t.ffn_dim);
+  table->size("heads", t.heads);
+  table->size("kv_heads", t.kv_heads);
+  table->size("head_dim", t.head_dim);
+  table->size("vocab", t.vocab);
+  table->size("context", t.context);
+  table->real("norm_eps", t.norm_eps);
+  if (t.final_norm_eps) table->real("final_norm_eps", *t.final_norm_eps);
+  if (t.norm == Norm::unit) table->size("unit_norms", 1);
+  if (t.norm == Norm::layer) table->word("norm", "layer");
+  if (t.parallel) table->size("parallel", 1);
+  if (std::optional<MetadataValue> window = window_value(t.windows)) table->metadata.emplace_back("window", *window);
+  if (t.context_limit) table->size("context_limit", t.context_limit);
+  table->word("gate", t.gate == Gate::gelu ? "gelu" : t.gate == Gate::relu2 ? "relu2" : "silu");
+  table->word("rope", t.rope.interleaved ? "interleaved" : "half");
   const f64 scale = rope_attention_scale(t.rope);
-  if (scale < 1 || scale > 1) family->real("rope_attention_scale", scale);
+  if (scale < 1 || scale > 1) table->real("rope_attention_scale", scale);
 }
 
 }  // namespace
@@ -112,15 +112,16 @@ void add_ffn(const Transformer& t, Parts* parts) {
   bias("down_bias", {"mlp.down_proj.bias", "ffn_down.bias", "mlp.fc2.bias"}, t.dim);
 }
 
-Family transformer_family(const Transformer& t, const std::string& source) {
-  Family family;
-  family.vocab = t.vocab;
-  add_metadata(t, &family);
-  if (t.bos && *t.bos < t.vocab) family.bos = t.bos;
+ModelTable transformer_family(const Transformer& t, const std::string& source) {
+  ModelTable table;
+  table.name = "a transformer";
+  table.vocab = t.vocab;
+  add_metadata(t, &table);
+  if (t.bos && *t.bos < t.vocab) table.bos = t.bos;
   for (u32 id : t.stop) {
-    if (id < t.vocab) family.stop.push_back(id);
+    if (id < t.vocab) table.stop.push_back(id);
   }
-  Parts parts(&family.parts);
+  Parts parts(&table.parts);
   parts.computed("rope.inv_freq", rope_frequencies(t.rope, t.head_dim, source));
   const Names embed("model.embed_tokens.weight", "token_embd.weight");
   parts.add("embed", embed, Role::embedding, t.vocab, t.dim).deviation = 3 / std::sqrt(static_cast<f32>(t.dim));
@@ -134,7 +135,7 @@ Family transformer_family(const Transformer& t, const std::string& source) {
   parts.vector("norm_bias", {"model.final_layernorm.bias", "output_norm.bias"}, t.dim, 0).presence = t.has.norm_biases;
   parts.add("head", {"lm_head.weight", "output.weight"}, Role::head, t.vocab, t.dim).presence = Presence::optional;
   parts.vector("head_bias", {"lm_head.bias", "output.bias"}, t.vocab, 0).presence = t.has.head_bias;
-  return family;
+  return table;
 }
 
 }  // namespace edgellm::convert

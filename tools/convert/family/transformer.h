@@ -45,6 +45,6 @@ void add_attention(const Transformer& t, Parts* parts);
 void add_ffn(const Transformer& t, Parts* parts);
 
 // Throws, naming the source, where its rotary frequencies are not numbers.
-Family transformer_family(const Transformer& t, const std::string& source);
+ModelTable transformer_family(const Transformer& t, const std::string& source);
 
 }  // namespace edgellm::convert
