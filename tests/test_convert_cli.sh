@@ -11,6 +11,11 @@ expect() {
   answered "$code" "$pattern" $? "$*"
 }
 
+# lacks PATTERN FILE: a file has nothing like it.
+lacks() {
+  ! grep -q -e "$1" "$2"
+}
+
 model=$folder/tiny.tm2
 expect 2 'expected SRC and DST'
 expect 2 'expected SRC and DST' one
@@ -18,6 +23,7 @@ expect 2 'expected SRC and DST' one two three
 expect 2 'unknown option --frob' synthetic:tiny "$model" --frob
 expect 2 '--weights q4: expected t2, t5, i8, i4, f16 or f32' synthetic:tiny "$model" --weights q4
 expect 2 '--weights needs a value' synthetic:tiny "$model" --weights
+expect 2 '--verify takes no value' synthetic:tiny "$model" --verify=yes
 expect 2 '--rope both: expected half or interleaved' synthetic:tiny "$model" --rope both
 expect 2 'expected one of tiny, bitnet-2b4t, smollm-135m' synthetic:huge "$model"
 expect 2 'is a folder' synthetic:tiny "$folder"
@@ -31,15 +37,28 @@ expect 1 'No such file' synthetic:tiny "$model" --tokenizer "$folder/absent.json
 echo 'not a model' >"$folder/noise"
 expect 3 'not a source of a known kind' "$folder/noise" "$model"
 expect 3 'not a source of a known kind' "$folder" "$model"
+check lacks 'random weights' "$folder/err"
 [ "$(ls "$folder")" = "$(printf 'err\nnoise\nout')" ] || fail "files were left: $(ls "$folder" | tr '\n' ' ')"
 
 expect 0 '' --help
-grep -q -e '--tokenizer' "$folder/out" || fail "--help lacks --tokenizer"
-for word in FILE.pth RWKV-7 Mamba-2 RetNet MistralForCausalLM PhiForCausalLM bitnet-b1.58 TMAC llama2.c llama-3.2-1b; do
-  grep -qF -e "$word" "$folder/out" || fail "--help lacks $word"
+mv "$folder/out" "$folder/help"
+for word in FILE.pth RWKV-7 Mamba-2 RetNet MistralForCausalLM PhiForCausalLM bitnet-b1.58 TMAC llama2.c; do
+  check grep -qF -e "$word" "$folder/help"
 done
+expect 2 'expected one of tiny, ' synthetic:huge "$model"
+shapes=$(sed -n 's/.*expected one of //p' "$folder/err" | tr -d ,)
+for shape in $shapes; do
+  check grep -qE " $shape(,|\$)" "$folder/help"
+  [[ $shape = *tiny ]] || continue
+  expect 0 'matrices' "synthetic:$shape" "$model"
+  check $EDGELLM "$model" --check -i a -n 3 -t 0 >"$folder/out" 2>"$folder/err"
+done
+# Every option is in --help, and what is in --help is an option.
+options=$(sed -n '/ OPTIONS\[\] = {/,/^};/s/^    {"\(--[a-z0-9-]*\)".*/\1/p' tools/convert/main.cpp)
+check [ "$(echo "$options" | wc -l)" -ge 18 ]
+check [ "$options" = "$(sed -n 's/^  \(--[a-z0-9-]*\) .*/\1/p' "$folder/help")" ]
 expect 0 '' --version
-grep -q '^edgellm-convert [0-9]' "$folder/out" || fail "--version prints $(cat "$folder/out")"
+check grep -q '^edgellm-convert [0-9]' "$folder/out"
 
 # The usual name of a sparse model is .srnn, of a dense one .tm2.
 for name in tiny.tm2 tiny.srnn; do
@@ -59,16 +78,16 @@ done
 for weights in t2 i8 i4 f16 f32; do
   expect 0 'matrices' synthetic:tiny "$model" --weights $weights --name "tiny $weights"
   [ -s "$folder/out" ] && fail "something went to stdout"
-  checks=$((checks + 1))
+  checks=$((checks + 2))
   $EDGELLM info "$model" >"$folder/out" 2>"$folder/err" || fail "info of tiny $weights"
-  grep -q "tiny $weights" "$folder/out" || fail "info lacks the name tiny $weights"
+  check grep -q "tiny $weights" "$folder/out"
   $EDGELLM "$model" --check -i a -n 3 -t 0 >"$folder/out" 2>"$folder/err" || fail "run of tiny $weights"
 done
 
 # What ternary weights cost a model that was not trained so is said.
 expect 0 'was not trained ternary: .*docs/PERPLEXITY.md' synthetic:rwkv7-tiny "$model" --weights t2
 expect 0 'matrices' synthetic:tiny "$model" --weights t2
-grep -q 'not trained ternary' "$folder/err" && fail "a warning about a ternary model"
+check lacks 'not trained ternary' "$folder/err"
 
 # The same bytes on every machine: the checksum of the data in the header.
 while read -r weights expected; do
@@ -85,22 +104,22 @@ END
 
 # A sparse one too, which says what the engine makes of it.
 expect 0 'i8_mask' synthetic:rwkv7-tiny "$model" --sparsity 0.9 --sparsity-layout erk --verify
-grep -q 'against the source in f32' "$folder/err" || fail "no comparison with the source"
+check grep -q 'against the source in f32' "$folder/err"
 $EDGELLM "$model" --check -i a -n 3 -t 0 >"$folder/out" 2>"$folder/err" || fail "run of a sparse model"
-ls "$folder" | grep -q partial && fail "the comparison leaves a file"
+check [ -z "$(ls "$folder" | grep partial)" ]
 expect 0 'note: of the sparse forms, compact suits AVX-512' synthetic:rwkv7-tiny "$model" --sparsity 0.9 --sparse fast
 expect 0 'i8_mask' synthetic:rwkv7-tiny "$model" --sparsity 0.9
 $EDGELLM info "$model" --json >"$folder/out" 2>"$folder/err" || fail "info of a sparse model"
-grep -q '"layers.0.r":0.8999' "$folder/out" || fail "info does not count the zeros: $(cat "$folder/out")"
-$EDGELLM info "$model" 2>"$folder/err" | grep -q 'zeros in the matrices of integers; dense in i8: ' || fail "info lacks the dense size"
+check grep -q '"layers.0.r":0.8999' "$folder/out"
+check grep -q 'zeros in the matrices of integers; dense in i8: ' <($EDGELLM info "$model" 2>"$folder/err")
 
 # Greedy, as the file says; drawn by a seed, when one says so.
 expect 0 'matrices' synthetic:tiny "$model" --temperature 0
 checks=$((checks + 1))
 $EDGELLM "$model" -i a -n 3 >"$folder/out" 2>"$folder/err" || fail "run of a greedy model"
-grep -q 'seed' "$folder/err" && fail "a greedy model has a seed"
+check lacks 'seed' "$folder/err"
 $EDGELLM "$model" -i a -n 3 -t 0.5 >"$folder/out" 2>"$folder/err" || fail "run of a greedy model with a temperature"
-grep -q 'seed' "$folder/err" || fail "-t does not count for a greedy model"
+check grep -q 'seed' "$folder/err"
 
 # An answer is what the grammar says: two ids, then the end.
 grammar=$folder/grammar.json
@@ -123,15 +142,15 @@ echo '[[[98, 1], [97, 1]], [[99, 0]]]' >"$grammar"
 expect 0 'matrices' synthetic:tiny "$model" --grammar "$grammar"
 checks=$((checks + 1))
 $EDGELLM "$model" -i x -n 6 -t 100 >"$folder/out" 2>"$folder/err" || fail "run of a model with a grammar"
-grep -Eqx '([ab]c){3}' "$folder/out" || fail "the grammar does not bind: $(cat "$folder/out")"
-$EDGELLM info "$model" 2>"$folder/err" | grep -q '^grammar  *2, 2, 3, 97, 1, 98, 1, 99, 0$' || fail "info lacks the grammar"
+check grep -Eqx '([ab]c){3}' "$folder/out"
+check grep -q '^grammar  *2, 2, 3, 97, 1, 98, 1, 99, 0$' <($EDGELLM info "$model" 2>"$folder/err")
 
 # A file-size limit stands for a full disk.
 rm "$model"
 (ulimit -f 8; $EDGELLM_CONVERT synthetic:tiny "$model" >"$folder/out" 2>"$folder/err")
 [ $? -eq 1 ] || fail "a full disk is not exit code 1"
-grep -q 'cannot write' "$folder/err" || fail "a full disk is not named"
-ls "$folder" | grep -q tm2 && fail "a full disk leaves a file"
+check grep -q 'cannot write' "$folder/err"
+check [ -z "$(ls "$folder" | grep tm2)" ]
 
 # Whoever interrupts a conversion finds the older file, and nothing else.
 for signal in INT TERM HUP; do
@@ -141,7 +160,7 @@ for signal in INT TERM HUP; do
   got=$?
   [ $got -eq $((128 + $(kill -l $signal))) ] || fail "exit code $got after SIG$signal"
   [ "$(cat "$model")" = older ] || fail "SIG$signal changes the older file"
-  ls "$folder" | grep partial && fail "SIG$signal leaves a file"
+  check [ -z "$(ls "$folder" | grep partial)" ]
 done
 
 # A text side that is missing is said when the file is made, and in the same words when it is used; what was left out as asked for is
@@ -150,14 +169,14 @@ no_tokenizer='the model has no tokenizer: it takes and gives ids'
 no_template='the model has no chat template: a conversation is written as plain text'
 expect 0 "^warning: $no_template; --chat NAME puts one in" synthetic:tiny "$model"
 echo Hello | $EDGELLM chat "$model" -n 1 >"$folder/out" 2>"$folder/err"
-grep -q "^note: $no_template" "$folder/err" || fail "chat does not say that there is no template"
+check grep -q "^note: $no_template" "$folder/err"
 expect 0 '' synthetic:tiny "$model" --chat plain
-grep -q warning "$folder/err" && fail "a warning about a template that is there"
+check lacks warning "$folder/err"
 expect 0 '' synthetic:tiny "$model" --tokenizer none
-grep -q warning "$folder/err" && fail "a warning about what was asked for"
+check lacks warning "$folder/err"
 checks=$((checks + 3))
 $EDGELLM "$model" -i 1,2 -n 3 -t 0 >"$folder/out" 2>"$folder/err" || fail "run of a model without a tokenizer"
-grep -q "^note: $no_tokenizer" "$folder/err" || fail "a run does not say that there is no tokenizer"
+check grep -q "^note: $no_tokenizer" "$folder/err"
 echo Hello | $EDGELLM chat "$model" >"$folder/out" 2>"$folder/err"
 [ $? -eq 1 ] && grep -q "$no_tokenizer; --tokenizer FILE" "$folder/err" || fail "chat runs without a tokenizer"
 $EDGELLM tokenize "$model" -i a >"$folder/out" 2>"$folder/err"

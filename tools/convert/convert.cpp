@@ -99,7 +99,7 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
     report << "note: " << note << "\n";
   if (!side.warning.empty()) report << "warning: " << side.warning << "\n";
 
-  if (options.sparsity > 0) prune(options.sparsity, options.layout, &model);
+  if (options.sparsity > 0) prune(options.sparsity, options.sparsity_layout, &model);
   const bool plain_floats = model.plain_floats;
   std::vector<Target> targets = plan(std::move(model), options.formats);
   note_made_ternary(targets, plain_floats, report);

@@ -12,6 +12,7 @@
 
 #include "base/version.h"
 #include "convert/base/error.h"
+#include "convert/chat/chat.h"
 #include "convert/convert.h"
 #include "convert/family/open.h"
 #include "convert/output/destination.h"
@@ -25,36 +26,7 @@ const char USAGE[] =
     "\n"
     "Writes the model file DST from SRC, which is one of\n";
 
-const char OPTIONS_HELP[] =
-    "\n"
-    "options\n"
-    "  --weights F      format of the matrices: t2, t5, i8, i4, f16, f32\n"
-    "                   (default: t2 for models trained ternary, at their own scales; i4 for others)\n"
-    "  --embed F        format of the embedding (default: i8; with --weights f32 or f16 the same)\n"
-    "  --head F         format of the output head (default: as the embedding)\n"
-    "  --tokenizer PATH rwkv_vocab*.txt, tokenizer.json, tokenizer.model, vocab.json (merges.txt beside it), "
-    "tokenizer.bin,\n"
-    "                   the folder that holds one, or a GGUF file; none leaves it out (default: the model's own)\n"
-    "  --chat NAME      how a conversation is written: llama3, chatml, bitnet, mistral, llama2, zephyr, falcon3, phi,\n"
-    "                   rwkv or plain; none leaves it out (default: the source's own template)\n"
-    "  --lora DIR       merges the adapter that PEFT saved in DIR (adapter_config.json) before anything else is done\n"
-    "  --rope KIND      pairs of the rotary embedding, interleaved or half, where SRC is wrong about them: TM2 version 1\n"
-    "                   files made from Hugging Face weights need half\n"
-    "  --i2s-layout L   x86 or arm: where the I2_S tensors of a GGUF file were quantised (default: the layout in which the\n"
-    "                   model reads English better)\n"
-    "  --sparsity S     prunes: the share S (0 to 1) of the layers' weights with the least magnitudes becomes zero\n"
-    "  --sparsity-layout L  tensor: the same share of each matrix (default); erk: small matrices keep more\n"
-    "  --sparse HOW     matrices with many zeros: compact (a bit a weight), fast (a bit for four weights), dense\n"
-    "                   (default: compact, where that is smaller than i4, or than i8 with --weights i8)\n"
-    "  --verify         read DST back before it gets its name, and compare checksums, every weight, and a text that its\n"
-    "                   tokenizer encodes and decodes; then run it beside the source in f32: differences of logits,\n"
-    "                   likelihood, best tokens\n"
-    "  --verify-text T  the text for that\n"
-    "  --temperature T  what the model samples with unless one says; 0 is greedy (default: the program's)\n"
-    "  --grammar FILE   what may be answered: a JSON list of states, each a list of [id, next state] (docs/FILE.md)\n"
-    "  --name TEXT      name of the model (default: that of SRC)\n"
-    "  --version        the version of this program\n"
-    "  --help           this text\n"
+const char NOTES[] =
     "\n"
     "t2 is ternary, 2 bits; t5 is t2 at 1.6 bits, for slow memories, where inputs have one scale a token (BitNet; else "
     "t2);\n"
@@ -65,41 +37,33 @@ const char OPTIONS_HELP[] =
     "interrupted,\n"
     "141: nobody reads what is printed, 143: terminated.\n";
 
-// The words of `text` in lines that begin in a column; the first one is begun already.
-std::string wrapped(const std::string& text, size_t column) {
-  constexpr size_t WIDTH = 120;
-  std::string out;
-  size_t at = column;
+// A name and the words of `text` in lines that begin in a column behind it.
+std::string row(const std::string& name, const std::string& text) {
+  constexpr size_t COLUMN = 23, WIDTH = 120;
+  std::string line = "  " + name, out;
+  line.resize(COLUMN, ' ');
   std::istringstream words(text);
-  for (std::string word; words >> word; at += word.size() + 1) {
-    if (at + word.size() > WIDTH) {
-      out += "\n" + std::string(column, ' ');
-      at = column;
-    } else if (!out.empty()) {
-      out += ' ';
+  for (std::string word; words >> word;) {
+    if (line.size() + word.size() >= WIDTH) {
+      out += line + "\n";
+      line.assign(COLUMN, ' ');
     }
-    out += word;
+    if (line.back() != ' ') line += ' ';
+    line += word;
   }
-  return out + "\n";
+  return out + line + "\n";
 }
 
-std::string help() {
-  constexpr size_t COLUMN = 19;
-  std::string out = USAGE;
-  for (const SourceKind& kind : source_kinds()) {
-    const std::string place = text("  ", kind.place);
-    out += place + std::string(COLUMN - place.size(), ' ');
-    out += wrapped(text(kind.text, " ", list_text(kind.families)), COLUMN);
-  }
-  return out + OPTIONS_HELP;
-}
+// A conversion, or a text.
+struct Request : Options {
+  std::string printed;  // the text; empty: none was asked for
+};
 
-Format parse_format(const std::string& option, const std::string& value) {
-  for (Format format : {Format::T2, Format::T5, Format::I8, Format::I4, Format::F16, Format::F32}) {
-    if (value == format_name(format)) return format;
-  }
-  wrong_usage(option, " ", value, ": expected t2, t5, i8, i4, f16 or f32");
-}
+struct Option {
+  const char *name, *argument;  // "": a switch
+  std::string help;
+  void (*set)(const std::string& option, const std::string& value, Request* request);
+};
 
 // Also as an f32.
 f64 parse_real(const std::string& option, const std::string& value, int limit) {
@@ -112,50 +76,108 @@ f64 parse_real(const std::string& option, const std::string& value, int limit) {
   return number;
 }
 
-// One of a few words.
-template <class Value, size_t COUNT>
-Value parse_word(const std::string& option, const std::string& value, const std::pair<const char*, Value> (&words)[COUNT]) {
-  std::string known;
-  for (size_t i = 0; i < COUNT; i++) {
-    if (value == words[i].first) return words[i].second;
-    known += text(i == 0 ? "" : i + 1 < COUNT ? ", " : " or ", words[i].first);
-  }
-  wrong_usage(option, " ", value, ": expected ", known);
+// What a word stands for.
+template <class Value>
+using Words = std::vector<std::pair<const char*, Value>>;
+
+// "a, b or c"
+template <class Value>
+std::string known(const Words<Value>& words) {
+  std::string out;
+  for (size_t i = 0; i < words.size(); i++)
+    out += text(i == 0 ? "" : i + 1 < words.size() ? ", " : " or ", words[i].first);
+  return out;
 }
 
-struct Option {
-  const char* name;
-  void (*set)(const std::string& option, const std::string& value, Options* options);
-};
+template <class Value>
+Value parse_word(const std::string& option, const std::string& value, const Words<Value>& words) {
+  for (const auto& [word, meaning] : words) {
+    if (value == word) return meaning;
+  }
+  wrong_usage(option, " ", value, ": expected ", known(words));
+}
 
-constexpr std::pair<const char*, Format> SPARSE[] = {
-    {"compact", Format::I8_MASK}, {"fast", Format::I8_GROUP}, {"dense", Format::I8}};
-constexpr std::pair<const char*, const char*> ROPE[] = {{"half", "half"}, {"interleaved", "interleaved"}};
-constexpr std::pair<const char*, I2sLayout> I2S[] = {{"x86", I2sLayout::x86}, {"arm", I2sLayout::arm}};
-constexpr std::pair<const char*, SparsityLayout> SPARSITY[] = {{"tensor", SparsityLayout::tensor},
-                                                               {"erk", SparsityLayout::erk}};
+const Words<Format> FORMATS = {{"t2", Format::T2}, {"t5", Format::T5},   {"i8", Format::I8},
+                               {"i4", Format::I4}, {"f16", Format::F16}, {"f32", Format::F32}};
+const Words<Format> SPARSE = {{"compact", Format::I8_MASK}, {"fast", Format::I8_GROUP}, {"dense", Format::I8}};
+const Words<const char*> ROPE = {{"half", "half"}, {"interleaved", "interleaved"}};
+const Words<I2sLayout> I2S = {{"x86", I2sLayout::x86}, {"arm", I2sLayout::arm}};
+const Words<SparsityLayout> SPARSITY = {{"tensor", SparsityLayout::tensor}, {"erk", SparsityLayout::erk}};
 
-// Those with a value.
-constexpr Option OPTIONS[] = {
-    {"--weights", [](auto& option, auto& value, auto* o) { o->formats.weights = parse_format(option, value); }},
-    {"--embed", [](auto& option, auto& value, auto* o) { o->formats.embed = parse_format(option, value); }},
-    {"--head", [](auto& option, auto& value, auto* o) { o->formats.head = parse_format(option, value); }},
-    {"--tokenizer", [](auto&, auto& value, auto* o) { o->tokenizer = value; }},
-    {"--chat", [](auto&, auto& value, auto* o) { o->chat = value; }},
-    {"--lora", [](auto&, auto& value, auto* o) { o->lora = value; }},
-    {"--rope", [](auto& option, auto& value, auto* o) { o->rope = parse_word(option, value, ROPE); }},
-    {"--i2s-layout", [](auto& option, auto& value, auto* o) { o->i2s_layout = parse_word(option, value, I2S); }},
-    {"--sparsity", [](auto& option, auto& value, auto* o) { o->sparsity = parse_real(option, value, 1); }},
-    {"--sparsity-layout", [](auto& option, auto& value, auto* o) { o->layout = parse_word(option, value, SPARSITY); }},
-    {"--sparse", [](auto& option, auto& value, auto* o) { o->formats.sparse = parse_word(option, value, SPARSE); }},
-    {"--verify-text", [](auto&, auto& value, auto* o) { o->verify_text = value, o->verify = true; }},
-    {"--temperature",
-     [](auto& option, auto& value, auto* o) {
-       o->temperature = static_cast<f32>(parse_real(option, value, static_cast<int>(MAX_TEMPERATURE)));
+using S = const std::string&;
+
+template <auto member>
+void set_text(S, S value, Request* r) {
+  r->*member = value;
+}
+
+template <auto member>
+void set_format(S option, S value, Request* r) {
+  r->formats.*member = parse_word(option, value, FORMATS);
+}
+
+std::string help();
+
+const Option OPTIONS[] = {
+    {"--weights", "F",
+     text("format of the matrices: ", known(FORMATS),
+          " (default: t2 for models trained ternary, at their own scales; i4 for others)"),
+     set_format<&Formats::weights>},
+    {"--embed", "F", "format of the embedding (default: i8; with --weights f32 or f16 the same)",
+     set_format<&Formats::embed>},
+    {"--head", "F", "format of the output head (default: as the embedding)", set_format<&Formats::head>},
+    {"--tokenizer", "PATH",
+     "rwkv_vocab*.txt, tokenizer.json, tokenizer.model, vocab.json (merges.txt beside it), tokenizer.bin, the folder that "
+     "holds one, or a GGUF file; none leaves it out (default: the model's own)",
+     set_text<&Options::tokenizer>},
+    {"--chat", "NAME",
+     text("how a conversation is written: ", chat_names(), "; none leaves it out (default: the source's own template)"),
+     set_text<&Options::chat>},
+    {"--lora", "DIR", "merges the adapter that PEFT saved in DIR (adapter_config.json) before anything else is done",
+     set_text<&Options::lora>},
+    {"--rope", "KIND",
+     text("pairs of the rotary embedding, ", known(ROPE),
+          ", where SRC is wrong about them: TM2 version 1 files made from Hugging Face weights need half"),
+     [](S option, S value, Request* r) { r->rope = parse_word(option, value, ROPE); }},
+    {"--i2s-layout", "L",
+     text(known(I2S),
+          ": where the I2_S tensors of a GGUF file were quantised (default: the layout in which the model reads "
+          "English better)"),
+     [](S option, S value, Request* r) { r->i2s_layout = parse_word(option, value, I2S); }},
+    {"--sparsity", "S", "prunes: the share S (0 to 1) of the layers' weights with the least magnitudes becomes zero",
+     [](S option, S value, Request* r) { r->sparsity = parse_real(option, value, 1); }},
+    {"--sparsity-layout", "L", "tensor: the same share of each matrix (default); erk: small matrices keep more",
+     [](S option, S value, Request* r) { r->sparsity_layout = parse_word(option, value, SPARSITY); }},
+    {"--sparse", "HOW",
+     "matrices with many zeros: compact (a bit a weight), fast (a bit for four weights), dense (default: compact, where "
+     "that is smaller than i4, or than i8 with --weights i8)",
+     [](S option, S value, Request* r) { r->formats.sparse = parse_word(option, value, SPARSE); }},
+    {"--verify", "",
+     "read DST back before it gets its name, and compare checksums, every weight, and a text that its tokenizer encodes and "
+     "decodes; then run it beside the source in f32: differences of logits, likelihood, best tokens",
+     [](S, S, Request* r) { r->verify = true; }},
+    {"--verify-text", "T", "the text for that", [](S, S value, Request* r) { r->verify_text = value, r->verify = true; }},
+    {"--temperature", "T", "what the model samples with unless one says; 0 is greedy (default: the program's)",
+     [](S option, S value, Request* r) {
+       r->temperature = static_cast<f32>(parse_real(option, value, static_cast<int>(MAX_TEMPERATURE)));
      }},
-    {"--grammar", [](auto&, auto& value, auto* o) { o->grammar = value; }},
-    {"--name", [](auto&, auto& value, auto* o) { o->name = value; }},
+    {"--grammar", "FILE", "what may be answered: a JSON list of states, each a list of [id, next state] (docs/FILE.md)",
+     set_text<&Options::grammar>},
+    {"--name", "TEXT", "name of the model (default: that of SRC)", set_text<&Options::name>},
+    {"--version", "", "the version of this program",
+     [](S, S, Request* r) { r->printed = "edgellm-convert " EDGELLM_VERSION "\n"; }},
+    {"--help", "", "this text", [](S, S, Request* r) { r->printed = help(); }},
 };
+
+std::string help() {
+  std::string out = USAGE;
+  for (const SourceKind& kind : source_kinds())
+    out += row(kind.place, text(kind.text, " ", list_text(kind.families)));
+  out += "\noptions\n";
+  for (const Option& option : OPTIONS)
+    out += row(text(option.name, " ", option.argument), option.help);
+  return out + NOTES;
+}
 
 const Option& option_named(const std::string& name) {
   for (const Option& option : OPTIONS) {
@@ -164,31 +186,28 @@ const Option& option_named(const std::string& name) {
   wrong_usage("unknown option ", name);
 }
 
-// False when a text was asked for, and has been printed.
-bool parse(int count, char** arguments, Options* options) {
+Request parse(int count, char** arguments) {
+  Request request;
   std::vector<std::string> places;
   for (int i = 1; i < count; i++) {
     const std::string argument = arguments[i];
-    if (argument == "--help" || argument == "--version") {
-      std::cout << (argument == "--help" ? help() : "edgellm-convert " EDGELLM_VERSION "\n");
-      return false;
-    }
-    if (argument == "--verify") {
-      options->verify = true;
-    } else if (argument.starts_with("-")) {
-      const size_t equals = argument.find('=');
-      const std::string name = argument.substr(0, equals);
-      const Option& option = option_named(name);
-      if (equals == std::string::npos && i + 1 == count) wrong_usage(name, " needs a value");
-      option.set(name, equals != std::string::npos ? argument.substr(equals + 1) : arguments[++i], options);
-    } else {
+    if (!argument.starts_with("-")) {
       places.push_back(argument);
+      continue;
     }
+    const size_t equals = argument.find('=');
+    const std::string name = argument.substr(0, equals);
+    const Option& option = option_named(name);
+    const bool takes_value = *option.argument, has_value = equals != std::string::npos;
+    if (has_value && !takes_value) wrong_usage(name, " takes no value");
+    if (takes_value && !has_value && i + 1 == count) wrong_usage(name, " needs a value");
+    option.set(name, has_value ? argument.substr(equals + 1) : takes_value ? arguments[++i] : "", &request);
+    if (!request.printed.empty()) return request;
   }
   if (places.size() != 2) wrong_usage("expected SRC and DST, there are ", places.size(), " names");
-  options->source = places[0];
-  options->destination = places[1];
-  return true;
+  request.source = places[0];
+  request.destination = places[1];
+  return request;
 }
 
 // What was printed must have arrived: a text asked for and not written is no success.
@@ -198,13 +217,14 @@ void flush_output() {
 
 int run(int count, char** arguments) {
   try {
-    Options options;
     errno = 0;
-    if (!parse(count, arguments, &options)) {
+    const Request request = parse(count, arguments);
+    if (request.printed.empty()) {
+      convert(request, std::cerr, isatty(STDERR_FILENO) != 0);
+    } else {
+      std::cout << request.printed;
       flush_output();
-      return 0;
     }
-    convert(options, std::cerr, isatty(STDERR_FILENO) != 0);
     return 0;
   } catch (const Error& error) {
     std::cerr << "edgellm-convert: " << error.what() << "\n";

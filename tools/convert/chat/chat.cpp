@@ -152,8 +152,14 @@ Chat chat_of_jinja(const std::string& source_text, const std::string& bos_token,
   return chat;
 }
 
+std::string chat_names() {
+  std::vector<std::string> names;
+  for (const ChatTemplate& known : chat_templates())
+    names.push_back(string_of(known.name));
+  return list_text(names);
+}
+
 Chat chat_named(const std::string& name) {
-  std::string names;
   for (const ChatTemplate& known : chat_templates()) {
     if (string_of(known.name) == name) {
       return {name,
@@ -165,9 +171,8 @@ Chat chat_named(const std::string& name) {
               known.bos,
               known.trim};
     }
-    names += (names.empty() ? "" : ", ") + string_of(known.name);
   }
-  wrong_usage("--chat ", name, ": expected none, ", names);
+  wrong_usage("--chat ", name, ": expected none, ", chat_names());
 }
 
 ChatTemplate view(const Chat& chat) {

@@ -17,7 +17,10 @@ struct Chat {
 // for a system text that cannot be had this way is left out. Throws an Error (bad_model) that says what is in the way.
 Chat chat_of_jinja(const std::string& source, const std::string& bos_token, const std::string& eos_token);
 
-// The template of a family; another name is wrong usage.
+// "llama3, chatml, ..."
+std::string chat_names();
+
+// The template of one of these names; another is wrong usage.
 Chat chat_named(const std::string& name);
 
 // Valid as long as `chat` is.

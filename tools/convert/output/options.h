@@ -17,7 +17,7 @@ struct Options {
   std::string rope;                     // "half" or "interleaved"; empty: as the source says
   std::optional<I2sLayout> i2s_layout;  // of I2_S tensors; none: the likelier one
   f64 sparsity = 0;                     // share of the layers' weights that become zero
-  SparsityLayout layout = SparsityLayout::tensor;
+  SparsityLayout sparsity_layout = SparsityLayout::tensor;
   bool verify = false;             // read the file back, compare every weight, and what the engine says of file and source
   std::string verify_text;         // that it is asked about; empty: a sentence, or fixed ids
   std::optional<f32> temperature;  // what to sample with unless one says; none: the program's own
