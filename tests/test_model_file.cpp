@@ -247,6 +247,68 @@ TEST(a_number_or_a_list_with_one_for_each_layer) {
   CHECK(names(refusal({{"window", std::string("2")}}), "window", "is not a whole number"));
 }
 
+TEST(blocks_are_words_between_bars) {
+  auto stack = [](const std::string& blocks) { return refusal({{"arch", std::string("stack")}, {"blocks", blocks}}); };
+  for (const char* good : {"attention ffn", "  attention  ffn ", "attention ffn | ffn", "ffn | attention|ffn",
+                           "attention + ffn", "attention ffn | ffn | ffn | mamba"})
+    CHECK_EQ(stack(good), "");
+  const struct {
+    std::string blocks;
+    const char* what;
+  } refused[] = {{"", "without blocks"},
+                 {"attention ffn |", "without blocks"},
+                 {"| ffn", "without blocks"},
+                 {"ffn || ffn", "without blocks"},
+                 {"attention fnn", "unknown word \"fnn\", known: attention, ffn"},
+                 {"attention+ffn", "unknown word \"attention+ffn\""},
+                 {"Attention", "unknown word \"Attention\""},
+                 {"ffn attention ffn", "ffn twice in one layer"},
+                 {"attention +", "a + without a block after it"},
+                 {"attention + + ffn", "a + without a block after it"},
+                 {"+ ffn", "a + before ffn, but it can join two blocks only"},
+                 {"attention + mamba + ffn", "a + before ffn, but it can join two blocks only"},
+                 {"a b c d e f g h i", "more than 8 blocks"},
+                 {std::string(65537, ' '), "65537 bytes, expected at most 65536"}};
+  for (const auto& one : refused)
+    CHECK(names(stack(one.blocks), "blocks", one.what));
+  CHECK(contains(stack("mamba"), "\"inner\" is missing"));  // the keys of a block that this file has not
+  CHECK(names(refusal({{"arch", std::string("stack")}}), "blocks", "is missing"));
+  CHECK(names(refusal({{"arch", std::string("stack")}, {"blocks", 1u}}), "blocks", "is not a text"));
+  CHECK(names(refusal({{"blocks", std::string("attention ffn")}}), "blocks", "this is transformer"));
+  CHECK(names(refusal({{"arch", std::string("tower")}}), "tower", "known: transformer, "));
+}
+
+TEST(a_layer_names_its_table_of_frequencies) {
+  const convert::Metadata stack = {{"arch", std::string("stack")}, {"blocks", std::string("attention ffn")}};
+  auto with = [&](const char* key, convert::MetadataValue value) {
+    convert::Metadata more = stack;
+    more.emplace_back(key, std::move(value));
+    return refusal(more);
+  };
+  CHECK_EQ(with("rope_table", 15u), "");
+  CHECK_EQ(with("rope_table", std::vector<u32>{0, 1, 2}), "");
+  CHECK_EQ(with("attention.rope_table", 3u), "");
+  CHECK(names(with("rope_table", 16u), "rope_table", "expected 0 to 15"));
+  CHECK(names(with("rope_table", std::vector<u32>{0, 1}), "rope_table", "3 layers"));
+  CHECK(names(with("attention.rope_table", 16u), "attention.rope_table", "expected 0 to 15"));
+  CHECK(names(refusal({{"rope_table", 0u}}), "rope_table", "this is transformer"));
+}
+
+TEST(a_block_may_have_numbers_of_its_own) {
+  CHECK_EQ(refusal({{"attention.heads", 2u}, {"heads", 5u}}), "");  // 2 of them, as the tensors say
+  CHECK(contains(refusal({{"attention.heads", 4u}}), "expected a vector of 32"));
+  CHECK_EQ(refusal({{"ffn.heads", 3u}}), "");
+}
+
+TEST(metadata_have_a_limit) {
+  convert::Metadata more;
+  for (u32 i = 0; i < 4096; i++)
+    more.emplace_back("key " + std::to_string(i), i);
+  CHECK(contains(refusal(more), "more than 4096 entries"));
+  more.resize(4000);
+  CHECK_EQ(refusal(more), "");
+}
+
 TEST(check_reads_the_whole_file) {
   std::vector<u8> bytes = small_file();
   Aligned good(bytes);

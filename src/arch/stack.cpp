@@ -190,7 +190,7 @@ void embed(const Stack& stack, const Batch& b) {
     b.kernels.row(stack.embed, b.tokens[token].id, x);
     normalise(b.kernels, stack.embed_norm, x, b.dim, x);
     for (const Rope& rope : b.ropes)
-      rope.fill(b.tokens[token].position, rope[token]);
+      if (rope.pairs) rope.fill(b.tokens[token].position, rope[token]);
   });
 }
 

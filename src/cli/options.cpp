@@ -174,7 +174,7 @@ const Option OPTIONS[] = {
     {"--prompt-tokens", "N", BENCH, "tokens of the prompt (64)",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.bench_prompt); }},
     {"--at", "0,1024", BENCH, "positions at which decoding is timed (0)", set_text<&Options::bench_at>},
-    {"--sessions", "N", BENCH, "sessions that decode in one batch (1)",
+    {"--sessions", "N", BENCH, "sessions that decode in one batch (1; up to 256)",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, MAX_SESSIONS, &o.engine.sessions); }},
     {"--repeat", "N", BENCH, "repetitions; medians are reported (3)",
      [](O o, S n, S v) -> Status { return set_number(n, v, 1, 1000, &o.repeat); }},

@@ -155,7 +155,7 @@ void Session::restart() {
 
 Status choose_kernels(const char* isa, Kernels* kernels) {
   if (select_kernels(isa, cpu_features(), kernels)) return {};
-  return usage_error("this CPU or this build has no kernel set \"", isa ? isa : "", "\"");
+  return usage_error("this CPU or this build has no kernel set \"", isa ? isa : "", "\": edgellm info lists what there is");
 }
 
 Status plan_engine(const EngineOptions& options, Engine* engine) {

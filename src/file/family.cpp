@@ -10,8 +10,6 @@ constexpr Family FAMILIES[] = {
 #undef FAMILY
 };
 
-constexpr i64 MAX_BLOCKS_TEXT = 1 << 16;
-
 // The text of a layer.
 Text layer_text(Text blocks, i32 layer) {
   i32 layers = 1;

@@ -2,8 +2,8 @@
 //
 //   "mamba2 ffn | mamba2 ffn | attention + ffn"
 //
-// Layers stand between bars, and are repeated until the model has as many as it says. A + stands before a block that reads what
-// the block before it reads, where otherwise it reads what that one has added to.
+// Layers stand between bars, and are repeated until the model has as many as it says. Words have spaces between them, the + too: it
+// stands before a block that reads what the block before it reads, where otherwise it reads what that one has added to.
 #pragma once
 #include "file/model_file.h"
 

@@ -1,6 +1,6 @@
-// What a model file says of one layer. Tensors are named "layers.N.<name>". A number in the metadata is one for all layers or a list
-// with one for each; a key counts as it is, or with the name of a block in front ("mamba2.heads"), which comes first where both
-// are there.
+// What a model file says of one layer. Tensors are named "layers.N.<name>". A whole number in the metadata is one for all layers or
+// a list with one for each; a real one is one for all. A key counts as it is, or with the name of a block in front
+// ("mamba2.heads"), which comes first where both are there.
 #pragma once
 #include "file/model_file.h"
 

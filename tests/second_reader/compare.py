@@ -184,15 +184,20 @@ def compare_required(folder):
 
 
 def compare_limits():
-    """The table of limits and the constants of the sources."""
+    """The table of limits and the constants of the sources: each row says what its constants are, and each constant has a row."""
     headers = ("src/file/limits.h", "src/file/layout.h", "kernels/kernels.h", "src/text/chat_template.h", "src/text/section.h")
     source = "\n".join(pathlib.Path(header).read_text() for header in headers)
-    rows = re.findall(r"^\|[^|]*\|[^|]*\| ([\d,.]+) \| `(\w+)` \|$", pathlib.Path("docs/FILE.md").read_text(), re.M)
-    check(len(rows) >= 18, "rows of the table of limits")
-    for value, name in rows:
-        found = re.search(rf"\b{name} = ([^;,]+)[;,]", source)
-        actual = eval(found[1].replace("f", "")) if found else None  # a literal, or a shift of two
-        check(actual == float(value.replace(",", "")), f"the limit {name} is {value}, in the source {actual}")
+    found = re.findall(r"\b((?:[A-Z]+_)?(?:MAX|MIN)_\w+) = ([^;,]+)[;,]", source)
+    limits = {name: eval(value.replace("f", "")) for name, value in found if name != "MAX_RANK"}  # which is how long an array is
+    check(len(limits) == len(found) - 1 >= 20, "constants of the limits")
+    text, named = pathlib.Path("docs/FILE.md").read_text().split("## Limits")[1].split("\n## ")[0], set()
+    for least, most, constants in re.findall(r"^\|[^|]*\| ([\d,.]+) \| ([\d,.]+) \| (`.*`) \|$", text, re.M):
+        for constant in re.findall(r"`(.*?)`", constants):  # a name, or a sum such as MAX_ROPES - 1
+            actual = eval(constant, {}, limits) if re.match(r"\w+", constant)[0] in limits else None
+            value = least if constant.startswith("MIN_") else most
+            check(actual == float(value.replace(",", "")), f"the limit {constant} is {value}, in the source {actual}")
+            named |= {constant}
+    check(set(limits) <= named, f"no row of the table of limits has {set(limits) - named}")
 
 
 def main():

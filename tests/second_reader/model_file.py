@@ -72,9 +72,10 @@ class ModelFile:
         return data[:48] + data[self.metadata_at:self.metadata_end] + data[self.table_at:self.table_end]
 
     def read_metadata(self):
-        self.metadata, self.key_at, data, at = {}, {}, self.data, self.metadata_at
+        self.metadata, self.key_at, data, at, entries = {}, {}, self.data, self.metadata_at, 0
         while at < self.metadata_end:
-            require(self.metadata_end - at >= 8, "left over")
+            entries += 1
+            require(entries <= 4096 and self.metadata_end - at >= 8, "left over")
             kind, key_bytes, _, size = struct.unpack_from("<BBHI", data, at)
             value_at = at + (8 + key_bytes + 7) // 8 * 8
             end = (value_at + size + 7) // 8 * 8

@@ -23,7 +23,7 @@ import tempfile
 import unicodedata
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SOURCES = ["src/text/*.cpp", "src/base/format.cpp", "src/base/status.cpp", "tools/convert/tokenizer/*.cpp", "tools/convert/base/json.cpp",
+SOURCES = ["src/text/*.cpp", "src/base/format.cpp", "src/base/status.cpp", "src/platform/signals.cpp", "tools/convert/tokenizer/*.cpp", "tools/convert/base/json.cpp",
            "tools/convert/base/mapped_file.cpp", "tools/convert/source/gguf.cpp", "tools/convert/source/gguf_blocks.cpp", "tools/golden/tokenizer_driver.cpp"]
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
