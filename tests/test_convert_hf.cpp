@@ -195,6 +195,11 @@ TEST(recurrent_configurations_that_are_refused) {
       {"rwkv4", "\"attention_hidden_size\":37", "\"attention_hidden_size\" is 37, the tensors have 36"},
       {"retnet", "\"activation_fn\":\"gelu\"", "\"activation_fn\" is \"gelu\""},
       {"retnet", "\"deepnorm\":true", "\"deepnorm\" is true"},
+      {"retnet", "\"decoder_layers\":4",
+       "no tensor model.layers.3.retention_layer_norm.weight, which RetNet has with this config.json"},
+      {"retnet", "\"decoder_layers\":2", "is beyond layer 1, the last with this config.json"},
+      {"retnet", "\"layernorm_embedding\":false",
+       "model.safetensors: tensor model.layernorm_embedding.weight has no place in RetNet with this config.json"},
       {"retnet", "\"tie_word_embeddings\":true", "lm_head.weight differs from the embedding"},
   };
   for (const auto& c : cases) {
