@@ -2,6 +2,8 @@
 // gguf-py/gguf/constants.py).
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <iterator>
 
 #include "convert/family/hf_fields.h"
 #include "convert/family/open.h"
@@ -318,10 +320,13 @@ class Loader {
     auto stays = [](const Part& part) {
       return !part.ours.ends_with("attn_norm_bias") && !part.ours.ends_with("up_bias") && !part.ours.ends_with("down_bias");
     };
+    std::vector<Part> ordered;
     for (auto begin = parts->begin(), end = begin; begin != parts->end(); begin = end) {
       end = std::find_if(begin, parts->end(), [&](const Part& part) { return layer_of(part) != layer_of(*begin); });
-      std::stable_partition(begin, end, stays);
+      std::copy_if(begin, end, std::back_inserter(ordered), stays);
+      std::copy_if(begin, end, std::back_inserter(ordered), std::not_fn(stays));
     }
+    *parts = std::move(ordered);
   }
 
   const std::string path_;
