@@ -137,11 +137,11 @@ Model take_parts(const ModelTable& table, const Taking& from, std::map<std::stri
       model.tensors.push_back(open(part, taken.key(), taken.mapped()));
     }
   }
-  for (const auto& [name, left] : *stored) {
-    if constexpr (requires { left.file; }) {
-      refuse_left(name, left.file->path, table, from);
+  for (const auto& left : *stored) {
+    if constexpr (requires { left.second.file; }) {
+      refuse_left(left.first, left.second.file->path, table, from);
     } else {
-      refuse_left(name, from.source, table, from);
+      refuse_left(left.first, from.source, table, from);
     }
   }
   note_left_out(left_out, table, from, &model);
