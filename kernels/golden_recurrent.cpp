@@ -19,24 +19,22 @@ void golden_add_scaled(GoldenRun& run) {
   run.add(x, N);
 }
 
-void golden_sigmoid(GoldenRun& run) {
+static void run_biased(GoldenRun& run, void (*slot)(const f32*, const f32*, i32, f32*)) {
   for (Fill fill : FILLS) {
     f32 *x = run.floats(N, fill), *bias = run.floats(N), *y = run.zeros(N);
-    run.k.sigmoid(x, nullptr, N, y);
+    slot(x, nullptr, N, y);
     run.add(y, N);
-    run.k.sigmoid(x, bias, N, y);
+    slot(x, bias, N, y);
     run.add(y, N);
   }
 }
 
+void golden_sigmoid(GoldenRun& run) {
+  run_biased(run, run.k.sigmoid);
+}
+
 void golden_softplus(GoldenRun& run) {
-  for (Fill fill : FILLS) {
-    f32 *x = run.floats(N, fill), *bias = run.floats(N), *y = run.zeros(N);
-    run.k.softplus(x, nullptr, N, y);
-    run.add(y, N);
-    run.k.softplus(x, bias, N, y);
-    run.add(y, N);
-  }
+  run_biased(run, run.k.softplus);
 }
 
 static void run_elementwise(GoldenRun& run, void (*slot)(const f32*, i32, f32*)) {
