@@ -257,7 +257,7 @@ TEST(verify_finds_what_is_wrong) {
   embed->loss.error *= 1 + 1e-12;
   CHECK(contains(complaint(), "tensor embed has a squared error"));
   embed->loss.error = 0;
-  embed->target.tensor = std::make_unique<ComputedVector>("norm", Values(64, 1.0f));
+  embed->target.tensor = std::make_unique<ComputedTensor>("norm", Role::vector, 1, 64, Values(64, 1.0f));
   CHECK(contains(complaint(), "tensor norm differs"));
   std::string bytes = read_file(path);
   bytes[bytes.size() - 100] ^= 1;

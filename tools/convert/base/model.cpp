@@ -84,8 +84,8 @@ void FloatTensor::values(i64 row, i64 count, f32* out) const {
   }
 }
 
-void ComputedVector::values(i64, i64, f32* out) const {
-  std::copy(values_.begin(), values_.end(), out);
+void ComputedTensor::values(i64 row, i64 count, f32* out) const {
+  std::copy_n(values_.data() + row * cols, count * cols, out);
 }
 
 }  // namespace edgellm::convert

@@ -119,15 +119,15 @@ class FloatTensor : public Tensor {
   f32 factor_;
 };
 
-// A vector that was computed.
-class ComputedVector : public Tensor {
+// A tensor that was computed, kept in memory.
+class ComputedTensor : public Tensor {
  public:
-  ComputedVector(std::string tensor_name, std::vector<f32> computed)
-      : Tensor(std::move(tensor_name), Role::vector, 1, static_cast<i64>(computed.size())), values_(std::move(computed)) {}
+  ComputedTensor(std::string tensor_name, Role tensor_role, i64 tensor_rows, i64 tensor_cols, std::vector<f32> computed)
+      : Tensor(std::move(tensor_name), tensor_role, tensor_rows, tensor_cols), values_(std::move(computed)) {}
   void values(i64 row, i64 count, f32* out) const override;
 
  private:
-  std::vector<f32> values_;
+  std::vector<f32> values_;  // (rows, cols)
 };
 
 }  // namespace edgellm::convert

@@ -21,16 +21,9 @@ i64 cols_of(const Part& part) {
   return part.role == Role::vector ? part.rows * part.cols : part.cols;
 }
 
-// A changed tensor, kept in memory: vectors and matrices of low rank.
-class Changed : public Tensor {
- public:
-  Changed(const Part& part, std::vector<f32> changed)
-      : Tensor(part.ours, part.role, rows_of(part), cols_of(part)), values_(std::move(changed)) {}
-  void values(i64 row, i64 count, f32* out) const override { std::copy_n(values_.data() + row * cols, count * cols, out); }
-
- private:
-  std::vector<f32> values_;  // (rows, cols)
-};
+std::unique_ptr<Tensor> computed_as(const Part& part, std::vector<f32> values) {
+  return std::make_unique<ComputedTensor>(part.ours, part.role, rows_of(part), cols_of(part), std::move(values));
+}
 
 std::vector<u64> without_ones(const std::vector<u64>& shape) {
   std::vector<u64> out;
@@ -46,6 +39,7 @@ bool shape_fits(const Part& part, const StoredTensor& tensor) {
   return without_ones(tensor.shape) == without_ones({rows, cols});
 }
 
+// Vectors, and matrices of low rank.
 std::unique_ptr<Tensor> changed(const Part& part, const StoredTensor& stored) {
   std::unique_ptr<Tensor> whole = float_tensor(part.ours, part.role, 1, static_cast<i64>(stored.count()), stored);
   std::vector<f32> values(static_cast<size_t>(stored.count()));  // as many as are in the file
@@ -62,7 +56,7 @@ std::unique_ptr<Tensor> changed(const Part& part, const StoredTensor& stored) {
     if (part.change == Change::rate || part.change == Change::transposed_rate)
       value = static_cast<f32>(-std::exp(static_cast<f64>(value)));
   }
-  return std::make_unique<Changed>(part, std::move(values));
+  return computed_as(part, std::move(values));
 }
 
 std::unique_ptr<Tensor> open_floats(const Part& part, const std::string& name, const StoredTensor& stored) {
@@ -127,7 +121,7 @@ std::string layer_name(i64 layer, const char* tensor) {
 }
 
 std::unique_ptr<Tensor> computed_tensor(const Part& part) {
-  return std::make_unique<ComputedVector>(part.ours, part.computed);
+  return computed_as(part, part.computed);
 }
 
 Model model_of(const ModelTable& table) {
