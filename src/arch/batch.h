@@ -70,7 +70,7 @@ struct Buffers {
   Rows branch;       // (dim) what a block gives, not yet added to x
   Input input;       // of one projection at a time
   Span<u8> scratch;  // of one block at a time: nothing in it survives a block
-  ZeroCodes* zeros;
+  ZeroCodes* zeros = nullptr;
 };
 
 struct Batch : Buffers {

@@ -28,8 +28,8 @@ struct Block {
   const f32* bias = nullptr;  // (dim) of its branch, or null
   bool parallel = false;      // reads the x that the block before it read
   i32 layer = 0;
-  i64 state_at = 0;  // offset of its part in a session's state, a multiple of 64
-  i64 state_bytes = 0;
+  i64 state_at = 0;     // offset of its part in a session's state
+  i64 state_bytes = 0;  // both are multiples of 64
 };
 
 // What blocks of one model have in common.
@@ -108,7 +108,7 @@ Status place(Layer& layer, const Own& loaded, i64 state_bytes, Block* block) {
   block->lay_out = [](const Block& b, const Limits& limits, Arena scratch) {
     work_of<Work>(b) = Work(scratch, own<Own>(b), limits.tokens, limits.threads);
   };
-  block->state_bytes = state_bytes;
+  block->state_bytes = align_up(state_bytes, Arena::ALIGNMENT);
   Arena scratch;
   (void)Work(scratch, loaded, layer.limits.tokens, layer.limits.threads);
   layer.scratch_bytes = max(layer.scratch_bytes, scratch.used());

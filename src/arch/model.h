@@ -52,13 +52,14 @@ struct Model {
   i32 vocab = 0;
   i32 layers = 0;
   i32 context = 0;                  // positions the model was trained for
-  bool unbounded = false;           // a session may go on past Limits::context: its state does not grow
   i64 state_bytes = 0;              // of one session, a multiple of 64
-  i64 recurrent_bytes = 0;          // of these, what does not grow with the position
+  i64 recurrent_bytes = 0;          // of these, what does not grow with the position, likewise
   i64 weight_bytes = 0;             // read for one token
   f32* logits = nullptr;            // (Limits::logits, logits_stride)
   i64 logits_stride = 0;            // vocab padded to a panel
   ZeroCodes* zero_codes = nullptr;  // in the arena; null where the model has no squared ReLU
+
+  bool unbounded() const { return state_bytes == recurrent_bytes; }  // a session may go on past Limits::context
 };
 
 // Checks every tensor and size of the file and takes all memory from the arena; called twice with the same file and limits,

@@ -56,15 +56,14 @@ Status read_shape(const ModelFile& file, const Family& family, Shape* shape) {
   return file.flag("unit_norms", &shape->unit_norms);
 }
 
-// A norm outside the layers; a bias is optional, but in a norm that other families may leave out.
-Status bind_norm(const ModelFile& file, const Shape& s, const char* name, const char* bias, Norm* norm) {
-  EDGELLM_TRY(file.vector_or_none(name, s.dim, &norm->weight));
-  EDGELLM_TRY(file.vector_or_none(bias, s.dim, &norm->bias));
+// A norm outside the layers; one that other families may leave out has its bias too.
+Status bind_norm(const ModelFile& file, const Shape& s, Text name, Text bias, bool required, Norm* norm) {
+  const bool biased = s.requires_norm(name) && s.norm == Norm::Kind::layer;
+  EDGELLM_TRY(required ? file.vector(name, s.dim, &norm->weight) : file.vector_or_none(name, s.dim, &norm->weight));
+  EDGELLM_TRY(biased ? file.vector(bias, s.dim, &norm->bias) : file.vector_or_none(bias, s.dim, &norm->bias));
   norm->eps = s.norm_eps;
   if (norm->weight) norm->kind = s.norm;
-  if (!s.requires_norm(name)) return {};
-  EDGELLM_TRY(file.vector(name, s.dim, &norm->weight));
-  return s.norm == Norm::Kind::layer ? file.vector(bias, s.dim, &norm->bias) : Status();
+  return {};
 }
 
 Status bind_outer(const ModelFile& file, Stack* stack) {
@@ -73,9 +72,8 @@ Status bind_outer(const ModelFile& file, Stack* stack) {
   EDGELLM_TRY(file.matrix_or_none("head", s.vocab, s.dim, &stack->head));
   EDGELLM_TRY(file.vector_or_none("head_bias", s.vocab, &stack->head_bias));
   if (!stack->head.data) stack->head = stack->embed;
-  EDGELLM_TRY(bind_norm(file, s, "embed_norm", "embed_norm_bias", &stack->embed_norm));
-  EDGELLM_TRY(file.vector("norm", s.dim, &stack->norm.weight));
-  EDGELLM_TRY(bind_norm(file, s, "norm", "norm_bias", &stack->norm));
+  EDGELLM_TRY(bind_norm(file, s, "embed_norm", "embed_norm_bias", s.requires_norm("embed_norm"), &stack->embed_norm));
+  EDGELLM_TRY(bind_norm(file, s, "norm", "norm_bias", true, &stack->norm));
   return file.real_or("final_norm_eps", s.norm_eps, 0, MAX_NORM_EPS, &stack->norm.eps);
 }
 
@@ -112,8 +110,7 @@ Status load_block(Layer& layer, const BlockKind& kind, Block* block, Model* mode
   block->layer = layer.index;
   block->state_at = model->state_bytes;
   EDGELLM_TRY(kind.load(layer, block));
-  model->state_bytes += align_up<i64>(block->state_bytes, Arena::ALIGNMENT);
-  model->unbounded &= !kind.keeps_positions;
+  model->state_bytes += block->state_bytes;
   if (!kind.keeps_positions) model->recurrent_bytes += block->state_bytes;
   return {};
 }
@@ -121,9 +118,12 @@ Status load_block(Layer& layer, const BlockKind& kind, Block* block, Model* mode
 Status load_blocks(Layer& layer, Text blocks, Stack* stack, Model* model) {
   Block firsts[KIND_COUNT], before;
   layer.before = &before;
-  stack->blocks.data = layer.arena.take<Block>(i64{layer.layers} * MAX_LAYER_BLOCKS);
+  i64 count = 0;
+  LayerBlocks named;
+  for (i32 i = 0; i < layer.layers; i++, count += named.count)
+    EDGELLM_TRY(read_layer_blocks(blocks, i, &named));
+  stack->blocks.data = layer.arena.take<Block>(count);
   for (layer.index = 0; layer.index < layer.layers; layer.index++) {
-    LayerBlocks named;
     EDGELLM_TRY(read_layer_blocks(blocks, layer.index, &named));
     for (i32 i = 0; i < named.count; i++) {
       i32 kind;
@@ -153,8 +153,7 @@ void take_buffers(const Layer& layer, Stack* stack) {
                     .x = {arena, tokens, dim},
                     .branch = {arena, tokens, dim},
                     .input = {arena, tokens, max(dim, layer.widest)},
-                    .scratch = {arena.take<u8>(layer.scratch_bytes), layer.scratch_bytes},
-                    .zeros = nullptr};
+                    .scratch = {arena.take<u8>(layer.scratch_bytes), layer.scratch_bytes}};
 }
 
 // Recurrent states are zero at position 0; a cache of positions stays as it is, because nothing past a session's position is read.
@@ -223,7 +222,7 @@ Status run_head(const Model& model, const Stack& stack, Batch b, i32 count) {
 Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Model* model) {
   Family family;
   EDGELLM_TRY(read_family(file, &family));
-  *model = {.family = family.name, .unbounded = true};
+  *model = {.family = family.name};
   Stack stack = {};
   EDGELLM_TRY(read_shape(file, family, &stack.shape));
   EDGELLM_TRY(file.number("context", 1, MAX_CONTEXT, &model->context));

@@ -128,7 +128,7 @@ Status set_limits(const EngineOptions& options, Engine* engine) {
 // the furthest, and it is never seen from further than position SINKS + window - 1 (arch/attention.cpp).
 Status check_context_limit(const Engine& engine) {
   const i32 limit = engine.context_limit, window = engine.limits.window, context = engine.limits.context;
-  if (limit == 0 || engine.model.unbounded) return {};
+  if (limit == 0 || engine.model.unbounded()) return {};
   const i64 reach = window ? i64{SINKS} + window : context;
   if (reach <= limit) return {};
   return usage_error(window ? "--window " : "--ctx ", window ? window : context, ": a token could see ", reach,
@@ -208,7 +208,7 @@ Status check_ids(const Engine& engine, Span<const i32> ids) {
 }
 
 bool endless(const Engine& engine) {
-  return engine.limits.window || engine.model.unbounded;
+  return engine.limits.window || engine.model.unbounded();
 }
 
 Status check_room(const Engine& engine, i64 positions) {

@@ -16,7 +16,7 @@ StateHeader identify(const Engine& engine) {
   FileHeader file;
   memcpy(&file, engine.file.bytes().data, sizeof file);
   const u64 checksums[] = {file.table_checksum, file.data_checksum};
-  bool cache = !engine.model.unbounded;
+  bool cache = !engine.model.unbounded();
   StateHeader header = {};
   header.magic = STATE_MAGIC;
   header.model = checksum(checksums, sizeof checksums);
