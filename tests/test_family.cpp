@@ -84,7 +84,7 @@ TEST(a_stack_says_its_blocks) {
   raw::Metadata number = arch("stack");
   number.number("blocks", 1);
   CHECK_EQ(family_of(number), "metadata: \"blocks\" is not a text");
-  for (size_t size : {65536, 65537}) {
+  for (size_t size : {size_t{65536}, size_t{65537}}) {
     raw::Metadata long_one = arch("stack");
     long_one.text("blocks", std::string(size, 'f'));
     const std::string said = family_of(long_one);
@@ -295,4 +295,25 @@ TEST(tensors_of_a_layer) {
   CHECK_EQ(says(reader.same_input("q, k", q, q)), "");
   CHECK_EQ(says(reader.same_input("q, plain", q, plain)),
            "tensors layers.1.q, plain: they share their input but ask for different quantisation of it");
+}
+
+// Keys and names of the greatest length, with the block and the layer in front of them.
+TEST(longest_names) {
+  const std::string tensor(63 - 9, 't'), key(63 - 6, 'k');
+  raw::File made = layered_file();
+  made.metadata.number("block." + key, 12);
+  made.metadata.number(key, 13);
+  std::memcpy(made.entries[3].name, ("layers.1." + tensor).c_str(), 64);
+  const u64 end = made.table_at() + 128 * made.entries.size();
+  for (TensorEntry& entry : made.entries) {
+    entry.offset = end;
+    if (entry.scale) entry.scale_offset = end;
+  }
+  made.lay_out(0);
+  Opened open(made);
+  LayerReader reader = {open.file, 2, 1, "block"};
+  CHECK(reader.find(tensor.c_str()) == &open.file.tensors()[3]);
+  i32 value = 0;
+  CHECK(reader.number(key.c_str(), 0, 99, &value).ok());
+  CHECK_EQ(value, 12);
 }

@@ -321,7 +321,7 @@ TEST(a_state_that_does_not_fit_leaves_the_one_before) {
   Slots slots;
   const i64 half = state_image_bytes(slots.engine());
   std::vector<u8> buffer(static_cast<size_t>(half));
-  for (u64 saves : {0, 1, 2, 3}) {
+  for (u64 saves = 0; saves < 4; saves++) {
     std::remove(slots.path().c_str());
     StateFile file;
     CHECK(slots.open(&file).ok());

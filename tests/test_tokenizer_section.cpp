@@ -204,7 +204,7 @@ TEST(ids_and_probes_of_a_section) {
   CHECK_EQ(refusal(Made(), 5), "");
   CHECK_EQ(refusal(Made(), 3), T "4 ids, the model has 3");
   CHECK_EQ(refusal(Made(), -1), T "4 ids, the model has -1");
-  for (size_t at : {28, 32, 36}) {  // bos, eos, unknown
+  for (size_t at : {size_t{28}, size_t{32}, size_t{36}}) {  // bos, eos, unknown
     CHECK_EQ(with_u32(at, 0xfffffffe), T "id -2 of 4");
     CHECK_EQ(with_u32(at, 0xffffffff), "");
     CHECK_EQ(with_u32(at, 3), "");
@@ -347,5 +347,50 @@ TEST(words_are_probed) {
     CHECK_EQ(encoded(distance, [](Made& made) { made.put<u32>(48, 1); }), bytes);  // max_word
     CHECK_EQ(encoded(distance, [](Made& made) { made.put<u32>(12, 0); }), bytes);
     CHECK_EQ(encoded(distance, [](Made& made) { made.put<u32>(92, 0); }), bytes);  // no words
+  }
+}
+
+// As Python's long integers compute what docs/FILE.md says.
+TEST(hashes_of_a_section) {
+  const struct {
+    u32 left, right, hash;
+  } pairs[] = {
+      {0, 0, 0}, {0, 1, 0x17fb89ee}, {1, 0, 0xce457292}, {97, 98, 0x4407f99f}, {0xffffffff, 0xfffffffe, 0x161f2bf4}};
+  for (const auto& one : pairs)
+    CHECK_EQ(pair_hash(one.left, one.right), one.hash);
+  const std::pair<Text, u32> words[] = {
+      {"", 0xfdbdf6ac}, {"a", 0x2ef7d131}, {"ab", 0x9b5f19fb}, {" the", 0xcd20b954}, {"\xff\x80", 0x4cb7efae}};
+  for (const auto& [word, hash] : words)
+    CHECK_EQ(word_hash(word), hash);
+  const struct {
+    u32 hash, slots, first;
+  } places[] = {{0, 3, 0},
+                {0x55555555, 3, 0},
+                {0x55555556, 3, 1},
+                {0xffffffff, 3, 2},
+                {0xffffffff, 1 << 20, (1 << 20) - 1},
+                {0x80000000, 7, 3},
+                {0xffffffff, 0xffffffff, 0xfffffffe}};
+  for (const auto& one : places)
+    CHECK_EQ(first_slot(one.hash, one.slots), one.first);
+}
+
+// Two neighbours in either slot; the probes are as many as there are slots.
+TEST(pairs_are_probed) {
+  for (size_t slot = 0; slot < 2; slot++) {
+    Made made;
+    made.put<u32>(52, 0);
+    made.put<u32>(100, 0);
+    made.put<u32>(40, 2);  // pair_probes
+    for (size_t other = 0; other < 2; other++) {
+      const u32 numbers[] = {other == slot ? 0u : 1u, 1, 0, other == slot ? 2u : 3u};  // a b: ab; b b: <s>
+      for (size_t i = 0; i < 4; i++)
+        made.put(1240 + 16 * other + 4 * i, numbers[i]);
+    }
+    CHECK_EQ(encode(Loaded(made).tokenizer, "ab"), (Ids{2}));
+    CHECK_EQ(encode(Loaded(made).tokenizer, "bb"), (Ids{3}));
+    CHECK_EQ(encode(Loaded(made).tokenizer, "ba"), (Ids{1, 0}));
+    made.put<u32>(40, 0);
+    CHECK_EQ(encode(Loaded(made).tokenizer, "ab"), (Ids{0, 1}));
   }
 }
