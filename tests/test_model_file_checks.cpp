@@ -69,6 +69,8 @@ TEST(sections_lie_in_the_file_and_in_order) {
       {"version 1", [](raw::File& f) { f.header.magic = 0x00324d54; },
        "not a model file: the first four bytes are 544d3200, expected \"TM2\\2\" or \"SRN\\2\""},
       {"a sparse one", [](raw::File& f) { f.header.magic = 0x024e5253; }, ""},
+      {"zeros in front", [](raw::File& f) { f.header.magic = 0x324d0000; },
+       "not a model file: the first four bytes are 00004d32, expected \"TM2\\2\" or \"SRN\\2\""},
       {"another", [](raw::File& f) { f.header.magic = 0x024e5254; },
        "not a model file: the first four bytes are 54524e02, expected \"TM2\\2\" or \"SRN\\2\""},
       {"a smaller header", [](raw::File& f) { f.header.header_bytes = 63; },
