@@ -144,8 +144,11 @@ class Tree:
         """The first of the tests that fails, or None."""
         if self.compiled(*self.tools, *(t for t in tests if t in self.programs)).returncode:
             return "the compiler"
-        self.run(["ctest", "--test-dir", self.build, "--stop-on-failure", "-R", f"^({'|'.join(tests)})$",
-                  "--timeout", round(20 + 5 * max(seconds[t] for t in tests))])
+        try:
+            self.run(["ctest", "--test-dir", self.build, "--stop-on-failure", "-R", f"^({'|'.join(tests)})$"],
+                     timeout=30 + 5 * sum(seconds[t] for t in tests))
+        except subprocess.TimeoutExpired:
+            return "a test without an end"
         log = self.build / "Testing/Temporary/LastTestsFailed.log"
         return log.read_text().split(":")[1].strip() if log.exists() else None
 
@@ -196,7 +199,7 @@ class Run:
             self.retried = [m for path, text in self.sources.items() for found in mutants(path, text).values() for m in found
                             if self.done.get(key(m, text), {}).get("verdict") == SURVIVED]
         # Rooms in turn, so that a run that is stopped has tried some of each.
-        self.queue = collections.deque(sorted((i / n, r) for r, n in self.draw.wanted.items() for i in range(n)))
+        self.queue = collections.deque(sorted(((i + 0.5) / n, r) for r, n in self.draw.wanted.items() for i in range(n)))
 
     def keep(self, result):
         self.done[result["path"], result["before"], result["after"]] = result
