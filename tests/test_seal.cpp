@@ -37,9 +37,12 @@ static int sealed(u32 extra) {
 
 #if defined(__linux__)
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -202,6 +205,23 @@ bool refused(long number) {
 }
 
 }  // namespace
+
+// Where the kernel takes a filter from us, it takes the seal: a filter of ours that it refuses would look like a kernel without any.
+TEST(seals_where_the_kernel_can) {
+  const check::Child able = check::in_child([] {
+    sock_filter all[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+    sock_fprog program = {1, all};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 1;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0 ? 0 : 1;
+  });
+  if (able.exit_code != 0) SKIP("this kernel or emulator has no seccomp");
+  for (u32 extra = 0; extra < 8; extra++) {
+    const check::Child child = check::in_child([&] { return sealed(extra); });
+    if (child.output == "not sealed: a sanitizer needs system calls of its own\n") SKIP(child.output);
+    CHECK_EQ(child.output, std::string());
+    CHECK_EQ(child.exit_code, 0);
+  }
+}
 
 // Each call by itself, for each choice of the extras: what no one asked for is refused, and nothing else is.
 TEST(each_call_by_itself) {
