@@ -3,6 +3,7 @@
 
 #include "files.h"
 #include "open_engine.h"
+#include "platform/clock.h"
 #include "platform/signals.h"
 #include "scripted_model.h"
 #include "tokenizer_test.h"
@@ -55,8 +56,12 @@ struct Run {
   // How it ended, and how many ids it made.
   std::string operator()(const std::vector<i32>& prompt) {
     pieces.clear();
+    const i64 start = now_ns();
     Status status = generate(open.engine, open.engine.sessions[0], {prompt.data(), static_cast<i64>(prompt.size())}, options,
                              sink, this, &made);
+    const i64 all = now_ns() - start;
+    CHECK(made.prompt_ns >= 0 && made.decode_ns >= 0 && made.busy_ns >= 0 && made.busy_ns <= all);
+    CHECK(made.prompt_ns + made.decode_ns <= all && (made.count == 0) == (made.prompt_ns == 0));
     words = status.text();
     if (!status.ok()) return words;
     return std::string(ENDINGS[static_cast<i32>(made.ending)]) + " " + std::to_string(made.count);
