@@ -1,5 +1,6 @@
 // The command line as it is parsed: every option of every command, the ends of every range, and what is said of what is refused.
-#include <cmath>
+#include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
