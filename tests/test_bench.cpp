@@ -71,6 +71,12 @@ std::string fixed(f64 value, int decimals) {
   return text;
 }
 
+std::string best_kernels() {
+  Kernels kernels;
+  CHECK(choose_kernels(nullptr, &kernels).ok());
+  return kernels.isa;
+}
+
 // What a run is asked for, in words and in numbers.
 struct Case {
   std::string words;
@@ -200,8 +206,8 @@ std::string expected_json(const std::string& path, const Case& c, const Expected
            ",\"gb_s\":" + fixed(static_cast<f64>(bytes) * e.rates[i] / 1e9, 2);
   };
   const i64 bytes = bytes_per_token(c, o.weights, c.places[0]);
-  std::string json = "{\"model\":\"" + path + "\",\"isa\":\"ref\",\"threads\":1,\"ctx\":" + std::to_string(c.context) +
-                     ",\"decode_tok_s\":" + fixed(e.rates[0], 2) +
+  std::string json = "{\"model\":\"" + path + "\",\"isa\":\"" + best_kernels() +
+                     "\",\"threads\":1,\"ctx\":" + std::to_string(c.context) + ",\"decode_tok_s\":" + fixed(e.rates[0], 2) +
                      ",\"prefill_tok_s\":" + fixed(c.prompt / e.ttft * 1e3, 2) +
                      ",\"sessions\":" + std::to_string(c.sessions) + ",\"ms_per_token\":" + e.passes[0].json() +
                      ",\"ms_alternating\":" + e.alternating.json() + ",\"ms_empty_loop\":" + e.empty.json() +
@@ -222,9 +228,10 @@ std::string expected_json(const std::string& path, const Case& c, const Expected
 }
 
 std::string expected_text(const std::string& path, const Case& c, const Expected& e, const Outside& o) {
-  std::string text = "model     " + path + ", kernels ref, threads 1, context " + std::to_string(c.context) +
-                     "\nload      " + fixed(e.load, 2) + " ms\nprefill   " + fixed(c.prompt / e.ttft * 1e3, 1) + " tok/s (" +
-                     std::to_string(c.prompt) + " tokens, first id after " + fixed(e.ttft, 2) + " ms)\n";
+  std::string text = "model     " + path + ", kernels " + best_kernels() + ", threads 1, context " +
+                     std::to_string(c.context) + "\nload      " + fixed(e.load, 2) + " ms\nprefill   " +
+                     fixed(c.prompt / e.ttft * 1e3, 1) + " tok/s (" + std::to_string(c.prompt) + " tokens, first id after " +
+                     fixed(e.ttft, 2) + " ms)\n";
   for (size_t i = 0; i < c.places.size(); i++) {
     const Times& t = e.passes[i];
     const f64 rate = static_cast<f64>(bytes_per_token(c, o.weights, c.places[i])) * e.rates[i];
@@ -244,7 +251,7 @@ std::string expected_text(const std::string& path, const Case& c, const Expected
 }
 
 check::Child bench(const std::string& path, const std::string& more) {
-  std::vector<std::string> words = {"edgellm", "bench", path, "--isa=ref", "--threads=1", "--seal=no"};
+  std::vector<std::string> words = {"edgellm", "bench", path, "--threads=1", "--seal=no"};
   std::istringstream in(more);
   for (std::string word; in >> word;)
     words.push_back(word);
