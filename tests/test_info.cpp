@@ -79,7 +79,7 @@ TEST(a_machine) {
   made.cache_bytes = 33554432, made.page_bytes = 16384;
   std::string best, all = sets(&best);
   const std::string head =
-      "edgellm 0.1.0\ncpu            A \"CPU\" \\ of\ttest\ncores          6 performance, 10 physical, 16 logical\n";
+      "edgellm " EDGELLM_VERSION "\ncpu            A \"CPU\" \\ of\ttest\ncores          6 performance, 10 physical, 16 logical\n";
   check::Child child = info({});
   CHECK_EQ(child.exit_code, 0);
   CHECK_EQ(child.output,
