@@ -332,6 +332,22 @@ TEST(messages_that_are_refused) {
   CHECK_EQ(talk.say(std::string(16, 'x')), "! the message is too long: with the words of the template at most 20 bytes");
   CHECK(talk.session().position == 0 && talk.session().pending == -1);
 
+  CHECK_EQ(Conversation::TEXT_BYTES, i64{65536});
+
+  // A template may say things again: four in one turn.
+  ChatTemplate again = LINES;
+  again.system = "{system} ";
+  again.user = "{user}{user}{user}";
+  again.answer = "";
+  Talk thrice(path, again);
+  CHECK_EQ(thrice.say("x", "s"), "HiHiHiHi");
+  CHECK_EQ(thrice.ran(), "s xxxHiHiHiH");
+  again.user = "{user}{user}{user}{user}";
+  Talk too_often(path, again);
+  CHECK_EQ(too_often.say("x"), "HiHiHiHi");
+  too_often.session().restart();
+  CHECK_EQ(too_often.say("x", "s"), "! the message is too long: with the words of the template at most 1000 bytes");
+
   const ChatTemplate bare = {.name = "bare", .user = "{user}", .assistant = "{assistant}"};
   Talk wordless(path, bare);
   CHECK_EQ(wordless.say(""), "! the message is empty, and the chat template has no words of its own");
