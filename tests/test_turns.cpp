@@ -372,6 +372,12 @@ TEST(places_of_a_context) {
   CHECK_EQ(wide.say("12345678"), "H");
   CHECK_EQ(talk.session().recent_count, 12);
 
+  // What ended the answer before takes no place.
+  Talk ended(write_script(Script("Hi").then(Script::STOP)), LINES, 16);
+  CHECK_EQ(ended.say("a"), "Hi");  // U:a\nA:Hi are eight
+  CHECK_EQ(ended.say("bc"), "H");  // \nU:bc\nA: are eight more
+  CHECK_EQ(ended.session().position, 16);
+
   // A window holds no more, but it has no end.
   Talk window(path, LINES, 12, 1000, 8);
   window.options.count = 40;
