@@ -192,7 +192,7 @@ TEST(room_for_texts) {
   const Host host(text_model(), with(1));
   edgellm_config config = host.config;
   CHECK_EQ(plan_says(config, &none), "");
-  for (size_t bytes : {1000, 100000}) {
+  for (size_t bytes : {size_t{1000}, size_t{100000}}) {
     config.text_bytes = bytes;
     CHECK_EQ(plan_says(config, &some), "");
     CHECK(some.block_bytes - none.block_bytes >= 40 * bytes && some.block_bytes - none.block_bytes <= 120 * bytes);
@@ -206,7 +206,7 @@ TEST(blocks) {
   Host first(plain_model(), config, 0, 0);
   const uint64_t hash = first.run(2, ids);
   const std::vector<unsigned char> image = first.save(2);
-  for (size_t offset : {1, 31, 63}) {
+  for (size_t offset : {size_t{1}, size_t{31}, size_t{63}}) {
     Host host(plain_model(), config, offset, 0xff);
     CHECK_EQ(host.facts.block_bytes, first.facts.block_bytes);
     for (int32_t s = -1; s <= 3; s++) {

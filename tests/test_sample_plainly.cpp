@@ -53,7 +53,7 @@ Plain sample_plainly(const std::vector<f32>& logits, const SamplingOptions& opti
   }
   auto share = [&](i32 id) { return p[static_cast<size_t>(id)]; };
   if (options.top_k > 0 || options.top_p < 1) {
-    std::stable_sort(left.begin(), left.end(), [&](i32 a, i32 b) { return share(a) > share(b); });
+    std::sort(left.begin(), left.end(), [&](i32 a, i32 b) { return share(a) != share(b) ? share(a) > share(b) : a < b; });
     if (options.top_k > 0) left.resize(std::min(left.size(), static_cast<size_t>(options.top_k)));
     f64 mass = 0, nucleus = 0;
     for (i32 id : left)
@@ -111,7 +111,7 @@ TEST(all_options_together) {
     std::vector<i32> recent(random() % 4 ? random() % 130 : 0);
     for (i32& id : recent)
       id = static_cast<i32>(random() % vocab);
-    const i64 position = random();
+    const i64 position = static_cast<i64>(random());
     const Plain expected = sample_plainly(logits, options, recent, position);
     const i32 id = sample_here(logits, options, recent, position);
     CHECK(id >= 0 && id < static_cast<i32>(vocab));
