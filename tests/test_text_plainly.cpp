@@ -183,6 +183,15 @@ TEST(characters_become_bytes) {
   CHECK_EQ(encode(some.tokenizer, "z\xe4\xb9\x96"), (Ids{byte('z'), byte(0xe4), byte(0xb9), byte(0x96)}));
 }
 
+TEST(the_first_id_may_be_that_of_a_byte) {
+  Folder folder;
+  write_file(
+      folder / "tokenizer.json",
+      R"({"model":{"type":"BPE","unk_token":"?","byte_fallback":true,"vocab":{"<0x7A>":0,"a":1,"?":2},"merges":[]}})");
+  const Built built(folder.path, 300);
+  CHECK_EQ(encode(built.tokenizer, "azy"), (Ids{1, 0, 2}));
+}
+
 // --- The longest piece each time -------------------------------------------------------------------------------------------
 
 TEST(the_longest_piece) {

@@ -1,6 +1,8 @@
 // Turns of a conversation: what is written for the model, which ids are run and which never, what a full context and a small buffer
 // say. (Templates of real models against transformers: test_chat.cpp.)
+#include <functional>
 #include "engine/conversation.h"
+
 #include "files.h"
 #include "open_engine.h"
 #include "scripted_model.h"
@@ -136,6 +138,60 @@ TEST(templates_that_lack_something) {
     CHECK_EQ(std::string(status.text()), words);
     CHECK(status.code() == (*words ? Code::bad_model : Code::ok));
   }
+}
+
+// Each key of a file goes to its member; of another type it is refused by its name.
+TEST(templates_of_files) {
+  auto read = [](const convert::Metadata& more, ChatTemplate* form, bool* found, const std::function<void()>& look) {
+    static i32 number = 0;
+    const std::string path = temporary_path("template" + std::to_string(number++) + ".tm2");
+    write_model(ModelRecipe{.more = more}, path);
+    Span<const u8> map;
+    CHECK(map_file(path.c_str(), {}, &map).ok());
+    ModelFile file;
+    CHECK(file.open(map).ok());
+    const std::string words = read_chat_template(file, form, found).text();
+    look();
+    release_memory(map);
+    return words;
+  };
+  const std::pair<const char*, Text ChatTemplate::*> texts[] = {
+      {"chat", &ChatTemplate::name},          {"chat.start", &ChatTemplate::start},
+      {"chat.system", &ChatTemplate::system}, {"chat.user", &ChatTemplate::user},
+      {"chat.answer", &ChatTemplate::answer}, {"chat.assistant", &ChatTemplate::assistant}};
+  convert::Metadata good;
+  for (const auto& [key, text] : texts)
+    good.emplace_back(key, std::string(key) + " {system} {user} {assistant}");
+  ChatTemplate form;
+  bool found = false;
+  for (u32 bos : {0u, 1u}) {
+    convert::Metadata all = good;
+    all.emplace_back("chat.bos", bos);
+    all.emplace_back("chat.trim", 1 - bos);
+    CHECK_EQ(read(all, &form, &found,
+                  [&] {
+                    for (const auto& [key, text] : texts)
+                      CHECK_EQ(string_of(form.*text), std::string(key) + " {system} {user} {assistant}");
+                  }),
+             "");
+    CHECK(found && form.bos == (bos == 1) && form.trim == (bos == 0));
+  }
+  auto nothing = [] {};
+  for (size_t i = 0; i < good.size(); i++) {
+    convert::Metadata wrong = good;
+    wrong[i].second = 2u;
+    CHECK_EQ(read(wrong, &form, &found, nothing), "metadata: \"" + good[i].first + "\" is not a text");
+  }
+  for (const char* key : {"chat.bos", "chat.trim"}) {
+    convert::Metadata wrong = good;
+    wrong.emplace_back(key, 2u);
+    CHECK_EQ(read(wrong, &form, &found, nothing), "metadata: \"" + std::string(key) + "\" is 2, expected 0 to 1");
+  }
+  CHECK_EQ(read({}, &form, &found, nothing), "");
+  CHECK(!found && !form.bos && !form.trim);
+  // Without a name there is none, whatever else there is.
+  CHECK_EQ(read({{"chat.user", std::string("x")}}, &form, &found, nothing), "");
+  CHECK(!found);
 }
 
 namespace {
