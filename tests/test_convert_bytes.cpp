@@ -8,25 +8,6 @@ using namespace convert_checks;
 
 namespace {
 
-// All metadata but what names the version and the source.
-std::string metadata_of(const ModelFile& file) {
-  std::ostringstream out;
-  out.precision(9);
-  for (const auto& [key, value] : file.texts)
-    if (key != "source") out << key << "=" << value << " ";
-  for (const auto& [key, value] : file.numbers)
-    out << key << "=" << value << " ";
-  for (const auto& [key, value] : file.reals)
-    out << key << "=" << value << " ";
-  for (const auto& [key, values] : file.lists) {
-    out << key << "=";
-    for (uint32_t value : values)
-      out << value << ",";
-    out << " ";
-  }
-  return out.str();
-}
-
 struct Row {
   const char* shape;
   std::optional<Format> weights, embed, head;
