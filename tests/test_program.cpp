@@ -205,8 +205,7 @@ TEST(options_and_texts) {
 }
 
 // A state that was saved, and what follows it from -i, -f or -: as if it had been one run.
-TEST(states_and_what_follows) {
-  const std::string path = tiny();
+static void check_states(const std::string& path, bool talks) {
   Folder folder;
   const std::string state = folder / "state", more = " and then they";
   write_file(folder / "text", more);
@@ -243,6 +242,7 @@ TEST(states_and_what_follows) {
   CHECK_EQ(hash_in(said), last);
   CHECK(contains(said.err, "\n0 tokens in, first out after "));
   CHECK(read_file(state) != kept);
+  if (!talks) return;
   // A conversation goes on from the state of a text.
   write_file(folder / "said", "Who?\n");
   write_file(state, kept);
@@ -260,6 +260,11 @@ TEST(states_and_what_follows) {
   talk.go_on({edgellm_pending(talk.engine, 0)}, 2, how, &last);
   CHECK_EQ(hash_in(said), last);
   CHECK_EQ(edgellm_says("chat " + path + " --state-load " + (folder / "none")).code, 1);
+}
+
+TEST(states_and_what_follows) {
+  check_states(tiny(), true);
+  check_states("models/stories.tm2", false);  // whose texts begin with an id of its own
 }
 
 // --verbose and -n: what the engine was opened with, and how many tokens there were.
