@@ -78,8 +78,8 @@ TEST(a_machine) {
   made.memory_bytes = 8123456789, made.available_bytes = 7000000000, made.memory_limit = 1073741824;
   made.cache_bytes = 33554432, made.page_bytes = 16384;
   std::string best, all = sets(&best);
-  const std::string head =
-      "edgellm " EDGELLM_VERSION "\ncpu            A \"CPU\" \\ of\ttest\ncores          6 performance, 10 physical, 16 logical\n";
+  const std::string head = "edgellm " EDGELLM_VERSION
+                           "\ncpu            A \"CPU\" \\ of\ttest\ncores          6 performance, 10 physical, 16 logical\n";
   check::Child child = info({});
   CHECK_EQ(child.exit_code, 0);
   CHECK_EQ(child.output,
