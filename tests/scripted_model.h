@@ -39,7 +39,8 @@ inline std::string write_script(const Script& script) {
   }
   if (script.words) recipe.tokenizer = edgellm::convert::build_byte_tokenizer_section(Script::VOCAB);
   recipe.more = {{"stop", std::vector<edgellm::u32>{Script::STOP}}};
-  const std::string path = temporary_path("script.tm2");
+  static int number = 0;
+  const std::string path = temporary_path("script" + std::to_string(number++) + ".tm2");
   write_model(recipe, path);
   return path;
 }

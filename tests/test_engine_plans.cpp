@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/generate.h"
 #include "engine/state.h"
 #include "files.h"
 #include "host.h"
@@ -100,6 +101,23 @@ TEST(limits_follow_from_options) {
   beyond.window = 496;
   CHECK_EQ(Plan(limit, beyond).words, "");
   CHECK(Plan(limit, beyond).engine.context_limit == 500 && Plan(plain, beyond).engine.context_limit == 0);
+}
+
+// What --help and the documents say of options that were not given.
+TEST(defaults) {
+  const GenerateOptions generate = {};
+  CHECK_EQ(generate.count, 32);
+  CHECK(generate.end_id == -1 && !generate.ignore_stop_ids && !generate.hash && generate.pace == 0 &&
+        generate.most_duty == 0);
+  const SamplingOptions& sampling = generate.sampling;
+  CHECK(sampling.temperature == 0.7f && sampling.top_p == 0.9f && sampling.min_p == 0 && sampling.repeat_penalty == 1);
+  CHECK(sampling.top_k == 0 && sampling.seed == 0);
+  const EngineOptions engine = {};
+  CHECK(engine.context == 0 && engine.default_context == 2048 && engine.least_context == 0 && engine.window == 0);
+  CHECK(engine.tokens == 64 && engine.sessions == 1 && engine.logits == 1 && engine.text_bytes == 0 && engine.threads == 0);
+  CHECK(engine.kv == KvFormat::I8 && !engine.f32_activations && !engine.half_rope && !engine.check && !engine.lock);
+  const Session session = {};
+  CHECK(session.pending == -1 && session.position == 0 && session.recent_count == 0 && session.grammar_state == 0);
 }
 
 namespace {

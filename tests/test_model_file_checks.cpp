@@ -69,6 +69,8 @@ TEST(sections_lie_in_the_file_and_in_order) {
       {"version 1", [](raw::File& f) { f.header.magic = 0x00324d54; },
        "not a model file: the first four bytes are 544d3200, expected \"TM2\\2\" or \"SRN\\2\""},
       {"a sparse one", [](raw::File& f) { f.header.magic = 0x024e5253; }, ""},
+      {"zeros in front", [](raw::File& f) { f.header.magic = 0x324d0000; },
+       "not a model file: the first four bytes are 00004d32, expected \"TM2\\2\" or \"SRN\\2\""},
       {"another", [](raw::File& f) { f.header.magic = 0x024e5254; },
        "not a model file: the first four bytes are 54524e02, expected \"TM2\\2\" or \"SRN\\2\""},
       {"a smaller header", [](raw::File& f) { f.header.header_bytes = 63; },
@@ -139,9 +141,15 @@ TEST(a_checksum_of_the_tables_that_does_not_fit) {
     std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
     return std::string(text);
   };
-  const std::vector<u8> good = raw::small_file().bytes();
-  FileHeader header;
-  std::memcpy(&header, good.data(), sizeof header);
+  std::vector<u8> good;
+  FileHeader header = {};
+  header.table_checksum = ~u64{0};
+  for (u32 layers = 0; header.table_checksum >> 60 != 0; layers++) {  // until it is written with a zero in front
+    raw::File file = raw::small_file();
+    set_metadata_u32(file, 16, layers);
+    good = file.bytes();
+    std::memcpy(&header, good.data(), sizeof header);
+  }
   for (u64 said : {u64{0}, ~u64{0}, header.table_checksum ^ 1, header.table_checksum ^ u64{1} << 63}) {
     std::vector<u8> bytes = good;
     std::memcpy(bytes.data() + 48, &said, 8);
@@ -164,7 +172,12 @@ TEST(a_checksum_of_the_data_that_does_not_fit) {
   constexpr size_t PIECE = 1 << 20;
   large.rest.resize(2 * PIECE + 64, 7);
   large.lay_out(100);
-  Aligned copy(large.bytes());
+  std::vector<u8> bytes = large.bytes();
+  while (model_reader::at<u64>(bytes, 56) >> 60 != 0) {  // until it is written with a zero in front
+    large.rest[5000]++;
+    bytes = large.bytes();
+  }
+  Aligned copy(bytes);
   ModelFile file;
   CHECK_EQ(std::string(file.open(copy.span).text()), "");
   CHECK_EQ(std::string(file.check_data().text()), "");

@@ -211,6 +211,15 @@ TEST(tensors_are_found_by_name) {
   }
   for (const char* name : {"", "a", "cub", "cubes", "matri", "matrixx", "plaim", "plaio", "vectos", "zz"})
     CHECK(open.file.find(name) == nullptr);
+  // What lies behind the text that is asked for does not count.
+  raw::File two = made;
+  std::memcpy(two["embed"].name, "cubes", 6);
+  std::memcpy(two["cube"].name, "cub\0", 5);
+  Opened beside(two);
+  const TensorEntry* first = &beside.file.tensors()[0];
+  for (const char* text : {"cub", "cub~", "cub ", "cubes"})
+    CHECK(beside.file.find({text, 3}) == first);
+  CHECK(beside.file.find({"cubes~", 5}) == first + 1);
   Opened empty{raw::Metadata()};
   CHECK(empty.file.find("cube") == nullptr);
 }

@@ -119,7 +119,7 @@ const std::map<std::string, TakenApart>& families() {
       {"rwkv4", made(RecurrentRecipe{rwkv4(SMALL4)})},
       {"mamba", made(RecurrentRecipe{mamba(SMALL1)})},
       {"mamba2", made(RecurrentRecipe{bounded(mamba2(SMALL2), 0.001f, 100)})},
-      {"retnet", made(RecurrentRecipe{retnet(SMALL_RETNET)})},
+      {"retnet", made(RecurrentRecipe{.shape = retnet(SMALL_RETNET), .weights = Format::I8})},
   };
   return all;
 }
@@ -355,4 +355,63 @@ TEST(tables_of_frequencies) {
   CHECK_EQ(with_pairs("transformer", 513), "tensor rope.inv_freq: rank 1 of 513, expected a vector of 512");
   for (u32 pairs : {0u, 7u, 9u})
     CHECK_EQ(with_pairs("retnet", pairs), "tensor rope.inv_freq: " + std::to_string(pairs) + " rotated pairs, expected 8");
+}
+
+TEST(numbers_that_belong_together) {
+  const struct {
+    const char* family;
+    std::vector<std::pair<const char*, u32>> numbers;
+    const char* says;  // how it begins
+  } cases[] = {
+      {"transformer", {{"heads", 5}}, "metadata: 5 heads are not a multiple of 2 kv_heads"},
+      {"transformer", {{"heads", 2}, {"kv_heads", 4}}, "metadata: 2 heads are not a multiple of 4 kv_heads"},
+      {"transformer",
+       {{"heads", 128}, {"head_dim", 1024}},
+       "tensor layers.0.attn_sub_norm: rank 1 of 48, expected a vector of 131072"},
+      {"transformer", {{"heads", 130}, {"head_dim", 1024}}, "metadata: 130 heads of 1024 are wider than 131072"},
+      {"rwkv7", {{"head_dim", 24}}, ""},
+      {"rwkv7", {{"head_dim", 7}}, "metadata: \"dim\" is 48, no multiple of \"head_dim\" 7"},
+      {"rwkv7", {{"head_dim", 96}}, "metadata: \"dim\" is 48, no multiple of \"head_dim\" 96"},
+      {"mamba2", {{"groups", 4}}, "metadata: 6 heads are not a multiple of 4 groups"},
+      {"mamba2", {{"groups", 12}}, "metadata: 6 heads are not a multiple of 12 groups"},
+      {"mamba2",
+       {{"heads", 128}, {"head_dim", 1024}},
+       "tensor layers.0.gate_norm: rank 1 of 96, expected a vector of 131072"},
+      {"mamba2", {{"heads", 130}, {"head_dim", 1024}}, "metadata: 130 heads of 1024 are wider than 131072"},
+      {"retnet", {{"heads", 7}}, "metadata: 7 heads do not divide \"dim\" 48 into pairs and \"value_dim\" 96"},
+      {"retnet", {{"heads", 16}}, "metadata: 16 heads do not divide \"dim\" 48 into pairs and \"value_dim\" 96"},
+      {"retnet",
+       {{"heads", 4}, {"value_dim", 90}},
+       "metadata: 4 heads do not divide \"dim\" 48 into pairs and \"value_dim\" 90"},
+      {"retnet", {{"heads", 4}}, "tensor rope.inv_freq: 8 rotated pairs, expected 6"},
+  };
+  for (const auto& one : cases) {
+    TakenApart changed = families().at(one.family);
+    for (const auto& [key, value] : one.numbers)
+      changed.metadata[key] = Value::number(value);
+    const std::string said = changed.says(), begin = one.says;
+    CHECK_EQ(begin.empty() ? said : said.substr(0, begin.size()), begin);
+  }
+}
+
+// Each of them with its input quantised in another way than that of the first.
+TEST(matrices_that_share_their_input) {
+  const struct {
+    const char *family, *first;
+    std::vector<const char*> others;
+  } cases[] = {{"transformer", "q", {"k", "v"}},
+               {"transformer", "gate", {"up"}},
+               {"retnet", "q", {"k", "v", "g"}},
+               {"retnet", "gate", {"up"}}};
+  for (const auto& one : cases) {
+    for (const char* other : one.others) {
+      TakenApart changed = families().at(one.family);
+      const std::string name = "layers.1." + std::string(other);
+      for (TensorEntry& entry : changed.entries) {
+        if (name == entry.name) entry.activations = entry.activations == 1 ? 2 : 1;
+      }
+      CHECK_EQ(changed.says(), "tensors layers.1." + std::string(one.first) + ", " + other +
+                                   ": they share their input but ask for different quantisation of it");
+    }
+  }
 }

@@ -269,6 +269,28 @@ TEST(what_is_no_state_file_is_left_as_it_is) {
   CHECK_EQ(slots.load(), "state file " + slots.path() + ": No such file or directory");
 }
 
+TEST(what_is_no_regular_file) {
+  Slots slots;
+  const Folder folder;
+  std::vector<u8> buffer(static_cast<size_t>(state_image_bytes(slots.engine())));
+  StateFile file;
+  Status status = open_state_file(slots.engine(), folder.path.c_str(), buffer.data(), &file);
+  CHECK(status.code() == Code::usage);
+  CHECK_EQ(std::string(status.text()),
+           "--state-save " + folder.path + ": is a folder, not a regular file; nothing is written to it");
+  status = load_state_file(slots.engine(), folder.path.c_str(), buffer.data(), &slots.engine().sessions[0]);
+  CHECK_EQ(std::string(status.text()), "state file " + folder.path + ": not a regular file");
+}
+
+TEST(a_file_that_cannot_be_read) {
+  const char* path = "/proc/self/mem";  // no memory is at its beginning
+  if (access(path, R_OK) != 0) SKIP("there is no /proc/self/mem");
+  Slots slots;
+  std::vector<u8> buffer(static_cast<size_t>(state_image_bytes(slots.engine())));
+  Status status = load_state_file(slots.engine(), path, buffer.data(), &slots.engine().sessions[0]);
+  CHECK_EQ(std::string(status.text()), "state file /proc/self/mem: it cannot be read: Input/output error");
+}
+
 TEST(files_are_closed_again) {
   Slots slots;
   slots.write({Slot::whole, 1}, {Slot::whole, 2});
@@ -289,18 +311,21 @@ TEST(files_are_closed_again) {
 
 namespace {
 
-// What a body prints whose files may have so many bytes.
+// What a body says whose files may have so many bytes; "no limit" where the system has none.
 template <class Body>
-check::Child limited(i64 bytes, const Body& body) {
-  return check::in_child([&] {
+std::string limited(i64 bytes, const Body& body) {
+  const std::string path = temporary_path("limited");
+  check::Child child = check::in_child([&] {
     signal(SIGXFSZ, SIG_IGN);
     const rlimit limit = {static_cast<rlim_t>(bytes), static_cast<rlim_t>(bytes)};
-    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return 3;
-    const Status status = body();
-    std::printf("%s", status.text());
+    const int fd = open(path.c_str(), O_CREAT | O_WRONLY, 0600);
+    const bool has_limit = setrlimit(RLIMIT_FSIZE, &limit) == 0 && pwrite(fd, "x", 1, static_cast<off_t>(bytes)) < 0;
+    std::printf("%s", has_limit ? body().text() : "no limit");
     std::fflush(stdout);
-    return status.ok() ? 4 : 0;
+    return 0;
   });
+  CHECK_EQ(child.exit_code, 0);
+  return child.output;
 }
 
 }  // namespace
@@ -310,9 +335,9 @@ TEST(a_header_that_does_not_fit_leaves_nothing) {
   for (i64 size : {0, 100}) {
     write_bytes(slots.path(), std::vector<u8>(static_cast<size_t>(size)));
     StateFile file;
-    check::Child child = limited(300, [&] { return slots.open(&file); });
-    if (child.exit_code == 4) SKIP("the size of files is not limited here");
-    CHECK_EQ(child.output, "--state-save " + slots.path() + ": File too large");
+    const std::string said = limited(300, [&] { return slots.open(&file); });
+    if (said == "no limit") SKIP("the size of files is not limited here");
+    CHECK_EQ(said, "--state-save " + slots.path() + ": File too large");
     CHECK_EQ(read_array<u8>(slots.path()).size(), size_t{0});
   }
 }
@@ -327,13 +352,13 @@ TEST(a_state_that_does_not_fit_leaves_the_one_before) {
     CHECK(slots.open(&file).ok());
     for (u64 save = 1; save <= saves; save++)
       slots.save(file, save);
-    check::Child child = limited(1000 + (saves % 2 ? 0 : half), [&] {
+    const std::string said = limited(1000 + (saves % 2 ? 0 : half), [&] {
       const i32 next = file.next_slot;
       Status status = save_state_file(slots.engine(), slots.engine().sessions[0], buffer.data(), file);
       return file.next_slot == next ? status : failed("the next slot is another one");
     });
-    if (child.exit_code == 4) SKIP("the size of files is not limited here");
-    CHECK_EQ(child.output,
+    if (said == "no limit") SKIP("the size of files is not limited here");
+    CHECK_EQ(said,
              "--state-save " + slots.path() + ": File too large" + (saves ? "; the state saved before is still there" : ""));
     close(file.fd);
     if (saves) CHECK_EQ(slots.load(), std::to_string(position_of(saves)));

@@ -223,6 +223,49 @@ TEST(the_longest_piece) {
   }
 }
 
+// --- What cannot be encoded ------------------------------------------------------------------------------------------------
+
+TEST(what_cannot_be_encoded) {
+  Section section(convert::build_byte_tokenizer_section(300));
+  TokenizerHeader& header = *reinterpret_cast<TokenizerHeader*>(section.data());
+  Tokenizer tokenizer, closed;
+  CHECK(tokenizer.open(section.span(), 300).ok());
+  u64 workspace[64];
+  Span<u8> space = {reinterpret_cast<u8*>(workspace), sizeof workspace};
+  Ids ids(10);
+  i32 count = 7;
+  auto says = [&](const Tokenizer& one, Text text) {
+    count = 7;
+    const Status status = one.encode(text, {}, space, {ids.data(), 10}, &count);
+    CHECK(status.ok() || count == 0);
+    return std::string(status.text());
+  };
+  CHECK_EQ(says(closed, "a"), "there is no tokenizer");
+  CHECK_EQ(says(tokenizer, {"a", (i64{1} << 28) + 1}), "the text has 268435457 bytes, at most 268435456");
+  CHECK(contains(says(tokenizer, {"a", i64{1} << 28}), "tokenizing 268435456 bytes needs an aligned workspace of "));
+  CHECK_EQ(says(tokenizer, "abc"), "");
+  CHECK_EQ(count, 3);
+  space = {reinterpret_cast<u8*>(workspace) + 4, sizeof workspace - 8};
+  CHECK(contains(says(tokenizer, "abc"), "needs an aligned workspace"));
+  for (i64 size : {tokenizer.workspace_bytes(3) - 1, tokenizer.workspace_bytes(3)}) {
+    space = {reinterpret_cast<u8*>(workspace), size};
+    CHECK_EQ(says(tokenizer, "abc").empty(), size == tokenizer.workspace_bytes(3));
+  }
+  space.count = sizeof workspace;
+  CHECK_EQ(says(tokenizer, "abcabcabca"), "");
+  CHECK_EQ(says(tokenizer, "abcabcabcab"), "the text has 11 tokens, there is room for 10");
+  // Ids that a damaged section names.
+  for (i32 wrong : {256, 5000}) {
+    header.byte_ids[u8{'z'}] = wrong;
+    CHECK_EQ(says(tokenizer, "az"), "tokenizer: its tables name id " + std::to_string(wrong) + ", the vocabulary has 256");
+    CHECK_EQ(says(tokenizer, "a"), "");
+  }
+  header.byte_ids[u8{'z'}] = 255;
+  CHECK_EQ(says(tokenizer, "z"), "");
+  header.bos = 256;
+  CHECK(!tokenizer.encode("a", {.add_bos = true}, space, {ids.data(), 10}, &count).ok());
+}
+
 // --- Decoding --------------------------------------------------------------------------------------------------------------
 
 namespace {

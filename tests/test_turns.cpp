@@ -332,6 +332,22 @@ TEST(messages_that_are_refused) {
   CHECK_EQ(talk.say(std::string(16, 'x')), "! the message is too long: with the words of the template at most 20 bytes");
   CHECK(talk.session().position == 0 && talk.session().pending == -1);
 
+  CHECK_EQ(Conversation::TEXT_BYTES, i64{65536});
+
+  // A template may say things again: four in one turn.
+  ChatTemplate again = LINES;
+  again.system = "{system} ";
+  again.user = "{user}{user}{user}";
+  again.answer = "";
+  Talk thrice(path, again);
+  CHECK_EQ(thrice.say("x", "s"), "HiHiHiHi");
+  CHECK_EQ(thrice.ran(), "s xxxHiHiHiH");
+  again.user = "{user}{user}{user}{user}";
+  Talk too_often(path, again);
+  CHECK_EQ(too_often.say("x"), "HiHiHiHi");
+  too_often.session().restart();
+  CHECK_EQ(too_often.say("x", "s"), "! the message is too long: with the words of the template at most 1000 bytes");
+
   const ChatTemplate bare = {.name = "bare", .user = "{user}", .assistant = "{assistant}"};
   Talk wordless(path, bare);
   CHECK_EQ(wordless.say(""), "! the message is empty, and the chat template has no words of its own");
@@ -355,6 +371,12 @@ TEST(places_of_a_context) {
   Talk wide(path, LINES, 13);
   CHECK_EQ(wide.say("12345678"), "H");
   CHECK_EQ(talk.session().recent_count, 12);
+
+  // What ended the answer before takes no place.
+  Talk ended(write_script(Script("Hi").then(Script::STOP)), LINES, 16);
+  CHECK_EQ(ended.say("a"), "Hi");  // U:a\nA:Hi are eight
+  CHECK_EQ(ended.say("bc"), "H");  // \nU:bc\nA: are eight more
+  CHECK_EQ(ended.session().position, 16);
 
   // A window holds no more, but it has no end.
   Talk window(path, LINES, 12, 1000, 8);
