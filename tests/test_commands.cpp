@@ -172,6 +172,41 @@ TEST(sealing) {
   CHECK_EQ(extra(0), ~0u);
 }
 
+#if defined(__linux__)
+// --mlock, and --realtime as well, pin the file and all that is taken.
+TEST(locked_models) {
+  auto locked = [] {
+    std::string status = read_file("/proc/self/status");
+    const size_t at = status.find("VmLck:");
+    return at == std::string::npos ? 0 : std::atoll(status.c_str() + at + 6) * 1024;
+  };
+  const char* emulator = std::getenv("EDGELLM_EMULATOR");
+  if (emulator && *emulator) SKIP("an emulator has memory of its own");
+  std::string path = temporary_path("locked.tm2");
+  write_model({}, path);
+  const i64 file = static_cast<i64>(read_file(path).size());
+  for (int way = 0; way < 3; way++) {
+    Options options;
+    options.model = path.c_str();
+    options.engine.threads = 1;
+    options.engine.lock = way == 1, options.realtime = way == 2;
+    Engine engine;
+    const i64 before = locked();
+    if (Status status = open_model(options, &engine); !status.ok()) SKIP("locking is not allowed here");
+    if (way > 0 && locked() == before) SKIP("locking is not counted here (sanitizers pretend)");
+    if (way > 0) {
+      CHECK(locked() - before >= file + engine.arena_bytes);
+    } else {
+      CHECK_EQ(locked(), before);
+    }
+    const Span<const u8> map = engine.file.bytes();
+    close_engine(engine);
+    release_memory(map);
+    CHECK_EQ(locked(), before);
+  }
+}
+#endif
+
 // Without a tokenizer a prompt is a list of ids; the "bos" of the file stands for an empty one at the beginning.
 TEST(prompts_of_ids) {
   for (bool first_id : {false, true}) {
