@@ -3,6 +3,7 @@
 //
 //      0 header | 64 metadata (128 bytes) | 192 table (6 entries) | 960 tokenizer (100 bytes) | 1088 data ... | 5632 end
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -108,7 +109,7 @@ struct File {
   std::vector<u8> bytes() const {
     const u64 table = table_at();
     std::vector<u8> file(table);
-    std::memcpy(file.data() + 64, metadata.bytes.data(), metadata.bytes.size());
+    std::copy(metadata.bytes.begin(), metadata.bytes.end(), file.begin() + 64);
     const u8* first = reinterpret_cast<const u8*>(entries.data());
     file.insert(file.end(), first, first + 128 * entries.size());
     file.insert(file.end(), rest.begin(), rest.end());

@@ -148,6 +148,19 @@ void check_upgraded(const Version1& v1, bool half_rope) {
   CHECK(file.texts == texts);
   CHECK((file.reals == std::map<std::string, f32>{{"norm_eps", 1e-5f}}));
   CHECK((file.lists == std::map<std::string, std::vector<u32>>{{"stop", {128001}}}));
+  raw::Metadata metadata;
+  for (const char* key : {"arch", "source"})
+    metadata.text(key, texts.at(key));
+  for (const char* key : {"layers", "dim", "ffn_dim", "heads", "kv_heads", "head_dim", "vocab", "context"})
+    metadata.number(key, numbers.at(key));
+  metadata.real("norm_eps", 1e-5f);
+  for (const char* key : {"gate", "rope"})
+    metadata.text(key, texts.at(key));
+  metadata.number("bos", 1);
+  metadata.numbers("stop", {128001});
+  const std::vector<u8> bytes = read_array<u8>(temporary_path("upgraded.tm2"));
+  CHECK_EQ(model_reader::at<u32>(bytes, 20), static_cast<u32>(metadata.bytes.size()));
+  CHECK(std::equal(metadata.bytes.begin(), metadata.bytes.end(), bytes.begin() + 64));
   CHECK(file.tokenizer.empty());
   CHECK_EQ(file.tensors.size(), v1.tensors.size() + (pairs > 0));
   for (const Version1::Tensor& wanted : v1.tensors) {

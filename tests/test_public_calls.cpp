@@ -1,5 +1,7 @@
 // The calls of edgellm.h over small models: the limits of every argument, the exact words of every error, every figure.
 // (Against the program's own output, in plain C: test_engine_embedded.c.)
+#include <unistd.h>
+
 #include <cerrno>
 #include <cmath>
 #include <limits>
@@ -455,3 +457,35 @@ TEST(sampling_is_that_of_the_engine) {
     }
   }
 }
+
+#if defined(__linux__)
+namespace {
+
+// Threads of this process, once there are `expected` of them; a thread that was waited for may take a moment to vanish.
+i64 threads_of_process(i64 expected) {
+  i64 count = 0;
+  for (i32 tries = 0; tries < 2000; tries++) {
+    const std::filesystem::directory_iterator all("/proc/self/task");
+    count = std::distance(begin(all), end(all));
+    if (count == expected) break;
+    usleep(1000);
+  }
+  return count;
+}
+
+}  // namespace
+
+TEST(threads_end_with_their_engine) {
+  const i64 before = threads_of_process(1);  // a sanitizer may have one of its own
+  for (int32_t threads : {0, 1, 2, 5}) {
+    edgellm_config config = with(1, 16);
+    config.threads = threads;
+    {
+      Host host(plain_model(), config);
+      CHECK_EQ(threads_of_process(before + std::max(threads, 1) - 1), before + std::max(threads, 1) - 1);
+      host.run(0, {1, 2, 3});
+    }
+    CHECK_EQ(threads_of_process(before), before);
+  }
+}
+#endif

@@ -247,7 +247,7 @@ TEST(ranks_of_tiktoken) {
     add(std::string(1, static_cast<char>(a)));
   for (int a = 0; a < 256 * 256; a++)
     add({static_cast<char>(a >> 8), static_cast<char>(a)});
-  for (int a = 0; rank < 100256; a++)
+  for (int a = 0; a < 34464; a++)
     add({static_cast<char>(a >> 8), static_cast<char>(a), '!'});
   const Vocabulary v = convert::read_ranks(data, "r");
   CHECK_EQ(v.ids, 100256u);

@@ -335,6 +335,28 @@ TEST(spaces_before_a_place) {
   CHECK_EQ(before("", 0, 0), 0);
 }
 
+// Unicode's White_Space, character by character, and all of ASCII.
+TEST(spaces_and_ascii) {
+  const std::vector<u32> spaces = {0x09,   0x0b,   0x0c,   0x20,   0x85,   0xa0,   0x1680, 0x2000,
+                                   0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006, 0x2007, 0x2008,
+                                   0x2009, 0x200a, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000};
+  std::vector<u32> found, ends;
+  for (u32 c = 0; c < 0x110000; c++) {
+    if (c >= 0xd800 && c < 0xe000) continue;
+    char bytes[4];
+    const i32 size = utf8_encode(c, bytes);
+    const CharClass what = char_at({bytes, size}, 0).what;
+    if (what == CharClass::space) found.push_back(c);
+    if (what == CharClass::line_end) ends.push_back(c);
+    if (c >= 128) continue;
+    const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'), is_number = c >= '0' && c <= '9';
+    CHECK_EQ(what == CharClass::letter, is_letter);
+    CHECK_EQ(what == CharClass::number, is_number);
+  }
+  CHECK(found == spaces);
+  CHECK((ends == std::vector<u32>{'\n', '\r'}));
+}
+
 TEST(characters_at_a_place) {
   const std::string text = "a\xc3\xa9\xff\xe4\xb8";
   auto at = [&](i64 pos) { return char_at({text.data(), static_cast<i64>(text.size())}, pos); };

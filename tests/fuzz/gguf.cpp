@@ -6,6 +6,7 @@
 #include <string>
 
 #include "convert/base/error.h"
+#include "convert/base/mapped_file.h"
 #include "convert/family/open.h"
 #include "convert/tokenizer/tokenizer.h"
 #include "reading.h"
@@ -23,6 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!model.tokenizer.empty()) convert::build_tokenizer_section(model.tokenizer, model.vocab, &info);
   } catch (const convert::Error&) {
   }
+  convert::forget_opened();
   close(file);
   return 0;
 }

@@ -4,6 +4,7 @@
 //   a  an adapter of a small model: likewise adapter_config.json and its weights
 #include <algorithm>
 
+#include "convert/base/mapped_file.h"
 #include "convert/change/lora.h"
 #include "convert/family/open.h"
 #include "convert_sources.h"
@@ -59,6 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     read(open(folder, static_cast<char>(data[0]), std::string(reinterpret_cast<const char*>(data + 1), size - 1)));
   } catch (const convert::Error&) {
   }
+  convert::forget_opened();
   std::filesystem::remove_all(folder / "source");
   std::filesystem::remove(folder / "source.safetensors");
   return 0;

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "convert/base/error.h"
+#include "convert/base/mapped_file.h"
 #include "convert/tokenizer/tokenizer.h"
 #include "convert_sources.h"
 #include "text/tokenizer.h"
@@ -46,5 +47,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     use(convert::build_tokenizer_section(path, VOCAB, &info));
   } catch (const convert::Error&) {
   }
+  convert::forget_opened();
   return 0;
 }

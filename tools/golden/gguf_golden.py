@@ -10,7 +10,7 @@ more_types.gguf tensors of the types that it does not know (I2_S, Q2_0 in both s
 NAME.gguf       models of random weights with odd shapes, and NAME.f32: the logits (POSITIONS, vocabulary) that `transformers`
                 computes from them in float32, but for keys and values rounded to f16 as in the engine's cache, after each of the
                 ids (31 i^2 + 7 i + 1) mod vocabulary
-and tests/fuzz/seeds/gguf/: a small model with either kind of tokenizer"""
+and tests/fuzz/corpus/gguf/: a small model with either kind of tokenizer"""
 import pathlib
 import struct
 
@@ -24,7 +24,7 @@ from transformers.models.llama.modeling_llama import eager_attention_forward
 
 TESTS = pathlib.Path(__file__).resolve().parents[2] / "tests"
 OUT = TESTS / "golden/gguf"
-SEEDS = TESTS / "fuzz/seeds/gguf"
+CORPUS = TESTS / "fuzz/corpus/gguf"
 POSITIONS = 32
 TYPE = gguf.GGMLQuantizationType
 
@@ -291,7 +291,7 @@ def make_model(name):
 def make_seed(random, architecture, kind, tokenizer):
     dim, vocab = 32, 6
     weights, size = gguf.GGML_QUANT_SIZES[TYPE[kind]]
-    writer = gguf.GGUFWriter(SEEDS / architecture, architecture)
+    writer = gguf.GGUFWriter(CORPUS / architecture, architecture)
     writer.add_context_length(8)
     writer.add_embedding_length(dim)
     writer.add_block_count(1)
@@ -326,7 +326,7 @@ def make_seed(random, architecture, kind, tokenizer):
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
-    SEEDS.mkdir(parents=True, exist_ok=True)
+    CORPUS.mkdir(parents=True, exist_ok=True)
     make_seed(np.random.default_rng(3), "llama", "Q4_0", "llama")
     make_seed(np.random.default_rng(4), "qwen2", "Q8_0", "gpt2")
     random = np.random.default_rng(2)
