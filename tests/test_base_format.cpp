@@ -128,6 +128,7 @@ TEST(fixed_of_any_bits) {
   CHECK_EQ(fixed(1.25, -3), fixed(1.25, 0));
   CHECK_EQ(fixed(1.25, 10), std::string("1.250000000"));
   CHECK_EQ(fixed(1.7976931348623157e308, 2), std::string("1.80e+308"));
+  CHECK_EQ(fixed(1e20, 2), std::string("1.00e+20"));
   CHECK_EQ(fixed(18446744073709551616.0, 3), std::string("1.845e+19"));
   CHECK_EQ(joined(megabytes(1234567, 2)), std::string("1.23"));
 }

@@ -191,12 +191,12 @@ TEST(what_is_opened) {
     close(free_one);
     return free_one;
   };
-  const int before = next_free();
   i32 first = -1;
   CHECK(open_destination("--to", there.c_str(), 0600, &first).ok());
+  const int before = next_free();
   CHECK(!open_error(there).empty() && !open_error(scratch.path).empty());
-  close(first);
   CHECK_EQ(next_free(), before);
+  close(first);
   CHECK_EQ(open_error(there + "/below"), "--to " + there + "/below: Not a directory");
   CHECK(check_destination("--to", (there + "/below").c_str(), {}).code() == Code::failed);
 }

@@ -118,7 +118,7 @@ TEST(locked_memory_is_locked) {
 // Faults of memory that is touched for the first time, the pages of a map that were read ahead, and the most that was resident.
 TEST(figures_of_the_process) {
   if (emulated()) SKIP("an emulator has memory of its own");
-  const size_t bytes = 16 << 20;
+  const size_t bytes = 24 << 20;  // more than is read ahead at a time
   Folder folder;
   const std::string path = put(folder, "a", std::string(bytes, 'x'));
   Span<const u8> map;

@@ -153,6 +153,22 @@ TEST(late_thread_delays_one_chunk) {
   threads.stop();
 }
 
+// Two chunks are enough for two threads: one waits for the other, ten seconds at most.
+TEST(two_chunks_run_side_by_side) {
+  Threads threads;
+  CHECK(threads.start(2).ok());
+  std::atomic<int> begun{0}, met{0};
+  threads.run(2, [&](i32, i32) {
+    begun++;
+    const i64 end = now_ns() + 10000000000;
+    while (begun < 2 && now_ns() < end)
+      sleep_until_ns(now_ns() + 100000);
+    met += begun == 2;
+  });
+  CHECK_EQ(met.load(), 2);
+  threads.stop();
+}
+
 TEST(parked_workers_cost_nothing) {
   Threads threads;
   Status started = threads.start(4);
