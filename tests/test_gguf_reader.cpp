@@ -1,6 +1,8 @@
 // The reader of GGUF files: the values of each type, where tensors may lie, and the exact words of each refusal.
 #include "convert/source/gguf.h"
 
+#include <algorithm>
+
 #include "check.h"
 #include "convert/base/error.h"
 #include "gguf_source.h"
@@ -216,6 +218,26 @@ TEST(where_tensors_lie) {
   CHECK_EQ(test.tensors(whole.substr(0, whole.size() - 32)),
            "refused: tensor a (F32) needs 32 bytes at offset 0, the end of the file comes after 0");
   CHECK_EQ(test.tensors(whole.substr(0, whole.size() - 33)), "refused: ends after 63 bytes, the tensors' data start at 64");
+}
+
+// A block gives as many weights as it has, and not one more.
+TEST(blocks_write_their_weights_alone) {
+  size_t formats = 0;
+  for (u32 id = 0; id < 256; id++) {
+    for (const convert::BlockFormat* format : convert::block_formats(id)) {
+      if (!format->decode) continue;
+      formats++;
+      const size_t weights = static_cast<size_t>(format->weights);
+      const std::vector<u8> block(static_cast<size_t>(format->bytes));
+      std::vector<f32> out(weights + 64, 77);
+      format->decode(block.data(), out.data());
+      CHECK(!(out[weights - 1] > 76) && std::count(out.begin() + format->weights, out.end(), 77.0f) == 64);
+      std::vector<i8> codes(weights + 64, 77);
+      if (format->codes) format->codes(block.data(), codes.data());
+      CHECK(std::count(codes.begin() + format->weights, codes.end(), i8{77}) == 64);
+    }
+  }
+  CHECK_EQ(formats, size_t{16});
 }
 
 }  // namespace

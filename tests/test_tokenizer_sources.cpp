@@ -166,6 +166,7 @@ TEST(tokenizers_of_llama2c) {
     CHECK_EQ(read(llama2c(262).substr(0, llama2c(262).size() - cut)), "refused: t.bin: is cut, or no tokenizer of llama2.c");
   CHECK(convert::is_llama2c_tokenizer(llama2c(262)) && !convert::is_llama2c_tokenizer(llama2c(262) + "x"));
   CHECK(!convert::is_llama2c_tokenizer("12345678901"));
+  CHECK(convert::is_llama2c_tokenizer(llama2c(262) + std::string(8, '\0')));  // a piece without text
   std::string shorter = llama2c(262);
   shorter[0] = 5;  // no piece is longer
   CHECK(!convert::is_llama2c_tokenizer(shorter));
