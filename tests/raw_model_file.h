@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "check.h"
 #include "file/layout.h"
+#include "file/model_file.h"
 #include "model_reader.h"
 
 // A copy at a 64-byte boundary, ending where the bytes end, so that a read past them is seen by the sanitizer.
@@ -157,5 +159,24 @@ inline File small_file() {
   file.lay_out(100);
   return file;
 }
+
+// A file that is accepted, or one of these metadata alone.
+struct Opened {
+  Aligned copy;
+  ModelFile file;
+
+  explicit Opened(const File& made) : copy(made.bytes()) {
+    Status status = file.open(copy.span);
+    CHECK_EQ(std::string(status.text()), "");
+  }
+  explicit Opened(const Metadata& metadata) : Opened(of(metadata)) {}
+
+  static File of(const Metadata& metadata) {
+    File file;
+    file.metadata = metadata;
+    file.lay_out(0);
+    return file;
+  }
+};
 
 }  // namespace raw

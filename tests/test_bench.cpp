@@ -3,12 +3,12 @@
 #include <cstdlib>
 
 #include "check.h"
-#include "child.h"
+#include "cli/command.h"
+#include "command.h"
 #include "files.h"
 #include "make_model.h"
 #include "open_engine.h"
 
-#include "cli/command.h"
 #include "platform/bandwidth.h"
 #include "platform/clock.h"
 #include "platform/memory.h"
@@ -255,16 +255,7 @@ check::Child bench(const std::string& path, const std::string& more) {
   std::istringstream in(more);
   for (std::string word; in >> word;)
     words.push_back(word);
-  return check::in_child([&] {
-    std::vector<char*> arguments;
-    for (std::string& word : words)
-      arguments.push_back(word.data());
-    Options options;
-    Status status = parse_options(static_cast<i32>(arguments.size()), arguments.data(), &options);
-    if (status.ok()) status = bench_command(options);
-    if (status.text()[0]) note(status.text(), "\n");
-    return static_cast<int>(status.code());
-  });
+  return check::run_command(bench_command, words);
 }
 
 std::string a_model(ModelRecipe recipe = {}) {

@@ -4,8 +4,8 @@
 #include <cstdlib>
 
 #include "check.h"
-#include "child.h"
 #include "cli/command.h"
+#include "command.h"
 #include "files.h"
 #include "make_model.h"
 #include "open_engine.h"
@@ -32,16 +32,7 @@ namespace {
 check::Child eval(const std::vector<std::string>& more) {
   std::vector<std::string> words = {"edgellm", "eval", "--threads=1", "--seal=no"};
   words.insert(words.end(), more.begin(), more.end());
-  return check::in_child([&] {
-    std::vector<char*> arguments;
-    for (std::string& word : words)
-      arguments.push_back(word.data());
-    Options options;
-    Status status = parse_options(static_cast<i32>(arguments.size()), arguments.data(), &options);
-    if (status.ok()) status = eval_command(options);
-    if (status.text()[0]) note(status.text(), "\n");
-    return static_cast<int>(status.code());
-  });
+  return check::run_command(eval_command, words);
 }
 
 // A model, and what it says of ids.

@@ -6,18 +6,9 @@
 #include "raw_model_file.h"
 
 using namespace edgellm;
+using raw::Opened;
 
 namespace {
-
-struct Opened {
-  Aligned copy;
-  ModelFile file;
-
-  explicit Opened(const raw::File& made) : copy(made.bytes()) {
-    Status status = file.open(copy.span);
-    CHECK_EQ(std::string(status.text()), "");
-  }
-};
 
 std::string string_of(Text text) {
   return {text.data, static_cast<size_t>(text.size)};

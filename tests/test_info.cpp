@@ -2,8 +2,8 @@
 #include <cstdlib>
 
 #include "check.h"
-#include "child.h"
 #include "cli/command.h"
+#include "command.h"
 #include "files.h"
 #include "make_model.h"
 #include "platform/bandwidth.h"
@@ -45,16 +45,7 @@ namespace {
 check::Child info(const std::vector<std::string>& more) {
   std::vector<std::string> words = {"edgellm", "info"};
   words.insert(words.end(), more.begin(), more.end());
-  return check::in_child([&] {
-    std::vector<char*> arguments;
-    for (std::string& word : words)
-      arguments.push_back(word.data());
-    Options options;
-    Status status = parse_options(static_cast<i32>(arguments.size()), arguments.data(), &options);
-    if (status.ok()) status = info_command(options);
-    if (status.text()[0]) note(status.text(), "\n");
-    return static_cast<int>(status.code());
-  });
+  return check::run_command(info_command, words);
 }
 
 // The kernel sets of this CPU, and the best of them.

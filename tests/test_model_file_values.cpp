@@ -5,26 +5,9 @@
 #include "raw_model_file.h"
 
 using namespace edgellm;
+using raw::Opened;
 
 namespace {
-
-struct Opened {
-  Aligned copy;
-  ModelFile file;
-
-  explicit Opened(const raw::File& made) : copy(made.bytes()) {
-    Status status = file.open(copy.span);
-    CHECK_EQ(std::string(status.text()), "");
-  }
-  explicit Opened(const raw::Metadata& metadata) : Opened(of(metadata)) {}
-
-  static raw::File of(const raw::Metadata& metadata) {
-    raw::File file;
-    file.metadata = metadata;
-    file.lay_out(0);
-    return file;
-  }
-};
 
 // The text of a call that leaves `value`, then that value.
 template <class Value>
