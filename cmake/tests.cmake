@@ -68,6 +68,9 @@ if(TARGET convert_core)
   add_library(test_shared STATIC EXCLUDE_FROM_ALL ${shared})
   target_include_directories(test_shared PUBLIC src kernels tools tests)
   target_link_libraries(test_shared PUBLIC convert_core)
+  if(MODE STREQUAL "release" AND NOT OPTIMIZE_ALL)
+    target_compile_options(test_shared PUBLIC -O1)  # of what a test takes, most is to compile it
+  endif()
 endif()
 
 if(MODE STREQUAL "fuzz")
