@@ -68,6 +68,10 @@ if(TARGET convert_core)
   add_library(test_shared STATIC EXCLUDE_FROM_ALL ${shared})
   target_include_directories(test_shared PUBLIC src kernels tools tests)
   target_link_libraries(test_shared PUBLIC convert_core)
+  if(MODE STREQUAL "release" AND NOT OPTIMIZE_ALL)
+    target_compile_options(test_shared PUBLIC -O1)  # of a test most of the time is compiling it
+  endif()
+  precompile(test_shared)
 endif()
 
 if(MODE STREQUAL "fuzz")
@@ -120,6 +124,7 @@ foreach(source ${tests})
   get_filename_component(name ${source} NAME_WE)
   add_test_program(${name} ${source})
   target_link_libraries(${name} PRIVATE test_shared)
+  precompile(${name} test_shared)
   register(${name} unit 1200 ${EMULATOR} $<TARGET_FILE:${name}>)
 endforeach()
 
