@@ -35,6 +35,25 @@ inline ModelFile converted(const Folder& folder, const std::string& source, Opti
   return model_reader::read_model(options.destination);
 }
 
+// All metadata but what names the version and the source.
+inline std::string metadata_of(const ModelFile& file) {
+  std::ostringstream out;
+  out.precision(9);
+  for (const auto& [key, value] : file.texts)
+    if (key != "source") out << key << "=" << value << " ";
+  for (const auto& [key, value] : file.numbers)
+    out << key << "=" << value << " ";
+  for (const auto& [key, value] : file.reals)
+    out << key << "=" << value << " ";
+  for (const auto& [key, values] : file.lists) {
+    out << key << "=";
+    for (uint32_t value : values)
+      out << value << ",";
+    out << " ";
+  }
+  return out.str();
+}
+
 inline Options with_weights(Format format) {
   Options options;
   options.formats.weights = format;

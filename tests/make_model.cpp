@@ -352,7 +352,7 @@ void write_model(const ModelRecipe& recipe, const std::string& path, u64 seed) {
     std::erase_if(metadata, [&](const auto& other) { return other.first == entry.first; });
     metadata.push_back(entry);
   }
-  writer.begin(metadata, specs, {});
+  writer.begin(metadata, specs, recipe.tokenizer);
   for (const TensorData& tensor : tensors) {
     writer.data(tensor.data.data(), tensor.data.size());
     if (!tensor.scales.empty()) writer.scales(tensor.scales.data(), tensor.scales.size());

@@ -49,8 +49,9 @@ struct ModelRecipe {
   edgellm::i32 rope_tables = 1;  // of frequencies, each half as fast as the one before
   bool phi = false;  // gelu without a gate, beside attention under one norm; biases of norms, feed-forward and head
   PerLayer window = 0;
-  std::vector<edgellm::u32> grammar = {};  // docs/FILE.md; empty: none
-  edgellm::convert::Metadata more = {};    // further keys; one of the same name takes the place of what was there
+  std::vector<edgellm::u32> grammar = {};   // docs/FILE.md; empty: none
+  std::vector<edgellm::u8> tokenizer = {};  // a section; empty: none
+  edgellm::convert::Metadata more = {};     // further keys; one of the same name takes the place of what was there
 };
 
 // Writes the file; `seed` picks the weights.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 
 #include "base/random.h"
@@ -26,6 +27,34 @@ TEST(any_order_same_numbers) {
   CHECK_EQ(random_bits(7, 41), forward);
   CHECK(random_bits(8, 41) != forward);
   CHECK_EQ(random_bits(0, 0), 0xe169c58d6627e8d5);
+}
+
+// The block function round by round, as the paper writes it, for keys and counters whose every word matters.
+TEST(any_key_and_counter) {
+  u64 state = 1;
+  auto word = [&] {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<u32>(state >> 32);
+  };
+  for (int i = 0; i < 200; i++) {
+    const u32 key[2] = {word(), word()}, counter[4] = {word(), word(), word(), word()};
+    u32 k[2] = {key[0], key[1]}, c[4] = {counter[0], counter[1], counter[2], counter[3]};
+    for (int round = 0; round < 10; round++) {
+      const u64 a = u64{c[0]} * 3528531795u, b = u64{c[2]} * 3449720151u;
+      const u32 next[4] = {static_cast<u32>(b >> 32) ^ c[1] ^ k[0], static_cast<u32>(b),
+                           static_cast<u32>(a >> 32) ^ c[3] ^ k[1], static_cast<u32>(a)};
+      std::copy(next, next + 4, c);
+      k[0] += 2654435769u, k[1] += 3144134277u;
+    }
+    check_block({{counter[0], counter[1], counter[2], counter[3]}}, u64{key[1]} << 32 | key[0], {{c[0], c[1], c[2], c[3]}});
+  }
+  // A number of a sequence is the first two words of the block with its index as the counter and the seed as the key.
+  for (u64 index : {u64{0}, u64{1}, u64{0xffffffff}, u64{0x100000000}, u64{0x123456789abcdef0}}) {
+    const u64 seed = 0xfedcba9876543210 + index;
+    const Philox block = philox({{static_cast<u32>(index), static_cast<u32>(index >> 32), 0, 0}}, seed);
+    CHECK_EQ(random_bits(seed, index), u64{block.word[1]} << 32 | block.word[0]);
+    CHECK_EQ(random_unit(seed, index) * 9007199254740992.0, static_cast<f64>(random_bits(seed, index) / 2048));
+  }
 }
 
 TEST(unit_interval) {

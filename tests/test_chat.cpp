@@ -543,6 +543,7 @@ TEST(a_message_that_is_stopped_is_taken_back) {
   Talk talk(model.path, "chatml", 24000);
   CHECK(talk.say("Hello", &made).ok());
   const Session before = talk.session();
+  const std::vector<i32> recent(before.recent, before.recent + before.recent_count);
   std::string message;
   for (i32 i = 0; message.size() < 20000; i++)
     message += "word " + std::to_string(i) + ", ";
@@ -555,7 +556,9 @@ TEST(a_message_that_is_stopped_is_taken_back) {
     Status status = talk.say(message, &made);
     set_interrupted(false);
     CHECK(status.interrupted() || (status.ok() && made.ending == Ending::interrupted && made.count == 0));
-    CHECK(talk.session().position == before.position && talk.session().pending == before.pending);
+    const Session& session = talk.session();
+    CHECK(session.position == before.position && session.pending == before.pending);
+    CHECK(std::vector<i32>(session.recent, session.recent + session.recent_count) == recent);
   }
   set_interrupted(true);  // while it becomes ids
   CHECK(talk.say("x", &made).code() == Code::interrupted);

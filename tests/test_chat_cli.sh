@@ -74,6 +74,52 @@ chat 1 'a message has more than' "$(printf '%070000d' 0)\n"
 chat 0 'the answer was cut' 'Hello\n' -n 3 --seal=yes
 for family in llama3 chatml bitnet mistral llama2 zephyr falcon3 phi rwkv plain; do chat 0 '' 'Hello\nyes\n' -n 3 --template $family; done
 
+# Each answer has a line feed at its end and an empty line before the next; a message that is no command is a message.
+chat 0 '' 'Hello\n' -n 12
+cp "$folder/out" "$folder/first_answer"
+chat 0 '' 'Hello\nWho?\n' -n 12
+size=$(wc -c <"$folder/first_answer")
+head -c "$size" "$folder/out" | cmp -s - "$folder/first_answer" || fail "the first of two answers is not the one answer"
+check [ "$(tail -c +"$((size + 1))" "$folder/out" | head -c 1 | od -An -tx1)" = " 0a" ]
+check [ "$(tail -c 1 "$folder/out" | od -An -tx1)" = " 0a" ]
+for said in '/quit ' '/resets' '/system' '/system ' ' /quit' 'quit'; do
+  chat 0 '' "$said\nmore\n" -n 2 --hash
+  [ "$(grep -c 'logits hash' "$folder/err")" = 2 ] || fail "taken for a command: $said"
+done
+chat 0 'the chat template has no place for a system text' '/system x\n' -n 2 --template phi --hash
+if grep -q 'logits hash' "$folder/err"; then fail "a system text without a place was said"; fi
+chat 0 '' '/reset\n/system y\n/reset\n\n' -n 2 --hash
+check [ ! -s "$folder/out" ]
+
+# Notes: what was cut, what is full, which seed was drawn; the counts of --verbose.
+chat 0 '^note: the answer was cut; -n allows more tokens$' 'Hello\n' -n 3
+chat 0 '^note: the context is full: /reset, or start with a larger context (--ctx, up to 256) or a window' 'Hello\n' -n 100 --ctx 32
+if grep -q 'was cut' "$folder/err"; then fail "a full context is no cut"; fi
+chat 0 ' 512 out, ' 'Hello\n' --verbose --window 64
+chat 0 ' 3 out, ' 'Hello\nWho?\n' --verbose -n 3
+turn=$($EDGELLM tokenize "$model" -i "$(printf 'User: Hello\nAssistant:')" | tr ',' '\n' | wc -l)
+check [ "$(grep 'tokens in' "$folder/err" | head -n 1 | cut -d ' ' -f 1)" = "$turn" ]
+# The second turn runs the id that was drawn last, and what the template puts behind an answer.
+second=$($EDGELLM tokenize "$model" -i "$(printf '\nUser: Who?\nAssistant:')" | tr ',' '\n' | wc -l)
+check [ "$(grep 'tokens in' "$folder/err" | tail -n 1 | cut -d ' ' -f 1)" -eq $((second + 1)) ]
+echo Hello | $EDGELLM chat "$model" -n 2 >"$folder/out" 2>"$folder/err"
+check grep -q '^seed [0-9]*$' "$folder/err"
+seed=$(sed -n 's/^seed //p' "$folder/err")
+echo Hello | $EDGELLM chat "$model" -n 2 -s "$seed" 2>"$folder/err" | cmp -s - "$folder/out" || fail "the seed that is said is not the one that was used"
+check [ "$(grep -c '^seed ' "$folder/err")" = 0 ]
+echo Hello | $EDGELLM chat "$model" -n 2 -t 0 >"$folder/out" 2>"$folder/err"
+check [ "$(grep -c '^seed ' "$folder/err")" = 0 ]
+
+# The longest message: 64 KiB with its line feed.
+printf '%065535d\n/quit\n' 0 >"$folder/longest"
+$EDGELLM chat "$model" -s 1 -n 1 --window 24 --threads 1 <"$folder/longest" >"$folder/out" 2>"$folder/err"
+answered 1 'the message is too long: with the words of the template at most' $? "the longest message"
+printf '%065536d\n/quit\n' 0 | $EDGELLM chat "$model" -s 1 -n 1 --window 24 --threads 1 >"$folder/out" 2>"$folder/err"
+answered 1 'a message has more than 65536 bytes' $? "a longer message"
+expected=$($EDGELLM chat "$model" -s 1 -t 1 -n 5 --threads 1 <<<'Hello' 2>/dev/null | od -An -tx1)
+$EDGELLM chat "$model" -s 1 -t 1 -n 5 --threads 1 --tokenizer "$model" <<<'Hello' >"$folder/out" 2>"$folder/err"
+check [ "$(od -An -tx1 "$folder/out")" = "$expected" ]
+
 # A file without a template is talked to in plain text, and the note says so.
 $EDGELLM_CONVERT synthetic:tiny "$model" >/dev/null 2>&1
 chat 0 'no chat template' 'Hello\nWho?\n' -n 12

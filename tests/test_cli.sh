@@ -215,6 +215,7 @@ case $EDGELLM:${EDGELLM_MODE:-release} in
   *qemu* | *:asan | *:tsan) echo "skipped: test_cli: page faults and memory: they are not the program's own under an emulator or a sanitizer" ;;
   *)
     awk "BEGIN { exit !($(number page_faults_per_token) == 0) }" || fail "page faults a token: $(number page_faults_per_token)"
+    awk "BEGIN { exit !($(number rss_mb) > 0.2) }" || fail "resident: $(number rss_mb) MB"  # sealed, it may still ask
     file_mb=$(wc -c <"$model" | awk '{ print $1 / 1e6 }')
     awk "BEGIN { exit !($(number rss_mb) <= $file_mb + $(number planned_mb) + 2) }" ||
       fail "resident $(number rss_mb) MB, file $file_mb, planned $(number planned_mb)"

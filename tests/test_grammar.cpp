@@ -49,8 +49,7 @@ i32 place_after(i32 place, i32 id) {
   return id == 9 ? 2 : id == 2 ? 0 : -1;
 }
 
-std::string refusal(const std::vector<u32>& grammar) {
-  std::string path = model_with(grammar);
+std::string refusal_of_file(const std::string& path) {
   Span<const u8> map;
   CHECK(map_file(path.c_str(), {}, &map).ok());
   EngineOptions wanted = options();
@@ -60,6 +59,10 @@ std::string refusal(const std::vector<u32>& grammar) {
   std::string text = status.ok() ? "" : status.text();
   release_memory(map);
   return text;
+}
+
+std::string refusal(const std::vector<u32>& grammar) {
+  return refusal_of_file(model_with(grammar));
 }
 
 }  // namespace
@@ -119,24 +122,74 @@ TEST(other_ids_begin_a_new_answer) {
 }
 
 TEST(a_grammar_that_makes_no_sense_is_refused) {
-  CHECK_EQ(refusal(GRAMMAR), "");
   const struct {
     std::vector<u32> grammar;
     const char* says;
   } cases[] = {
+      {GRAMMAR, ""},
+      {{1, 1, 66, 0}, ""},
+      {{1, 2, 0, 0, 1, 0}, ""},
+      {{2, 1, 2, 3, 1, 5, 1}, ""},
       {{0}, "0 states in 1 numbers"},
+      {{0, 1, 3, 0}, "0 states in 4 numbers"},
+      {{1}, "1 states in 1 numbers"},
+      {{4, 1, 3, 0}, "4 states in 4 numbers"},
+      {{3, 1, 3, 0}, "state 0 has numbers 0 to 2 of 0"},
       {{9, 1, 3, 0}, "9 states in 4 numbers"},
       {{4294967295u, 1, 3, 0}, "4294967295 states in 4 numbers"},
       {{1, 0}, "state 0 has numbers 0 to 0 of 0"},
+      {{1, 0, 3, 0}, "state 0 has numbers 0 to 0 of 2"},
       {{1, 2, 3, 0}, "state 0 has numbers 0 to 4 of 2"},
+      {{1, 1, 3}, "state 0 has numbers 0 to 2 of 1"},
       {{1, 2147483648u, 3, 0}, "state 0 has numbers 0 to 4294967296 of 2"},
       {{2, 1, 1, 3, 0, 4, 0}, "state 1 has numbers 2 to 2 of 4"},
+      {{2, 2, 1, 3, 0, 4, 0}, "state 1 has numbers 4 to 2 of 4"},
+      {{2, 1, 2, 3, 0, 4, 0, 5, 0}, "state 1 has numbers 2 to 4 of 6"},
+      {{2, 1, 3, 3, 0, 4, 0}, "state 1 has numbers 2 to 6 of 4"},
       {{1, 1, 3, 0, 4}, "state 0 has numbers 0 to 2 of 3"},
-      {{1, 1, 67, 0}, "state 0: id 67 to state 0"},
-      {{1, 1, 3, 1}, "state 0: id 3 to state 1"},
-      {{1, 2, 5, 0, 5, 0}, "state 0: id 5 to state 0"},
-      {{1, 2, 5, 0, 4, 0}, "state 0: id 4 to state 0"},
+      {{1, 1, 67, 0}, "state 0: id 67 to state 0; expected ascending ids below 67, states below 1"},
+      {{1, 1, 4294967295u, 0}, "state 0: id 4294967295 to state 0; expected ascending ids below 67, states below 1"},
+      {{1, 1, 3, 1}, "state 0: id 3 to state 1; expected ascending ids below 67, states below 1"},
+      {{1, 2, 5, 0, 5, 0}, "state 0: id 5 to state 0; expected ascending ids below 67, states below 1"},
+      {{1, 2, 5, 0, 4, 0}, "state 0: id 4 to state 0; expected ascending ids below 67, states below 1"},
+      {{2, 1, 3, 9, 1, 5, 0, 66, 2}, "state 1: id 66 to state 2; expected ascending ids below 67, states below 2"},
+      {{2, 1, 3, 9, 1, 5, 0, 4, 1}, "state 1: id 4 to state 1; expected ascending ids below 67, states below 2"},
   };
   for (const auto& c : cases)
-    CHECK(refusal(c.grammar).find(c.says) != std::string::npos);
+    CHECK_EQ(refusal(c.grammar), c.says[0] ? "grammar: " + std::string(c.says) : "");
+}
+
+// Each state, each id: where it leads, and which logits are left.
+TEST(states_of_a_grammar) {
+  OpenEngine open(options(), model_with(GRAMMAR)), free(options(), model_with({}));
+  const Grammar &grammar = open.engine.grammar, &none = free.engine.grammar;
+  CHECK_EQ(grammar.states(), 3);
+  CHECK_EQ(none.states(), 0);
+  for (i32 state = 0; state < 3; state++) {
+    f32 logits[VOCAB], unrestricted[VOCAB];
+    i32 scratch[VOCAB];
+    for (i32 id = 0; id < VOCAB; id++)
+      logits[id] = unrestricted[id] = static_cast<f32>(id) - 30.5f;
+    grammar.restrict(state, logits, VOCAB, scratch);
+    none.restrict(0, unrestricted, VOCAB, scratch);
+    i64 allowed = 0;
+    for (i32 id = 0; id < VOCAB; id++) {
+      const bool has = place_after(state, id) >= 0;
+      allowed += has;
+      CHECK_EQ(grammar.after(state, id), place_after(state, id));
+      CHECK_EQ(none.after(0, id), 0);
+      CHECK_EQ(logits[id], has ? static_cast<f32>(id) - 30.5f : -__builtin_inff());
+      CHECK_EQ(unrestricted[id], static_cast<f32>(id) - 30.5f);
+    }
+    CHECK_EQ(grammar.from(state).count, allowed);
+    CHECK_EQ(grammar.after(state, -1), -1);
+  }
+}
+
+TEST(a_grammar_is_a_list) {
+  ModelRecipe recipe;
+  recipe.more = {{"grammar", 1u}};
+  std::string path = temporary_path("grammar.tm2");
+  write_model(recipe, path);
+  CHECK_EQ(refusal_of_file(path), "metadata: \"grammar\" is not a list of whole numbers");
 }

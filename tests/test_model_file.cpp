@@ -6,28 +6,15 @@
 #include "base/random.h"
 #include "check.h"
 #include "engine/grammar.h"
-#include "file/legacy.h"
 #include "files.h"
 #include "make_model.h"
 #include "platform/cpu.h"
+#include "raw_model_file.h"
 #include "sparse.h"
 
 using namespace edgellm;
 
 namespace {
-
-// A copy at a 64-byte boundary, ending where the bytes end, so that a read past them is seen by the sanitizer.
-struct Aligned {
-  explicit Aligned(const std::vector<u8>& bytes) : storage(bytes.size() + 64) {
-    u8* start = storage.data();
-    while (reinterpret_cast<uintptr_t>(start) % 64)
-      start++;
-    if (!bytes.empty()) std::memcpy(start, bytes.data(), bytes.size());
-    span = {start, static_cast<i64>(bytes.size())};
-  }
-  std::vector<u8> storage;
-  Span<u8> span;
-};
 
 ModelRecipe small(Format format) {
   ModelRecipe recipe;
@@ -319,115 +306,4 @@ TEST(check_reads_the_whole_file) {
   Aligned bad(bytes);
   CHECK(file.open(bad.span).ok());
   CHECK(!file.check_data().ok());
-}
-
-// --- Version 1 ---
-
-namespace {
-
-struct LegacyWriter {
-  std::vector<u8> bytes = {'T', 'M', '2', 0};
-  u32 state = 12345;
-
-  u8 next() {
-    state = state * 1664525 + 1013904223;
-    return static_cast<u8>(state >> 24);
-  }
-  void u32_(u32 value) {
-    for (i32 i = 0; i < 4; i++)
-      bytes.push_back(static_cast<u8>(value >> (8 * i)));
-  }
-  void matrix(u32 rows, u32 cols) {
-    bytes.push_back(1);
-    u32_(rows);
-    u32_(cols);
-    for (u32 r = 0; r < rows; r++) {
-      bytes.push_back(static_cast<u8>(r));  // f16 of about 0.06
-      bytes.push_back(0x2c);
-      for (u32 c = 0; c < (cols + 3) / 4; c++)
-        bytes.push_back(next());
-    }
-  }
-  void vector(u32 count) {
-    bytes.push_back(0);
-    for (u32 i = 0; i < count; i++)
-      u32_(0x3f800000);
-  }
-};
-
-std::vector<u8> legacy_file() {
-  constexpr u32 DIM = 20, FFN = 30, LAYERS = 2, HEADS = 2, KV_HEADS = 1, VOCAB = 19, CONTEXT = 16, KV_DIM = 10;
-  LegacyWriter w;
-  for (u32 value : {DIM, FFN, LAYERS, HEADS, KV_HEADS, VOCAB, CONTEXT})
-    w.u32_(value);
-  w.matrix(VOCAB, DIM);
-  for (u32 i = 0; i < LAYERS; i++) {
-    w.vector(DIM);
-    w.matrix(DIM, DIM);
-    w.matrix(KV_DIM, DIM);
-    w.matrix(KV_DIM, DIM);
-    w.matrix(DIM, DIM);
-    w.vector(DIM);
-    w.vector(DIM);
-    w.matrix(FFN, DIM);
-    w.matrix(FFN, DIM);
-    w.matrix(DIM, FFN);
-    w.vector(FFN);
-  }
-  w.vector(DIM);
-  w.matrix(VOCAB, DIM);
-  return w.bytes;
-}
-
-}  // namespace
-
-TEST(version_1_is_read_with_its_own_values) {
-  std::vector<u8> v1 = legacy_file();
-  i64 size = 0;
-  CHECK(upgrade_legacy({v1.data(), static_cast<i64>(v1.size())}, false, nullptr, &size).ok());
-  Aligned image(std::vector<u8>(static_cast<size_t>(size)));
-  CHECK(upgrade_legacy({v1.data(), static_cast<i64>(v1.size())}, false, image.span.data, &size).ok());
-  ModelFile file;
-  Status status = file.open(image.span);
-  CHECK_EQ(std::string(status.text()), "");
-  CHECK(file.check_data().ok());
-  Matrix embed;
-  CHECK(file.matrix("embed", 19, 20, &embed).ok());
-  Kernels kernels;
-  CHECK(select_kernels("ref", 0, &kernels));
-  // The first row's weights, decoded from the bytes: header 32, flag and shape 9, scale 2.
-  f32 row[64];
-  kernels.row(embed, 0, row);
-  for (size_t i = 0; i < 20; i++) {
-    u32 code = v1[32 + 9 + 2 + i / 4] >> (i % 4 * 2) & 3;
-    f32 weight = code == 0 ? 0.0f : code == 1 ? 0.0625f : -0.0625f;  // f16 0x2c00 is 1/16
-    CHECK_EQ(row[i], weight);
-  }
-  CHECK_EQ(std::string(open_and_run(image.span).text()), "");
-}
-
-TEST(every_truncation_of_version_1_is_refused) {
-  std::vector<u8> v1 = legacy_file();
-  for (size_t size = 4; size < v1.size(); size++) {
-    std::vector<u8> cut(v1.begin(), v1.begin() + static_cast<i64>(size));
-    i64 bytes;
-    CHECK(!upgrade_legacy({cut.data(), static_cast<i64>(cut.size())}, false, nullptr, &bytes).ok());
-  }
-  v1.push_back(0);
-  i64 bytes;
-  CHECK(!upgrade_legacy({v1.data(), static_cast<i64>(v1.size())}, false, nullptr, &bytes).ok());
-}
-
-TEST(every_changed_byte_of_version_1_is_refused_or_harmless) {
-  std::vector<u8> v1 = legacy_file();
-  for (size_t i = 0; i < v1.size(); i += i < 64 ? 1 : 7) {
-    std::vector<u8> changed = v1;
-    changed[i] = static_cast<u8>(~changed[i]);
-    i64 bytes;
-    if (!upgrade_legacy({changed.data(), static_cast<i64>(changed.size())}, false, nullptr, &bytes).ok()) continue;
-    Aligned image(std::vector<u8>(static_cast<size_t>(bytes)));
-    CHECK(upgrade_legacy({changed.data(), static_cast<i64>(changed.size())}, false, image.span.data, &bytes).ok());
-    CHECK(open_and_run(image.span).ok());
-  }
-  CHECK(true);
 }

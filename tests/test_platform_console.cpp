@@ -86,6 +86,59 @@ TEST(nobody_reads) {
   CHECK_EQ(read_all(-1, &byte, 1), -1);
 }
 
+TEST(terminals_and_others) {
+  Pipe pipe;
+  CHECK(!is_terminal(pipe.ends[0]) && !is_terminal(-1));
+#if defined(__linux__)
+  int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+  if (terminal < 0) SKIP("no terminals here");
+  CHECK(is_terminal(terminal));
+  close(terminal);
+#endif
+}
+
+// What is there already is given, without waiting for more; the end is 0, and so is a read of what does not fill the buffer.
+TEST(reads_of_what_there_is) {
+  Pipe pipe;
+  char buffer[16] = {};
+  CHECK(write_all(pipe.ends[1], "abc"));
+  CHECK_EQ(read_some(pipe.ends[0], buffer, 2), 2);
+  CHECK_EQ(read_some(pipe.ends[0], buffer + 2, 14), 1);
+  CHECK_EQ(std::string(buffer), std::string("abc"));
+  CHECK(write_all(pipe.ends[1], "defg"));
+  CHECK_EQ(read_all(pipe.ends[0], buffer, 3), 3);
+  pipe.close_writer();
+  CHECK_EQ(read_all(pipe.ends[0], buffer, 3), 1);
+  CHECK_EQ(read_all(pipe.ends[0], buffer, 3), 0);
+  CHECK_EQ(read_some(pipe.ends[0], buffer, 3), 0);
+  CHECK_EQ(read_some(-1, buffer, 3), -1);
+}
+
+// Pieces of every length through one Output: each byte once, in order, in as few writes as they fit in.
+TEST(pieces_of_every_length) {
+  for (i64 size : {1, 63, 64, 65, 500, 959, 960, 961, 1022, 1023, 1024, 1025, 3000}) {
+    Pipe pipe;
+    std::string expected, got;
+    std::thread reader([&] {
+      char buffer[4096];
+      for (i64 n; (n = read_some(pipe.ends[0], buffer, sizeof buffer)) > 0;)
+        got.append(buffer, static_cast<size_t>(n));
+    });
+    Output out(pipe.ends[1]);
+    for (int i = 0; i < 20; i++) {
+      const std::string piece(static_cast<size_t>(size), static_cast<char>('a' + i));
+      out.add(Text(piece.data(), size));
+      out.add(i);
+      expected += piece + std::to_string(i);
+    }
+    CHECK(out.flush());
+    CHECK(out.flush());
+    pipe.close_writer();
+    reader.join();
+    CHECK(got == expected);
+  }
+}
+
 // Standard output remembers its first failure, and nothing is written behind it.
 TEST(the_first_failed_write_to_stdout_is_remembered) {
   check::Child child = check::in_child([] {

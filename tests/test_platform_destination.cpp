@@ -150,6 +150,88 @@ TEST(a_standard_stream_is_refused) {
   CHECK(contains(child.output, "the same file as standard input"));
 }
 
+TEST(each_standard_stream_by_its_name) {
+  Scratch scratch;
+  const std::string path = scratch.file("log", ""), words = "--to " + path + ": is the same file as standard ";
+  const char* names[] = {"input", "output", "error"};
+  for (int stream = STDIN; stream <= STDERR; stream++) {
+    char text[400] = "";
+    i32 code = 0;
+    const int kept = dup(stream), log = open(path.c_str(), O_RDWR);
+    std::fflush(nullptr);
+    dup2(log, stream);
+    {
+      Status status = check_destination("--to", path.c_str(), {});
+      code = static_cast<i32>(status.code());
+      std::strncpy(text, status.text(), sizeof text - 1);
+    }
+    dup2(kept, stream);
+    close(kept), close(log);
+    CHECK_EQ(code, 2);
+    CHECK_EQ(std::string(text), words + names[stream] + "; name another file");
+  }
+}
+
+// How the file that is made may be used, what stays closed for programs that are started, and that what is refused is not left open.
+TEST(what_is_opened) {
+  Scratch scratch;
+  const std::string made = scratch.path + "/made", there = scratch.file("there", "x");
+  i32 fd = -1;
+  umask(0);
+  CHECK(open_destination("--to", made.c_str(), 0640, &fd).ok());
+  struct stat info;
+  CHECK_EQ(fstat(fd, &info), 0);
+  CHECK_EQ(info.st_mode & 0777u, 0640u);
+  CHECK((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+  CHECK_EQ(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDWR);
+  close(fd);
+  umask(022);
+  auto next_free = [] {
+    const int free_one = open("/dev/null", O_RDONLY);
+    close(free_one);
+    return free_one;
+  };
+  i32 first = -1;
+  CHECK(open_destination("--to", there.c_str(), 0600, &first).ok());
+  const int before = next_free();
+  CHECK(!open_error(there).empty() && !open_error(scratch.path).empty());
+  CHECK_EQ(next_free(), before);
+  close(first);
+  CHECK_EQ(open_error(there + "/below"), "--to " + there + "/below: Not a directory");
+  CHECK(check_destination("--to", (there + "/below").c_str(), {}).code() == Code::failed);
+}
+
+// Streams that are closed, one by one and together: the file gets a descriptor behind them.
+TEST(every_closed_stream) {
+  Scratch scratch;
+  const std::string path = scratch.file("state", "kept");
+  for (int closed = 1; closed < 8; closed++) {
+    check::Child child = check::in_child([&] {
+      for (int stream = STDIN; stream <= STDERR; stream++) {
+        if (closed >> stream & 1) close(stream);
+      }
+      i32 fd = -1;
+      if (!open_destination("--to", path.c_str(), 0600, &fd).ok() || fd <= STDERR || (fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0)
+        return 2;
+      for (int stream = STDIN; stream <= STDERR; stream++) {
+        if ((closed >> stream & 1) && fcntl(stream, F_GETFD) != -1) return 3;  // its place is still free
+      }
+      return 0;
+    });
+    CHECK_EQ(child.exit_code, 0);
+  }
+  CHECK_EQ(read_file(path), std::string("kept"));
+}
+
+TEST(kinds_of_files) {
+  CHECK_EQ(std::string(file_kind(S_IFDIR)), std::string("a folder"));
+  CHECK_EQ(std::string(file_kind(S_IFIFO)), std::string("a named pipe"));
+  CHECK_EQ(std::string(file_kind(S_IFSOCK)), std::string("a socket"));
+  CHECK_EQ(std::string(file_kind(S_IFLNK)), std::string("a symbolic link"));
+  CHECK_EQ(std::string(file_kind(S_IFCHR)), std::string("a device"));
+  CHECK_EQ(std::string(file_kind(S_IFBLK)), std::string("a device"));
+}
+
 // A destination never becomes the stream that was closed: prints would end up in it.
 TEST(a_closed_stream_leaves_no_place) {
   Scratch scratch;

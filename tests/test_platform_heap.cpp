@@ -29,11 +29,11 @@ TEST(the_small_heap) {
   std::memset(a, 1, 100);
   CHECK(zero(b, 100));
   void* c = no_heap_realloc(a, 200);
-  CHECK(c && static_cast<char*>(c)[99] == 1);
+  CHECK(c && static_cast<char*>(c)[99] == 1 && zero(static_cast<char*>(c) + 100, 100));  // nothing of what lay behind it
   CHECK(no_heap_realloc(nullptr, 5));
   no_heap_free(a);
   void* page = no_heap_aligned_alloc(4096, 10);
-  CHECK_EQ(reinterpret_cast<uintptr_t>(page) % 4096, uintptr_t{0});
+  CHECK(page && reinterpret_cast<uintptr_t>(page) % 4096 == 0);
   CHECK(no_heap_memalign(64, 1));
   void* piece = nullptr;
   CHECK_EQ(no_heap_posix_memalign(&piece, 64, 1), 0);
@@ -47,6 +47,10 @@ TEST(the_small_heap) {
   while (no_heap_malloc(1000))
     taken++;
   CHECK(taken > 50 && taken < 65);
+  const size_t left = static_cast<size_t>(HEAP_BYTES - heap_watch.bytes.load()) - 16;
+  CHECK(!no_heap_malloc(left + 1));
+  CHECK(no_heap_malloc(left));  // to the last byte
+  CHECK_EQ(heap_watch.bytes.load(), HEAP_BYTES);
 
   close_heap();
   CHECK(!no_heap_malloc(1));

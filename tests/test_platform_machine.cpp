@@ -1,6 +1,14 @@
 // The reading of /proc and /sys, on made machines.
 #include <unistd.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+#include <algorithm>
 #include <filesystem>
 
 #include "check.h"
@@ -163,6 +171,180 @@ TEST(files_that_lie) {
   CHECK_EQ(machine.cpu_quota, 0);
 }
 
+// Three fifths of the largest capacity are enough; a list of performance cores without any of ours counts for nothing.
+TEST(at_the_bounds_of_what_is_little) {
+  struct Row {
+    int capacity, expected;
+  };
+  for (Row row : {Row{599, 1}, {600, 2}, {601, 2}, {1000, 2}}) {
+    Root root;
+    root.file("sys/devices/system/cpu/online", "0-1").cpu(0, "0", 1000).cpu(1, "1", row.capacity);
+    CHECK_EQ(root.read().performance_cores, row.expected);
+    CHECK_EQ(root.read().physical_cores, 2);
+    root.file("sys/devices/cpu_core/cpus", "5-7\n");
+    CHECK_EQ(root.read().performance_cores, row.expected);
+    root.file("sys/devices/cpu_core/cpus", "1\n");
+    CHECK_EQ(root.read().performance_cores, 1);
+  }
+}
+
+TEST(lists_of_cpus) {
+  struct Row {
+    const char* list;
+    int expected;
+  };
+  for (Row row : {Row{"0", 1},
+                  {"0-3", 4},
+                  {" 0-3 , 8 \n", 5},
+                  {"0-3,8-9,11\n", 7},
+                  {"3-3\n", 1},
+                  {"1023", 1},
+                  {"1020-1100", 4},
+                  {"1024", 1},
+                  {"0,0,0-1", 2},
+                  {"-3", 1},
+                  {"x-3,5", 1},
+                  {"2-x,5", 1},
+                  {"999999999999999999-1", 1},
+                  {"", 1}}) {
+    Root root;
+    root.file("sys/devices/system/cpu/online", row.list);
+    CHECK_EQ(root.read().logical_cpus, row.expected);
+  }
+}
+
+// The largest of eight caches, in K or M; the first line of the name that is not empty.
+TEST(caches_and_names) {
+  struct Row {
+    int index;
+    const char* size;
+    i64 expected;
+  };
+  for (Row row : {Row{0, "48K\n", 48 << 10},
+                  {3, "33M\n", 33 << 20},
+                  {7, "5K\n", 5 << 10},
+                  {8, "5K\n", 0},
+                  {1, "7\n", 7 << 10},
+                  {1, "0K\n", 0},
+                  {1, "M", 0}}) {
+    Root root;
+    root.file("sys/devices/system/cpu/cpu0/cache/index" + std::to_string(row.index) + "/size", row.size);
+    CHECK_EQ(root.read().cache_bytes, row.expected);
+    root.file("sys/devices/system/cpu/cpu0/cache/index2/size", "6K");
+    CHECK_EQ(root.read().cache_bytes, std::max<i64>(row.expected, row.index == 2 ? 0 : 6 << 10));
+  }
+  Root root;
+  root.file("proc/cpuinfo", "model\t: 7\nmodel name: \t first CPU \t\nmodel name: second\n");
+  CHECK_EQ(std::string(root.read().name), std::string("first CPU"));
+  root.file("proc/device-tree/model", " \t\n" + std::string(120, 'n'));
+  CHECK_EQ(std::string(root.read().name), std::string(95, 'n'));
+}
+
+TEST(memory_in_kilobytes) {
+  struct Row {
+    const char* text;
+    i64 total, available;
+  };
+  for (Row row : {Row{"MemTotal: 12 kB\nMemAvailable:\t7 kB", 12 << 10, 7 << 10},
+                  {"MemAvailable: 7\n", 0, 7 << 10},
+                  {"MemTotal: 0 kB\n", 0, 0},
+                  {"XMemTotal: 5\nMemTotalX: 6\n", 0, 0},
+                  {"MemTotal: 999999999999999 kB\n", i64{999999999999999} << 10, 0},
+                  {"MemTotal: 1234567890123456789 kB\n", 0, 0}}) {
+    Root root;
+    root.file("proc/meminfo", row.text);
+    CHECK_EQ(root.read().memory_bytes, row.total);
+    CHECK_EQ(root.read().available_bytes, row.available);
+  }
+}
+
+// The least of all limits over us, whichever file says it.
+TEST(limits_of_groups) {
+  struct Row {
+    const char *groups, *file, *text;
+    i64 memory;
+    int cpus;
+  };
+  for (Row row : {Row{"0::/a/b\n", "sys/fs/cgroup/a/b/memory.max", "100\n", 100, 0},
+                  {"0::/a/b\n", "sys/fs/cgroup/a/memory.max", "100\n", 100, 0},
+                  {"0::/a/b\n", "sys/fs/cgroup/memory.max", "100\n", 100, 0},
+                  {"0::/a/b\n", "sys/fs/cgroup/b/memory.max", "100\n", 0, 0},
+                  {"0::/a/b\n", "sys/fs/cgroup/a/bc/memory.max", "100\n", 0, 0},
+                  {"0::/a/\n", "sys/fs/cgroup/a/memory.max", "100\n", 100, 0},
+                  {"0::/a/b\n", "sys/fs/cgroup/unified/a/memory.max", "100\n", 100, 0},
+                  {"3:memory:/a/b\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes", "100\n", 100, 0},
+                  {"3:cpu,memory:/a\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes", "100\n", 100, 0},
+                  {"3:cpu:/a\n", "sys/fs/cgroup/memory/a/memory.limit_in_bytes", "100\n", 0, 0},
+                  {"3:memory:/a\n", "sys/fs/cgroup/a/memory.max", "100\n", 0, 0},
+                  {"0::/a\n", "sys/fs/cgroup/a/memory.max", "0\n", 0, 0},
+                  {"0::/a\n", "sys/fs/cgroup/a/memory.max", "999999999999999999\n", 999999999999999999, 0},
+                  {"0::/a\n", "sys/fs/cgroup/a/cpu.max", "100000 100000\n", 0, 1},
+                  {"0::/a\n", "sys/fs/cgroup/a/cpu.max", "100001 100000\n", 0, 2},
+                  {"0::/a\n", "sys/fs/cgroup/a/cpu.max", "99999 100000\n", 0, 1},
+                  {"0::/a\n", "sys/fs/cgroup/a/cpu.max", "max 100000\n", 0, 0},
+                  {"0::/a\n", "sys/fs/cgroup/a/cpu.max", "100000\n", 0, 0},
+                  {"0::/a\n", "sys/fs/cgroup/a/cpu.max", "999999999999 1\n", 0, 1024},
+                  {"2:cpu,cpuacct:/a\n", "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "300000\n", 0, 3},
+                  {"2:cpu:/a\n", "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "0\n", 0, 0},
+                  {"2:memory:/a\n", "sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "300000\n", 0, 0}}) {
+    Root root;
+    root.file("proc/self/cgroup", row.groups).file(row.file, row.text);
+    root.file("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n");
+    CHECK_EQ(root.read().memory_limit, row.memory);
+    CHECK_EQ(root.read().cpu_quota, row.cpus);
+  }
+  for (bool inner_is_less : {false, true}) {
+    Root root;
+    root.file("proc/self/cgroup", "0::/a\n");
+    root.file("sys/fs/cgroup/a/memory.max", inner_is_less ? "100" : "200")
+        .file("sys/fs/cgroup/memory.max", inner_is_less ? "200" : "100");
+    root.file("sys/fs/cgroup/a/cpu.max", inner_is_less ? "2 1" : "3 1")
+        .file("sys/fs/cgroup/cpu.max", inner_is_less ? "3 1" : "2 1");
+    CHECK_EQ(root.read().memory_limit, 100);
+    CHECK_EQ(root.read().cpu_quota, 2);
+  }
+  Root root;  // a quota without a period
+  root.file("proc/self/cgroup", "2:cpu:/a\n").file("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "300000\n");
+  CHECK_EQ(root.read().cpu_quota, 0);
+}
+
+TEST(what_follows_from_a_machine) {
+  struct Row {
+    int cores, quota, threads;
+    i64 memory, limit, usable;
+  };
+  for (Row row : {Row{0, 0, 1, 0, 0, 0}, {4, 0, 4, 9, 0, 9}, {4, 3, 3, 9, 8, 8}, {4, 5, 4, 9, 10, 9}, {1, 1, 1, 0, 7, 7}}) {
+    Machine machine{};
+    machine.performance_cores = row.cores, machine.cpu_quota = row.quota;
+    machine.memory_bytes = row.memory, machine.memory_limit = row.limit;
+    CHECK_EQ(default_threads(machine), row.threads);
+    CHECK_EQ(usable_memory(machine), row.usable);
+  }
+}
+
+TEST(sets_of_cpus) {
+  CpuSet set;
+  CHECK_EQ(set.count(), 0);
+  for (int cpu : {0, 63, 64, 127, 1023}) {
+    CHECK(!set.has(cpu));
+    set.add(cpu);
+    set.add(cpu);
+    CHECK(set.has(cpu));
+  }
+  CHECK_EQ(set.count(), 5);
+  CHECK(!set.has(1) && !set.has(62) && !set.has(65) && !set.has(1022));
+#if defined(__linux__)
+  const CpuSet here = allowed_cpus();
+  CHECK(here.count() >= 1);
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  CHECK_EQ(sched_getaffinity(0, sizeof mask, &mask), 0);
+  for (int cpu = 0; cpu < CpuSet::MAX; cpu++) {
+    if (here.has(cpu) != (CPU_ISSET(cpu, &mask) != 0)) CHECK_EQ(cpu, -1);
+  }
+#endif
+}
+
 TEST(this_machine_makes_sense) {
   Machine machine = this_machine();
   CHECK(machine.logical_cpus >= machine.physical_cores);
@@ -179,6 +361,16 @@ TEST(features_are_consistent) {
   if (features & (CPU_AVX512_VNNI | CPU_AVX512_VBMI2)) CHECK(features & CPU_AVX512);
   CHECK_EQ((features & CPU_AVX2) != 0, __builtin_cpu_supports("avx2") != 0);
   CHECK_EQ((features & CPU_FMA) != 0, __builtin_cpu_supports("fma") != 0);
+  const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  CHECK_EQ((features & CPU_AVX512) != 0, wide);
+  CHECK_EQ((features & CPU_AVX512_VNNI) != 0, wide && __builtin_cpu_supports("avx512vnni"));
+  CHECK_EQ((features & CPU_AVX512_VBMI2) != 0,
+           wide && __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vbmi"));
+  u32 a = 0, b = 0, c = 0, d = 0;
+  CHECK(__get_cpuid(1, &a, &b, &c, &d));
+  if (features & CPU_AVX2) CHECK_EQ((features & CPU_F16C) != 0, (c & 1u << 29) != 0);
+  CHECK_EQ(features & ~u32{CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX512 | CPU_AVX512_VNNI | CPU_AVX512_VBMI2}, 0u);
 #elif defined(__aarch64__)
   CHECK(features & CPU_NEON);
   if (features & CPU_I8MM) CHECK(features & CPU_DOTPROD);

@@ -1,6 +1,11 @@
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
 #include <atomic>
 #include <vector>
 
+#include "base/floating_point.h"
 #include "check.h"
 #include "platform/clock.h"
 #include "platform/threads.h"
@@ -33,6 +38,78 @@ static void run_many(i32 count, int jobs) {
   }
   threads.stop();
   CHECK_EQ(threads.count(), 1);
+}
+
+#if defined(__linux__)
+// Workers are in the default floating-point environment whatever the caller's, receive no signals but their own faults, and have
+// stacks of half a MiB; the caller keeps its signals.
+TEST(what_a_worker_is) {
+#if defined(__x86_64__)
+  set_float_state({0x1f80 | 0x8040});  // flush to zero, denormals are zero
+#endif
+  sigset_t before, after;
+  pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  Threads threads;
+  CHECK(threads.start(3).ok());
+  enter_default_float();
+  pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  std::atomic<int> seen{0}, wrong{0};
+  std::atomic<size_t> stack{0};
+  const FloatState expected = float_state();
+  threads.run(3, [&](i32, i32 thread) {
+    if (thread > 0) {
+      sigset_t mask;
+      pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+      for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGALRM})
+        wrong += sigismember(&mask, signal) != 1;
+      for (int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT})
+        wrong += sigismember(&mask, signal) != 0;
+      wrong += float_state().control != expected.control;
+      pthread_attr_t attributes;
+      size_t bytes = 0;
+      if (pthread_getattr_np(pthread_self(), &attributes) == 0 && pthread_attr_getstacksize(&attributes, &bytes) == 0)
+        stack = bytes;
+      pthread_attr_destroy(&attributes);
+      seen++;
+    } else {
+      while (seen == 0)
+        sleep_until_ns(now_ns() + 100000);
+    }
+  });
+  CHECK(seen > 0);
+  CHECK_EQ(wrong.load(), 0);
+  CHECK(stack >= 512 << 10 && stack < 1024 << 10);
+  for (int signal = 1; signal < 32; signal++)
+    CHECK_EQ(sigismember(&after, signal), sigismember(&before, signal));
+  threads.stop();
+}
+#endif
+
+// Chunks are claimed in order, on any number of threads, and no job of one chunk leaves the caller.
+TEST(chunks_in_order_on_any_thread) {
+  for (i32 count = 1; count <= Threads::MAX; count = count < 6 ? count + 1 : count * 2 + 2) {
+    Threads threads;
+    CHECK(threads.start(count).ok());
+    CHECK_EQ(threads.count(), count);
+    for (i32 chunks : {0, 1, 2, 3, count, 4 * count + 1}) {
+      std::vector<std::atomic<int>> runs(static_cast<size_t>(chunks));
+      std::vector<std::atomic<int>> latest(static_cast<size_t>(count));
+      std::atomic<int> wrong{0};
+      threads.run(chunks, [&](i32 chunk, i32 thread) {
+        if (chunk < 0 || chunk >= chunks || thread < 0 || thread >= count || (chunks == 1 && thread != 0)) {
+          wrong++;
+          return;
+        }
+        runs[static_cast<size_t>(chunk)]++;
+        if (latest[static_cast<size_t>(thread)].exchange(chunk + 1) > chunk) wrong++;  // a thread's chunks ascend
+      });
+      for (const std::atomic<int>& n : runs)
+        wrong += n != 1;
+      CHECK_EQ(wrong.load(), 0);
+    }
+    threads.stop();
+    threads.stop();  // is nothing
+  }
 }
 
 TEST(one_thread) {
@@ -76,6 +153,22 @@ TEST(late_thread_delays_one_chunk) {
   threads.stop();
 }
 
+// Two chunks are enough for two threads: one waits for the other, ten seconds at most.
+TEST(two_chunks_run_side_by_side) {
+  Threads threads;
+  CHECK(threads.start(2).ok());
+  std::atomic<int> begun{0}, met{0};
+  threads.run(2, [&](i32, i32) {
+    begun++;
+    const i64 end = now_ns() + 10000000000;
+    while (begun < 2 && now_ns() < end)
+      sleep_until_ns(now_ns() + 100000);
+    met += begun == 2;
+  });
+  CHECK_EQ(met.load(), 2);
+  threads.stop();
+}
+
 TEST(parked_workers_cost_nothing) {
   Threads threads;
   Status started = threads.start(4);
@@ -111,5 +204,7 @@ TEST(counts_that_cannot_be) {
     Threads threads;
     Status status = threads.start(count);
     CHECK(status.code() == Code::usage);
+    CHECK_EQ(std::string(status.text()), "threads must be 1 to 64, not " + std::to_string(count));
+    CHECK_EQ(threads.count(), 1);
   }
 }

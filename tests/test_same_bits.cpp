@@ -94,6 +94,24 @@ TEST(every_kernel_set_and_step) {
   });
 }
 
+// Rows are computed in groups of several sizes: a text is cut at each of them, by the caller and by the engine.
+TEST(any_number_of_ids_at_a_time) {
+  i32 number = 0;
+  for_each_variant([&](const Variant& variant, const std::string& path) {
+    if (number++ % 7) return;
+    EngineOptions options = options_for(variant);
+    options.tokens = TOKENS;
+    OpenEngine whole(options, path);
+    for (i32 step : {2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 15, 16, 17, 31, 32, 33, 34})
+      same_bits(variant, "in steps of " + std::to_string(step), hash_of(whole, step));
+    for (i32 tokens : {1, 2, 3, 7, 8, 9}) {
+      options.tokens = tokens;
+      OpenEngine open(options, path);
+      same_bits(variant, "in passes of " + std::to_string(tokens), hash_of(open, TOKENS));
+    }
+  });
+}
+
 TEST(every_thread_count) {
   for_each_variant([](const Variant& variant, const std::string& path) {
     for (i32 threads : {2, 3, 8}) {

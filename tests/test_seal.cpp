@@ -37,12 +37,16 @@ static int sealed(u32 extra) {
 
 #if defined(__linux__)
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 // Says which calls were not refused.
 static void expect_refused(const char* name, long answer) {
@@ -86,6 +90,167 @@ TEST(refuses_what_generation_does_not_need) {
   });
   CHECK_CHILD(child);
 }
+
+#if defined(__x86_64__) || defined(__aarch64__)  // elsewhere there is no seal
+namespace {
+
+struct NamedCall {
+  const char* name;
+  long number;
+  i32 needs;  // SEAL_* bits; NEVER: it is always refused
+};
+constexpr i32 NEVER = -1;
+
+// With arguments that do nothing: an unknown file, no bytes, no time.
+#define CALL(name, needs) {#name, SYS_##name, needs}
+const NamedCall CALLS[] = {
+    CALL(read, 0),
+    CALL(write, 0),
+    CALL(writev, 0),
+    CALL(futex, 0),
+    CALL(clock_gettime, 0),
+    CALL(clock_nanosleep, 0),
+    CALL(nanosleep, 0),
+    CALL(ppoll, 0),
+    CALL(pselect6, 0),
+    CALL(rt_sigprocmask, 0),
+    CALL(sched_yield, 0),
+    CALL(restart_syscall, 0),
+#if defined(SYS_poll)
+    CALL(poll, 0),
+#endif
+    CALL(accept4, SEAL_SOCKETS),
+    CALL(accept, SEAL_SOCKETS),
+    CALL(recvfrom, SEAL_SOCKETS),
+    CALL(recvmsg, SEAL_SOCKETS),
+    CALL(sendto, SEAL_SOCKETS),
+    CALL(sendmsg, SEAL_SOCKETS),
+    CALL(shutdown, SEAL_SOCKETS),
+    CALL(setsockopt, SEAL_SOCKETS),
+    CALL(getsockopt, SEAL_SOCKETS),
+    CALL(epoll_ctl, SEAL_SOCKETS),
+    CALL(epoll_pwait, SEAL_SOCKETS),
+    CALL(close, SEAL_SOCKETS),
+#if defined(SYS_epoll_wait)
+    CALL(epoll_wait, SEAL_SOCKETS),
+#endif
+    CALL(pread64, SEAL_FILES),
+    CALL(pwrite64, SEAL_FILES),
+    CALL(lseek, SEAL_FILES),
+    CALL(ftruncate, SEAL_FILES),
+    CALL(fsync, SEAL_FILES),
+    CALL(fdatasync, SEAL_FILES),
+    CALL(getrusage, SEAL_FIGURES),
+    CALL(openat, NEVER),
+    CALL(mmap, NEVER),
+    CALL(munmap, NEVER),
+    CALL(mprotect, NEVER),
+    CALL(madvise, NEVER),
+    CALL(mlock, NEVER),
+    CALL(socket, NEVER),
+    CALL(connect, NEVER),
+    CALL(bind, NEVER),
+    CALL(listen, NEVER),
+    CALL(clone, NEVER),
+    CALL(execve, NEVER),
+    CALL(ptrace, NEVER),
+    CALL(kill, NEVER),
+    CALL(tgkill, NEVER),
+    CALL(prctl, NEVER),
+    CALL(ioctl, NEVER),
+    CALL(fcntl, NEVER),
+    CALL(dup, NEVER),
+    CALL(pipe2, NEVER),
+    CALL(sendfile, NEVER),
+    CALL(splice, NEVER),
+    CALL(readv, NEVER),
+    CALL(preadv, NEVER),
+    CALL(pwritev, NEVER),
+    CALL(fallocate, NEVER),
+    CALL(unlinkat, NEVER),
+    CALL(mkdirat, NEVER),
+    CALL(fchmod, NEVER),
+    CALL(chdir, NEVER),
+    CALL(setuid, NEVER),
+    CALL(getpid, NEVER),
+    CALL(getppid, NEVER),
+    CALL(uname, NEVER),
+    CALL(times, NEVER),
+    CALL(rt_sigaction, NEVER),
+    CALL(set_tid_address, NEVER),
+    CALL(epoll_create1, NEVER),
+    CALL(sched_setaffinity, NEVER),
+    CALL(process_vm_readv, NEVER),
+    CALL(memfd_create, NEVER),
+    CALL(seccomp, NEVER),
+};
+#undef CALL
+
+bool refused(long number) {
+  errno = 0;
+  timespec no_time = {};
+  const long zeros = reinterpret_cast<long>(&no_time);
+  switch (number) {
+    case SYS_clock_nanosleep:
+      return syscall(number, CLOCK_MONOTONIC, 0, zeros, 0) != 0 && errno == EPERM;
+    case SYS_nanosleep:
+      return syscall(number, zeros, 0) != 0 && errno == EPERM;
+    case SYS_ppoll:
+      return syscall(number, 0, 0, zeros, 0, 8) != 0 && errno == EPERM;
+    case SYS_pselect6:
+      return syscall(number, 0, 0, 0, 0, zeros, 0) != 0 && errno == EPERM;
+    default:
+      return syscall(number, -1L, 0L, 0L, 0L, 0L, 0L) == -1 && errno == EPERM;
+  }
+}
+
+}  // namespace
+
+// Where the kernel takes a filter from us, it takes the seal: a filter of ours that it refuses would look like a kernel without any.
+TEST(seals_where_the_kernel_can) {
+  const check::Child able = check::in_child([] {
+    sock_filter all[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+    sock_fprog program = {1, all};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 1;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0 ? 0 : 1;
+  });
+  if (able.exit_code != 0) SKIP("this kernel or emulator has no seccomp");
+  for (u32 extra = 0; extra < 8; extra++) {
+    const check::Child child = check::in_child([&] { return sealed(extra); });
+    if (child.output == "not sealed: a sanitizer needs system calls of its own\n") SKIP(child.output);
+    CHECK_EQ(child.output, std::string());
+    CHECK_EQ(child.exit_code, 0);
+  }
+}
+
+// Each call by itself, for each choice of the extras: what no one asked for is refused, and nothing else is.
+TEST(each_call_by_itself) {
+  for (u32 extra = 0; extra < 8; extra++) {
+    check::Child child = check::in_child([&] {
+      if (int code = sealed(extra)) return code;
+      for (const NamedCall& call : CALLS) {
+        const bool wanted = call.needs == NEVER || (static_cast<u32>(call.needs) & ~extra) != 0;
+        if (refused(call.number) != wanted) note("extras ", extra, ": ", call.name, wanted ? " goes on\n" : " is refused\n");
+      }
+      return 0;
+    });
+    CHECK_CHILD(child);
+  }
+}
+
+// The end of a thread, and of the process.
+TEST(a_sealed_process_can_end) {
+  for (long number : {SYS_exit, SYS_exit_group}) {
+    check::Child child = check::in_child([&] {
+      if (int code = sealed(0)) return code;
+      syscall(number, 5);
+      return 6;
+    });
+    if (child.exit_code == UNAVAILABLE) SKIP(child.output);
+    CHECK_EQ(child.exit_code, 5);
+  }
+}
+#endif
 
 TEST(binds_threads_that_run_already) {
   check::Child child = check::in_child([] {

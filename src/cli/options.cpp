@@ -313,7 +313,7 @@ Status parse_list(const char* what, const char* list, void (*add)(void* context,
       item[size++] = *list++;
     item[size] = 0;
     u64 number;
-    if (!parse_whole(item, 1u << 30, &number) || (*list == ',' && !list[1])) {
+    if (!parse_whole(item, 1u << 30, &number) || (*list && (*list != ',' || !list[1]))) {
       return usage_error(what, ": \"", item, "\" is not a whole number in a list such as 1,2,3");
     }
     add(context, static_cast<i32>(number));

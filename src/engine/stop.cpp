@@ -51,6 +51,9 @@ bool StopStrings::push(Text text, Sink sink, void* context) {
   for (i64 i = 0; i < text.size; i++) {
     held_[held_count_++] = text[i];
     bool stop = push_byte(text[i]);
+    // Characters are given whole.
+    bool inside = i + 1 < text.size && (text[i + 1] & 0xc0) == 0x80;
+    if (!stop && inside && held_count_ < MAX_HELD) continue;
     // When a string is complete, what stands before the longest complete one is decided.
     i64 keep = undecided();
     if (held_count_ > keep) {

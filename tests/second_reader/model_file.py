@@ -60,11 +60,12 @@ class ModelFile:
         require(xxh64(self.covered(data)) == checksum, "table_checksum")
         self.section = data[text:text + text_bytes]
         self.read_metadata()
-        self.inside, self.tensors, before = inside, {}, b""
+        self.inside, self.tensors, self.activations, before = inside, {}, {}, b""
         for i in range(count):
             name, tensor = self.read_tensor(data[table + 128 * i:table + 128 * i + 128])
             require(before < name, "names ascend")
             self.tensors[name.decode("latin-1")], before = tensor, name
+            self.activations[name.decode("latin-1")] = data[table + 128 * i + 66]
         require(not self.metadata.get("requires"), "requires")
 
     def covered(self, data):

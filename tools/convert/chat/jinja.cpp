@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <initializer_list>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -136,6 +137,14 @@ std::string quoted(const std::string& s) {
   return out + "\"";
 }
 
+// How many arguments by place a method, a filter or a function takes here: more would change what it does.
+constexpr std::pair<const char*, size_t> MOST_ARGUMENTS[] = {
+    {"append", 1},     {"capitalize", 0}, {"count", 0}, {"d", 2},      {"default", 2}, {"endswith", 1},
+    {"first", 0},      {"get", 2},        {"items", 0}, {"join", 1},   {"keys", 0},    {"last", 0},
+    {"length", 0},     {"list", 0},       {"lower", 0}, {"lstrip", 1}, {"range", 3},   {"replace", 2},
+    {"rejectattr", 3}, {"rstrip", 1},     {"safe", 0},  {"split", 1},  {"string", 0},  {"strip", 1},
+    {"selectattr", 3}, {"startswith", 1}, {"trim", 1},  {"upper", 0},  {"values", 0}};
+
 // Arguments of a call, a filter or a test: by place, then by name.
 struct Arguments {
   List places;
@@ -211,6 +220,7 @@ class Run {
   bool equal(const Value& a, const Value& b, int depth = 0);
   bool contains(const Value& whole, const Value& part);
   Arguments arguments(const JinjaExpression& e);
+  void check_arguments(const std::string& name, const Arguments& with);
   Value call(const JinjaExpression& e);
   Value call_macro(const JinjaStatement& macro, const Arguments& with);
   Value method(const Value& of, const std::string& name, const Arguments& with);
@@ -508,6 +518,17 @@ Arguments Run::arguments(const JinjaExpression& e) {
   return out;
 }
 
+void Run::check_arguments(const std::string& name, const Arguments& with) {
+  for (const auto& [known, most] : MOST_ARGUMENTS) {
+    if (name != known) continue;
+    if (with.places.size() > most)
+      wrong("\"" + name + "\" with " + std::to_string(with.places.size()) + " values is not known");
+    for (const auto& [key, value] : with.names) {
+      if (key != "boolean" || name[0] != 'd') wrong("\"" + name + "\" with \"" + key + "\" is not known");
+    }
+  }
+}
+
 Value Run::call(const JinjaExpression& e) {
   const JinjaExpression& callee = *e.parts[0];
   Arguments with = arguments(e);
@@ -527,6 +548,7 @@ Value Run::call(const JinjaExpression& e) {
     return make(std::move(out));
   }
   if (name != "range") wrong("a function \"" + name + "\" is not known");
+  check_arguments(name, with);
   bool two = with.places.size() > 1;
   i64 first = two ? number(with.at(0)).value_or(0) : 0, last = number(with.at(two)).value_or(0),
       by = number(with.at(2)).value_or(1);
@@ -543,14 +565,19 @@ Value Run::call_macro(const JinjaStatement& macro, const Arguments& with) {
     const Value& given = with.at(i - 1, macro.names[i].c_str());
     scope[macro.names[i]] = given.undefined() ? eval_part(macro.defaults[i]) : given;
   }
+  // It sees what stands at the top of the template, and nothing of who calls it.
+  std::vector<Dictionary> callers(std::make_move_iterator(scopes_.begin() + 1), std::make_move_iterator(scopes_.end()));
+  scopes_.resize(1);
   scopes_.push_back(std::move(scope));
   std::string out = captured(macro.bodies[0]);
   scopes_.pop_back();
+  std::move(callers.begin(), callers.end(), std::back_inserter(scopes_));
   depth_--;
   return make(std::move(out));
 }
 
 Value Run::method(const Value& of, const std::string& name, const Arguments& with) {
+  check_arguments(name, with);
   if (Dictionary* d = of.dictionary()) {
     if (name == "get") {
       const Value* found = d->find(string(with.at(0), "get"));
@@ -592,6 +619,7 @@ Value Run::method(const Value& of, const std::string& name, const Arguments& wit
 }
 
 Value Run::filter(const std::string& name, const Value& of, const Arguments& with) {
+  check_arguments(name, with);
   if (name == "default" || name == "d")
     return of.undefined() || (truth(with.at(1, "boolean")) && !truth(of)) ? with.at(0) : of;
   if (name == "selectattr" || name == "rejectattr") return where(of, with, name == "selectattr");
@@ -606,8 +634,7 @@ Value Run::filter(const std::string& name, const Value& of, const Arguments& wit
     if (!with.places.empty()) wrong("tojson with a value by its place is not known");
     return make(json(of, indent));
   }
-  if (name == "string") return make(text(of));
-  if (name == "safe") return of;
+  if (name == "string" || name == "safe") return make(text(of));
   if (name == "length" || name == "count") return static_cast<i64>(of.string() ? of.string()->size() : items(of).size());
   if (name == "list") return make(items(of));
   if (name == "first" || name == "last") {
@@ -622,9 +649,11 @@ Value Run::filter(const std::string& name, const Value& of, const Arguments& wit
     return make(std::move(out));
   }
   if (name == "join") {
-    std::string out;
-    for (const Value& one : items(of))
-      bounded(out += (out.empty() || !with.at(0).string() ? "" : *with.at(0).string()) + text(one));
+    std::string out, between;
+    for (const Value& one : items(of)) {
+      bounded(out += between + text(one));
+      if (with.at(0).string()) between = *with.at(0).string();
+    }
     return make(out);
   }
   if (name == "trim") return make(strip(of, with.at(0), true, true));
@@ -653,9 +682,11 @@ bool Run::test(const std::string& name, const Value& of, const Arguments& with) 
   if (name == "none") return of.as<None>();
   if (name == "string") return of.string();
   if (name == "mapping") return of.dictionary();
+  if (name == "iterable" && of.undefined()) return true;
   if (name == "sequence" || name == "iterable") return of.string() || of.list() || of.dictionary();
   if (name == "boolean") return of.as<bool>();
-  if (name == "number" || name == "integer") return of.as<i64>();
+  if (name == "number") return number(of).has_value();
+  if (name == "integer") return of.as<i64>();
   if (name == "true") return of.as<bool>() && truth(of);
   if (name == "false") return of.as<bool>() && !truth(of);
   if (name == "equalto" || name == "eq") return equal(of, with.at(0));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <optional>
+#include <utility>
 
 #include "convert/base/error.h"
 #include "convert/chat/jinja_syntax.h"
@@ -248,6 +249,7 @@ class Parser {
   JinjaPart expression();
   JinjaPart binary(int level);
   JinjaPart unary();
+  JinjaPart negative();
   JinjaPart primary();
   JinjaPart postfix(JinjaPart of);
   JinjaPart subscript(JinjaPart of);
@@ -394,19 +396,37 @@ JinjaPart Parser::binary(int level) {
   }
   const std::vector<std::string>& operators = LEVELS[static_cast<size_t>(level)];
   JinjaPart left = binary(level + 1);
+  bool compared = false;
   for (;;) {
     bool can = now().kind == Token::Kind::symbol || now().kind == Token::Kind::name;
     std::string op = now().text;
     if (!can || std::find(operators.begin(), operators.end(), op) == operators.end()) return left;
     at_++;
     if (op == "not" && !word("in")) unexpected();
+    if (level == 3 && std::exchange(compared, true)) wrong("a chain of comparisons is not known");
     left = make(Kind::binary, op == "not" ? "not in" : op, std::move(left), binary(level + 1));
   }
 }
 
+// A minus binds more than filters and tests, and less than what a value has behind it.
 JinjaPart Parser::unary() {
+  JinjaPart of = negative();
+  for (;;) {
+    if (symbol("|")) {
+      of = make(Kind::filter, name(), std::move(of));
+      of->keywords.emplace_back();
+      if (symbol("(")) arguments(of.get());
+    } else if (word("is")) {
+      of = test(std::move(of));
+    } else {
+      return of;
+    }
+  }
+}
+
+JinjaPart Parser::negative() {
   Deeper deeper(this);
-  if (symbol("-")) return make(Kind::minus, {}, unary());
+  if (symbol("-")) return make(Kind::minus, {}, negative());
   return postfix(primary());
 }
 
@@ -463,12 +483,6 @@ JinjaPart Parser::postfix(JinjaPart of) {
       of = make(Kind::call, {}, std::move(of));
       of->keywords.emplace_back();
       arguments(of.get());
-    } else if (symbol("|")) {
-      of = make(Kind::filter, name(), std::move(of));
-      of->keywords.emplace_back();
-      if (symbol("(")) arguments(of.get());
-    } else if (word("is")) {
-      of = test(std::move(of));
     } else {
       return of;
     }

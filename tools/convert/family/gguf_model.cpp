@@ -200,7 +200,9 @@ void read_token_ids(const Gguf& gguf, Transformer* t) {
   auto id = [&](const char* name) { return gguf.integer(text("tokenizer.ggml.", name, "_token_id")).value_or(-1); };
   if (i64 bos = id("bos"); bos >= 0 && bos < t->vocab) t->bos = static_cast<u32>(bos);
   for (const char* name : {"eos", "eot", "eom"}) {
-    if (i64 stop = id(name); stop >= 0 && stop < t->vocab) t->stop.push_back(static_cast<u32>(stop));
+    const i64 stop = id(name);
+    if (stop < 0 || stop >= t->vocab || std::find(t->stop.begin(), t->stop.end(), stop) != t->stop.end()) continue;
+    t->stop.push_back(static_cast<u32>(stop));
   }
 }
 

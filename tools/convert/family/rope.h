@@ -20,7 +20,7 @@ struct Rope {
   f64 beta_fast = 32, beta_slow = 1;              // yarn
   f64 attention_factor = 0;                       // yarn; 0: 0.1 ln(factor) + 1
   bool truncate = true;                           // yarn: whole dimensions as bounds of the ramp
-  std::vector<f32> divisors;                      // of the frequency of each pair, in place of a scaling; empty: all 1
+  std::vector<f32> divisors = {};                 // of the frequency of each pair, in place of a scaling; empty: all 1
 };
 
 // Throws, naming the source, what cannot be meant.
