@@ -71,7 +71,7 @@ if(TARGET convert_core)
   if(MODE STREQUAL "release" AND NOT OPTIMIZE_ALL)
     target_compile_options(test_shared PUBLIC -O1)  # of a test most of the time is compiling it
   endif()
-  precompile(test_shared)
+  precompile(test_shared convert_core)
 endif()
 
 if(MODE STREQUAL "fuzz")
@@ -124,7 +124,7 @@ foreach(source ${tests})
   get_filename_component(name ${source} NAME_WE)
   add_test_program(${name} ${source})
   target_link_libraries(${name} PRIVATE test_shared)
-  precompile(${name} test_shared)
+  precompile(${name} convert_core)
   register(${name} unit 1200 ${EMULATOR} $<TARGET_FILE:${name}>)
 endforeach()
 
