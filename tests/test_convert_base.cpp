@@ -169,7 +169,8 @@ TEST(protocol_buffers) {
   using namespace std::string_literals;
   auto fields = [](const std::string& bytes) {
     return said([&] {
-      convert::ProtobufReader reader(bytes, "p");
+      const std::string source = "p";
+      convert::ProtobufReader reader(bytes, source);
       convert::ProtobufField field;
       std::string out;
       while (reader.next(&field)) {
