@@ -1,5 +1,6 @@
 // Tiny sources of every kind that the converter reads, written byte by byte, with the values they mean.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>

@@ -1,6 +1,7 @@
 // A transformer as the comment of src/arch/attention.cpp says it, in f64 and without a cache: at each position the keys that must be
 // visible, one after the other. For small models with f32 weights.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>

@@ -2,6 +2,7 @@
 // it with what a small file says of itself.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "child.h"

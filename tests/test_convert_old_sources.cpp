@@ -1,5 +1,6 @@
 // Sources whose formats say little: llama2.c, TM2 version 1 and TMAC, with what is assumed of them, each number changed and each
 // refusal in its words; fields of RetNet, RWKV and Mamba; tensors that are taken for ternary.
+#include <algorithm>
 #include <cmath>
 
 #include "convert/source/packed.h"

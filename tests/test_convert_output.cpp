@@ -1,5 +1,6 @@
 // How tensors are encoded, what is said of them, and how the file is written, piece by piece: independent sums beside the
 // converter's own.
+#include <algorithm>
 #include <cmath>
 
 #include "convert/output/compare.h"

@@ -1,5 +1,6 @@
 // What an engine plans for: its limits, the bytes of every kind of state, what does not fit a machine; and what it says of a model
 // whose numbers are not finite.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

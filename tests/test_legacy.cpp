@@ -1,6 +1,7 @@
 // Version 1 files: what their rewriting gives, by the reader that was written from docs/FILE.md alone, and every check of them.
 #include "file/legacy.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>

@@ -2,6 +2,7 @@
 // (Against the program's own output, in plain C: test_engine_embedded.c.)
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <limits>

@@ -1,4 +1,5 @@
 // Text through the public calls: ids and their count, decoders, rooms to the byte, and what is refused.
+#include <algorithm>
 #include <cerrno>
 
 #include "host.h"

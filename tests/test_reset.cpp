@@ -1,4 +1,5 @@
 // What ends a timeline ends all of it: after a reset, a restored state or a new text a session is as one that was never used.
+#include <algorithm>
 #include <cstring>
 
 #include "engine/state.h"

@@ -1,4 +1,6 @@
 // Saved states, field by field: what is written, what is refused with a checksum that fits, and which options bind a state.
+#include <algorithm>
+
 #include "check.h"
 #include "files.h"
 #include "make_model.h"

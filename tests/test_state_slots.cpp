@@ -1,4 +1,6 @@
 // The two slots of a state file: which of them is read, which is written over, and what is left when something fails.
+#include <algorithm>
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>

@@ -1,4 +1,5 @@
 // Encoding and decoding against plain implementations, over random vocabularies, texts and ids.
+#include <algorithm>
 #include <map>
 #include <random>
 

@@ -1,5 +1,6 @@
 // Tokenizers that are not tokenizer.json: each field of SentencePiece's file, each line of the tables, the exact words of each
 // refusal, and how GGUF names ways to cut words.
+#include <algorithm>
 #include <map>
 
 #include "check.h"

@@ -1,5 +1,6 @@
 // What attention sees at each position: against a plain transformer that keeps everything, for windows of the cache and of layers,
 // before they are full, at their edge, and while the ring goes round and round.
+#include <algorithm>
 #include <cmath>
 
 #include "open_engine.h"
