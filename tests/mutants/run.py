@@ -12,7 +12,6 @@ table by folder. Exit code 1 when there are survivors.
 """
 import argparse
 import collections
-import dataclasses
 import hashlib
 import io
 import json
