@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether the tests notice small mistakes: tests/mutants/run.py [--seed N] [--count N] [--jobs N] [--only PATH] [--again]
+"""Whether the tests notice small mistakes.
 
 Mutants are drawn from the seed over src/ and tools/convert as they are committed, each folder by its share of the lines (at least
 eight), each kind of mistake as often as another. One at a time is put into a copy of the tree in build/mutants, built, and the
@@ -281,11 +281,11 @@ def report(results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--only", default="", help="a path below which alone mutants are drawn")
-    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--seed", type=int, default=1, help="another draws others (default: 1)")
+    parser.add_argument("--count", type=int, default=200, help="mutants that are tried, about (default: 200)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="at a time (default: one for each processor)")
+    parser.add_argument("--only", default="", metavar="PATH", help="draw only from what is below this path")
+    parser.add_argument("--again", action="store_true", help="try only those of the seed that survived before")
     options = parser.parse_args()
     archive = subprocess.run(["git", "-C", ROOT, "archive", "--format=tar", "HEAD"], stdout=subprocess.PIPE, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
