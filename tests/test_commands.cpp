@@ -1,12 +1,16 @@
 // What the commands share: the figures of a generation in words, the threads that `auto` takes, prompts of models without a
 // tokenizer, and how JSON is written.
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include <cmath>
 #include <cstdlib>
 
 #include "check.h"
-#include "child.h"
 #include "cli/command.h"
 #include "cli/json_writer.h"
+#include "command.h"
 #include "files.h"
 #include "make_model.h"
 #include "platform/bandwidth.h"
@@ -204,6 +208,23 @@ TEST(locked_models) {
     release_memory(map);
     CHECK_EQ(locked(), before);
   }
+}
+
+// A run with --realtime has a fixed priority, or says why not.
+TEST(a_fixed_priority_for_a_run) {
+  auto run = [](Options& options) {
+    Status status = run_command(options);
+    note(sched_getscheduler(0) == SCHED_FIFO ? "fixed" : "shared", "\n");
+    return status;
+  };
+  std::vector<std::string> words = {"edgellm", "models/stories.tm2", "--seal=no", "-i", "a", "-n", "1", "-s", "1",
+                                    "--pace=9"};
+  check::Child child = check::run_command(run, words);
+  CHECK(child.exit_code == 0 && child.output.find("shared\n") != std::string::npos);
+  words.push_back("--realtime");
+  child = check::run_command(run, words);
+  CHECK(child.output.find("fixed\n") != std::string::npos ||
+        child.output.find("SCHED_FIFO was refused") != std::string::npos);
 }
 #endif
 
