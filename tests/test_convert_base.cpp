@@ -10,24 +10,15 @@
 #include "convert/base/parallel.h"
 #include "convert/base/protobuf.h"
 #include "convert_sources.h"
+#include "refused.h"
 
 using namespace edgellm;
+using check::said;
 using convert::Fields;
 using convert::Json;
 using convert::parse_json;
 
 namespace {
-
-// What a body says, or the words of its refusal.
-template <class Body>
-std::string said(Body body, Code code = Code::bad_model) {
-  try {
-    return body();
-  } catch (const convert::Error& error) {
-    CHECK(error.code == code);
-    return std::string("refused: ") + error.what();
-  }
-}
 
 std::string json(const std::string& text) {
   return said([&] { return sources::written(parse_json(text, "x")); });

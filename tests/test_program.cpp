@@ -10,26 +10,11 @@
 #include "files.h"
 #include "make_model.h"
 #include "open_engine.h"
-
-#include <sys/wait.h>
+#include "program.h"
 
 using namespace edgellm;
 
 namespace {
-
-struct Said {
-  int code;
-  std::string out, err;
-};
-
-// Runs the program with these words of a shell.
-Said edgellm_says(const std::string& words, const std::string& input = "/dev/null") {
-  static const Folder folder;
-  const std::string command =
-      std::string(std::getenv("EDGELLM")) + " " + words + " >" + (folder / "out") + " 2>" + (folder / "err") + " <" + input;
-  const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder / "out"), read_file(folder / "err")};
-}
 
 std::string hash_in(const Said& said) {
   const size_t at = said.err.find("logits hash: ");

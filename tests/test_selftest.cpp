@@ -1,7 +1,5 @@
 // edgellm selftest, tokenize and detokenize word for word, and where the bundled model is looked for. EDGELLM is the command that
 // starts the program.
-#include <sys/wait.h>
-
 #include <cstdlib>
 
 #include "check.h"
@@ -11,26 +9,11 @@
 #include "make_model.h"
 #include "open_engine.h"
 #include "platform/cpu.h"
+#include "program.h"
 
 using namespace edgellm;
 
 namespace {
-
-struct Said {
-  int code;
-  std::string out, err;
-};
-
-Said shell(const std::string& command, const std::string& input = "/dev/null") {
-  static const Folder folder;
-  const int status =
-      std::system(("(" + command + ") >" + (folder / "out") + " 2>" + (folder / "err") + " <" + input).c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder / "out"), read_file(folder / "err")};
-}
-
-Said edgellm_says(const std::string& words, const std::string& input = "/dev/null") {
-  return shell(std::string(std::getenv("EDGELLM")) + " " + words, input);
-}
 
 // A line for each kernel set of this CPU.
 std::string kernel_lines() {

@@ -8,23 +8,15 @@
 #include "convert/tokenizer/folder.h"
 #include "convert/tokenizer/vocabulary.h"
 #include "gguf_source.h"
+#include "refused.h"
 
 using namespace edgellm;
+using check::said;
 using convert::Vocabulary;
 
 namespace {
 
 using sources::Bytes;
-
-template <class Body>
-std::string said(Body body) {
-  try {
-    return body();
-  } catch (const convert::Error& error) {
-    CHECK(error.code == Code::bad_model);
-    return std::string("refused: ") + error.what();
-  }
-}
 
 // --- SentencePiece ---
 
