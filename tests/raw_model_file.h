@@ -160,6 +160,10 @@ inline File small_file() {
   return file;
 }
 
+inline std::string string_of(Text text) {
+  return {text.data, static_cast<size_t>(text.size)};
+}
+
 // A file that is accepted, or one of these metadata alone.
 struct Opened {
   Aligned copy;

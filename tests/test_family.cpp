@@ -7,12 +7,9 @@
 
 using namespace edgellm;
 using raw::Opened;
+using raw::string_of;
 
 namespace {
-
-std::string string_of(Text text) {
-  return {text.data, static_cast<size_t>(text.size)};
-}
 
 // The family that these keys make, or why none.
 std::string family_of(const raw::Metadata& metadata) {

@@ -6,6 +6,7 @@
 
 using namespace edgellm;
 using raw::Opened;
+using raw::string_of;
 
 namespace {
 
@@ -17,10 +18,6 @@ std::string both(const Status& status, const Value& value) {
   out << status.text() << (status.ok() ? "= " : "");
   if (status.ok()) out << value;
   return out.str();
-}
-
-std::string string_of(Text text) {
-  return {text.data, static_cast<size_t>(text.size)};
 }
 
 raw::Metadata values() {

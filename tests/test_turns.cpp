@@ -1,8 +1,8 @@
 // Turns of a conversation: what is written for the model, which ids are run and which never, what a full context and a small buffer
 // say. (Templates of real models against transformers: test_chat.cpp.)
 #include <functional>
-#include "engine/conversation.h"
 
+#include "engine/conversation.h"
 #include "files.h"
 #include "open_engine.h"
 #include "scripted_model.h"
