@@ -2,6 +2,7 @@
 #include "base/floating_point.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/find_model.h"
 #include "platform/signals.h"
 
 namespace edgellm {
@@ -17,6 +18,7 @@ static Status run(i32 count, char** arguments) {
     print_help();
     return {};
   }
+  EDGELLM_TRY(find_models(options));
   switch (options.command) {
     case CHAT:
       return chat_command(options);

@@ -204,6 +204,8 @@ const Option OPTIONS[] = {
      set_flag<&Options::engine, &EngineOptions::check>},
     {"--tokenizer", "FILE", LOADS | TOKENIZE | DETOKENIZE, "a model file whose tokenizer serves one that has none",
      set_text<&Options::tokenizer_file>},
+    {"--no-convert", nullptr, ALL_COMMANDS, "of a file to be converted only say what it is and what to type",
+     set_flag<&Options::no_convert>},
     {"--rope", "half|interleaved", LOADS, "rotary pairs of a TM2 version 1 file (interleaved)",
      [](O o, S n, S v) -> Status { return set_word(n, v, ROPE_NAMES, &o.engine.half_rope); }},
     {"--verbose", nullptr, LOADS, "say more on standard error", set_flag<&Options::verbose>},
