@@ -116,8 +116,7 @@ bool place(const char* source, Cache* cache, Writer& why) {
     return false;
   }
   FileFacts facts;
-  Text name = bare_name(source, examine(source, &facts) && facts.folder);
-  if (name == "model") name = bare_name(real, facts.folder);
+  Text name = bare_name(real, examine(real, &facts) && facts.folder);
   constexpr i64 MOST = 200;  // bytes of a name: file systems take 255
   if (name.size > MOST) {
     name.size = MOST;
@@ -247,7 +246,9 @@ Status find_tokenizer(const Options& options, const char** path) {
 }  // namespace
 
 Status find_models(Options& options) {
-  if (options.model) EDGELLM_TRY(find_model(options, &options.model));
+  for (i32 i = 0; i < options.model_count; i++)
+    EDGELLM_TRY(find_model(options, &options.models[i]));
+  if (options.model_count) options.model = options.models[0];
   return options.tokenizer_file ? find_tokenizer(options, &options.tokenizer_file) : Status();
 }
 
