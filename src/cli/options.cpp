@@ -121,11 +121,23 @@ Status set_text(O o, S, S value) {
   return {};
 }
 
+Status set_stop_ids(O o, S name, S value) {
+  StopIds& ids = o.generate.stop_ids;
+  const i64 before = ids.ids().count;
+  EDGELLM_TRY(parse_list(name, value, [](void* to, i32 id) { static_cast<StopIds*>(to)->add(id); }, &ids));
+  const i64 count = ids.ids().count;
+  if (count > before && count <= StopIds::MAX_IDS) return {};
+  return usage_error(name, ": 1 to ", StopIds::MAX_IDS, " ids, such as 2 or 1,2");
+}
+
 const Option OPTIONS[] = {
     {"-i", "PROMPT", RUN | TOKENIZE, "the text to go on from", set_text<&Options::prompt>},
     {"-f", "FILE", RUN | TOKENIZE, "read the text from a file", set_text<&Options::text_file>},
     {"-", nullptr, RUN | TOKENIZE, "read the text from standard input", set_flag<&Options::from_stdin>},
-    {"-n", "N", SAMPLES | BENCH, "tokens to make (run 32, bench 64, chat 512 an answer)",
+    {"--no-stdin", nullptr, RUN | TOKENIZE, "never read standard input", set_flag<&Options::no_stdin>},
+    {"--special", nullptr, RUN | TOKENIZE | EVAL, "special tokens in the text, such as <|im_end|>, are their ids",
+     set_flag<&Options::special>},
+    {"-n", "N", SAMPLES | BENCH, "tokens to make (run 32, or to the end; bench 64, chat 512 an answer)",
      [](O o, S n, S v) -> Status {
        o.count_given = true;
        return set_number(n, v, 0, 1 << 30, &o.generate.count);
@@ -156,6 +168,7 @@ const Option OPTIONS[] = {
        if (o.generate.stop.add(v)) return {};
        return usage_error(n, ": at most ", StopStrings::MAX_STRINGS, " texts of 1 to ", StopStrings::MAX_BYTES, " bytes");
      }},
+    {"--stop-id", "ID[,ID]", SAMPLES, "end at these ids, as at the model's own; up to 16", set_stop_ids},
     {"--pace", "R", SAMPLES, "R tokens a second on absolute deadlines; missed ones are counted",
      [](O o, S n, S v) -> Status { return set_real(n, v, 0.01, 10000, &o.generate.pace); }},
     {"--realtime", nullptr, RUN, "fixed-priority scheduling, memory pinned; only with --pace", set_flag<&Options::realtime>},
@@ -262,6 +275,7 @@ Status take_option(Options* options, i32 count, char** arguments, i32* used) {
 Status check_together(const Options& o) {
   i32 sources = (o.prompt != nullptr) + (o.text_file != nullptr) + o.from_stdin;
   if (sources > 1) return usage_error("only one of -i, -f and - can give the text");
+  if (o.from_stdin && o.no_stdin) return usage_error("- reads standard input, --no-stdin does not; give one of them");
   if (o.command == EVAL && (o.text_file != nullptr) == (o.ids != nullptr)) {
     return usage_error("eval: give either --text FILE or --ids 1,2,3");
   }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace edgellm {
@@ -37,6 +38,16 @@ i64 read_some(i32 fd, char* buffer, i64 capacity) {
 
 bool is_terminal(i32 fd) {
   return isatty(fd) != 0;
+}
+
+bool is_file_or_pipe(i32 fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && (S_ISREG(info.st_mode) || S_ISFIFO(info.st_mode));
+}
+
+bool ready_within(i32 fd, i32 ms) {
+  pollfd wait{fd, POLLIN, 0};
+  return poll(&wait, 1, ms) != 0;
 }
 
 i64 read_all(i32 fd, char* buffer, i64 capacity) {
