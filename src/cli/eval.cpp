@@ -100,7 +100,7 @@ void print_score(const Options& options, const Score& s, const i32* top, bool pa
     json.real("tok_s", {speed, 1});
   }
   if (top) json.numbers("argmax", {top, s.run});
-  if (partial) json.yes("partial");
+  if (partial) json.flag("partial", true);
   json.finish();
 }
 
