@@ -214,7 +214,7 @@ kept "$folder/old" "$folder/old.copy"
 expect 0 '' eval "$model" --ids 1,2,3 --logits "$folder/link"
 expect 0 '' eval "$model" --ids 1,2,3 --logits "$folder/new"
 [ -L "$folder/link" ] && cmp -s "$folder/old" "$folder/new" || fail "--logits through a link"
-vocab=$($EDGELLM info "$model" | awk '$1 == "vocab" { print $2 }')
+vocab=$($EDGELLM info "$model" --tensors | awk '$1 == "vocab" { print $2 }')
 [ "$(wc -c <"$folder/new")" -eq $((4 * vocab)) ] || fail "--logits: $(wc -c <"$folder/new") bytes for $vocab ids"
 
 case $EDGELLM in

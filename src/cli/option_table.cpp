@@ -173,6 +173,7 @@ const Option OPTIONS[] = {
      [](O o, N n, S v) -> Status { return set_number(n, v, 1, 1000, &o.repeat); }},
 
     {"--json", nullptr, BENCH | EVAL | INFO, Group::output, "figures as JSON on standard output", set_flag<&Options::json>},
+    {"--tensors", nullptr, INFO, Group::output, "all metadata and tensors of the file, too", set_flag<&Options::tensors>},
     {"--logits", "FILE", EVAL, Group::output, "write the last logits, f32 little endian, at the end (with --ids)",
      set_text<&Options::logits_file>},
     {"--pace", "R", SAMPLES, Group::output, "R tokens a second on absolute deadlines; missed ones are counted",
@@ -241,9 +242,11 @@ const Command COMMANDS[] = {
      "edgellm eval model.tm2 --text prompt.txt --max-tokens 1000\n"
      "edgellm eval model.tm2 --ids 1,2,3 --json --logits last.f32\n"},
     {"info", INFO, 1, false, "[MODEL]", "this machine; what is in a model file",
-     "Without MODEL what this machine is, with it what the file holds.\n",
+     "Without MODEL what this machine is. With it what the file holds, in words: its\n"
+     "family, size, context, the memory that it needs, how it is talked to.\n",
      "edgellm info\n"
-     "edgellm info model.tm2 --check\n"},
+     "edgellm info model.tm2\n"
+     "edgellm info model.tm2 --tensors --check\n"},
     {"selftest", SELFTEST, 1, false, "[MODEL]", "prove kernels and model on this machine",
      "Holds every kernel set of this CPU against its digests, and computes the model,\n"
      "or the bundled one, with each of them: the same bits, or exit code 1.\n",

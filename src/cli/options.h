@@ -54,6 +54,7 @@ struct Options {
   bool threads_auto = false;
   bool realtime = false;
   bool json = false;
+  bool tensors = false;  // info: --tensors
   bool verbose = false;
   bool help = false;
   bool version = false;

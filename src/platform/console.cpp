@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace edgellm {
@@ -37,6 +38,12 @@ i64 read_some(i32 fd, char* buffer, i64 capacity) {
 
 bool is_terminal(i32 fd) {
   return isatty(fd) != 0;
+}
+
+i32 terminal_columns(i32 fd) {
+  winsize size{};
+  if (!is_terminal(fd)) return 0;
+  return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
 i64 read_all(i32 fd, char* buffer, i64 capacity) {
