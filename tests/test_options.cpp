@@ -182,6 +182,9 @@ TEST(commands) {
                   {"--version", "version=1"},
                   {"version", "command=512 version=1"},
                   {"version m", "unexpected argument \"m\""},
+                  {"help chat bench", "unexpected argument \"bench\""},
+                  {"help version", "command=512 help=1"},
+                  {"help --frob -h", "command=256 help=1"},
                   {"eval --help", "command=4 help=1"},
                   {"--frob -h", "help=1"},
                   {"bench --repeat -h m", "command=2 help=1"},
@@ -689,7 +692,9 @@ static std::vector<std::string> lines_of(const std::string& text) {
 // Line by line what is printed; defaults and ranges that it names are those of the tests above.
 TEST(help) {
   CHECK(help_of("help") == read_file("tests/golden/cli/help.txt"));
-  CHECK(help_of("--help") == help_of("help"));
+  for (const char* line :
+       {"--help", "-h", "m -h", "help help", "help version", "version -h", "help --frob -h", "help frob -h"})
+    CHECK(help_of(line) == help_of("help"));
   for (const std::string& command : COMMANDS) {
     const std::string help = help_of("help " + command);
     CHECK(
@@ -706,6 +711,8 @@ TEST(help) {
     return 0;
   });
   CHECK_EQ(lines_of(use.output).size(), size_t{3});
+  for (const std::string& line : lines_of(use.output))
+    CHECK(line.size() <= 80);
 }
 
 // Every option stands in the help of each of its commands and in no other, and in the document of commands.

@@ -113,7 +113,7 @@ Status set_threads(O o, N n, S v) {
 }
 
 const Option OPTIONS[] = {
-    {"-i, --prompt", "TEXT", RUN | TOKENIZE, Group::text, "the text to go on from; the name behind MODEL is the same",
+    {"-i, --prompt", "TEXT", RUN | TOKENIZE, Group::text, "the text; what stands behind MODEL is the same",
      [](O o, N n, S v) -> Status {
        o.prompt = v;
        return check_sources(o, n);
@@ -262,9 +262,10 @@ const Command COMMANDS[] = {
 };
 
 const Variable VARIABLES[] = {
-    {"EDGELLM_MODEL", nullptr, "the model, where none is named (for info: none)"},
-    {"EDGELLM_THREADS", "--threads", "as --threads"},
-    {"EDGELLM_TEMPLATE", "--template", "as --template"},
+    {MODEL_VARIABLE, nullptr, nullptr, "the model, where none is named (for info: none)"},
+    {"EDGELLM_THREADS", "--threads", [](const Options& o) { return o.engine.threads > 0 || o.threads_auto; },
+     "as --threads"},
+    {"EDGELLM_TEMPLATE", "--template", [](const Options& o) { return o.chat_template != nullptr; }, "as --template"},
 };
 
 template <class Row, size_t COUNT>

@@ -99,7 +99,7 @@ struct Parser {
   Status take_name(const char* name);
   Status place_names();
   Status explain_command(const char* name);
-  Status read_variable(const Variable& variable, bool given);
+  Status read_variables();
   Status check_together() const;
   bool asks(const char* name, const char* other) const;
 };
@@ -142,17 +142,25 @@ Status Parser::take_name(const char* name) {
     names[name_count++] = name;
     return {};
   }
-  if (command().most_names == Options::MAX_MODELS) return usage_error("bench: at most ", Options::MAX_MODELS, " models");
-  if (name_count == 0) return usage_error("unexpected argument \"", name, "\"");
-  if (name_count == 1) return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\"");
-  return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\", the text \"", names[1],
-                     "\"; a text of several words is put in quotes");
+  switch (options.command) {
+    case BENCH:
+      return usage_error("bench: at most ", Options::MAX_MODELS, " models");
+    case HELP:
+    case VERSION:
+      return usage_error("unexpected argument \"", name, "\"");
+    case RUN:
+    case TOKENIZE:
+      return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\", the text \"", names[1],
+                         "\"; a text of several words is put in quotes");
+    default:
+      return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\"");
+  }
 }
 
 // The names are models, or a model and a text. Where a variable names the model, one that is no model file is the text.
 Status Parser::place_names() {
   const bool takes_text = command().most_names == 2;
-  const char* variable = options.command == INFO ? nullptr : environment_variable(all_variables()[0].name);
+  const char* variable = options.command == INFO ? nullptr : environment_variable(MODEL_VARIABLE);
   i32 models = takes_text ? min(name_count, 1) : name_count;
   if (takes_text && variable && name_count == 1 && !is_model(names[0])) models = 0;
   options.model_from_variable = models == 0 && variable;
@@ -173,12 +181,9 @@ Status Parser::place_names() {
 
 Status Parser::explain_command(const char* name) {
   options.help = true;
-  options.command_given = false;
-  if (!name) return {};
-  const Command* command = find_command(name);
+  const Command* command = find_command(name ? name : "help");
   if (command) {
     options.command = command->bit;
-    options.command_given = command->bit & ALL_COMMANDS;
     return {};
   }
   const Text near = nearest_command(name);
@@ -186,10 +191,14 @@ Status Parser::explain_command(const char* name) {
                      " (edgellm help lists them)");
 }
 
-Status Parser::read_variable(const Variable& variable, bool given) {
-  const char* value = given ? nullptr : environment_variable(variable.name);
-  const Option* option = find_option(variable.option, options.command);
-  return value && option ? option->set(options, variable.name, value) : Status();
+Status Parser::read_variables() {
+  for (const Variable& variable : all_variables()) {
+    const Option* option = variable.option ? find_option(variable.option, options.command) : nullptr;
+    if (!option || variable.given(options)) continue;
+    const char* value = environment_variable(variable.name);
+    if (value) EDGELLM_TRY(option->set(options, variable.name, value));
+  }
+  return {};
 }
 
 Status Parser::check_together() const {
@@ -225,9 +234,7 @@ Status Parser::read() {
   if (options.command == VERSION) options.version = true;
   if (options.help || options.version) return {};
   EDGELLM_TRY(place_names());
-  const Span<const Variable> variables = all_variables();
-  EDGELLM_TRY(read_variable(variables[1], options.engine.threads > 0 || options.threads_auto));
-  EDGELLM_TRY(read_variable(variables[2], options.chat_template != nullptr));
+  EDGELLM_TRY(read_variables());
   if (!options.model && command().needs_model) {
     return usage_error("no model is given: edgellm ", command().name, " ", command().arguments, " (edgellm help ",
                        command().name, " shows how)");
@@ -239,7 +246,7 @@ Status Parser::read() {
 
 Status parse_options(i32 count, char** arguments, Options* options) {
   Parser parser = {count, arguments, *options};
-  if (count <= 1 && !environment_variable(all_variables()[0].name)) return Status::error(Code::usage);
+  if (count <= 1 && !environment_variable(MODEL_VARIABLE)) return Status::error(Code::usage);
   parser.read_command();
   Status status = parser.read();
   if (!status.ok() && parser.asks("-h", "--help")) {  // whoever asks is answered, whatever else is wrong
