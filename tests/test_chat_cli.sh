@@ -66,7 +66,7 @@ check [ "$(grep hash "$folder/err")" = "$($EDGELLM eval "$model" --ids "$ids" --
 chat 2 'is none of llama3 chatml' 'a\n' --template llama
 chat 2 'has no place for a system text' 'a\n' --template phi --system x
 chat 2 'begins a conversation' 'a\n' --system x --state-load "$folder/state"
-chat 2 'at least one token' 'a\n' -n 0
+chat 2 'not a whole number from 1 to' 'a\n' -n 0
 chat 2 'is not an option of "chat"' 'a\n' -i x
 chat 1 'the context is full' 'Hello\nmore\n' --ctx 24 -n 100
 chat 0 '' 'Hello\nmore\nand more\n' --window 24 -n 100

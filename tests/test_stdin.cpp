@@ -103,7 +103,7 @@ TEST(what_is_read) {
       {"", "", "</", ""},
       {"", "-", "<&-", "", 1, "edgellm: standard input cannot be read: Bad file descriptor\n"},
       {"", "-", "</", "", 1, "edgellm: standard input cannot be read: Is a directory\n"},
-      {"", "- --no-stdin", "<line", "", 2, "edgellm: - reads standard input, --no-stdin does not; give one of them\n"},
+      {"", "- --no-stdin", "<line", "", 2, "edgellm: - reads standard input, --no-stdin does not: only one can be\n"},
   };
   const std::string program = std::getenv("EDGELLM"),
                     here = "here=$PWD; edgellm() { (cd \"$here\" && " + program + " \"$@\"); }; cd " + folder.path + "; ";

@@ -209,14 +209,7 @@ Status choose_template(const Options& options, const ModelFile& file, ChatTempla
   bool found;
   EDGELLM_TRY(read_chat_template(file, form, &found));
   const ChatTemplate* named = find_chat_template(options.chat_template ? options.chat_template : "plain");
-  if (named && (options.chat_template || !found)) *form = *named;
-  if (!named) {
-    char names[128];
-    Writer writer(names);
-    for (const ChatTemplate& one : chat_templates())
-      write(writer, " ", one.name);
-    return usage_error("--template: \"", options.chat_template, "\" is none of", names);
-  }
+  if (options.chat_template || !found) *form = *named;
   if (!found && !options.chat_template) {
     note("note: ", NO_CHAT_TEMPLATE, " (--template names another)\n");
   }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,6 +39,12 @@ i64 read_some(i32 fd, char* buffer, i64 capacity) {
 
 bool is_terminal(i32 fd) {
   return isatty(fd) != 0;
+}
+
+i32 terminal_columns(i32 fd) {
+  winsize size{};
+  if (!is_terminal(fd)) return 0;
+  return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
 bool is_file_or_pipe(i32 fd) {

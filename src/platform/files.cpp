@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "platform/console.h"
+
 namespace edgellm {
 
 Status open_regular(const char* what, const char* path, i32* fd) {
@@ -20,6 +22,13 @@ Status open_regular(const char* what, const char* path, i32* fd) {
 
 void close_file(i32 fd) {
   close(fd);
+}
+
+i32 away_from_streams(i32 fd) {
+  if (fd < 0) return fd;
+  const i32 high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR + 1);
+  close(fd);
+  return high;
 }
 
 i64 read_at(i32 fd, u8* buffer, i64 bytes, i64 offset) {

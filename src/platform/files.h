@@ -8,6 +8,10 @@ namespace edgellm {
 Status open_regular(const char* what, const char* path, i32* fd);
 void close_file(i32 fd);
 
+// Where a standard stream is closed, what is opened next takes its place, and what is printed gets into it: the same open file
+// under a number behind theirs, closed when another program starts. The number that was given is not used any more.
+i32 away_from_streams(i32 fd);
+
 // `bytes` from `offset` on, fewer at the end of the file; -1 when it cannot be read.
 i64 read_at(i32 fd, u8* buffer, i64 bytes, i64 offset);
 bool write_at(i32 fd, const u8* buffer, i64 bytes, i64 offset);
