@@ -159,6 +159,8 @@ TEST(commands) {
                   {"m once upon a time",
                    "unexpected argument \"upon\": the model is \"m\", the text \"once\"; a text of several words is put in "
                    "quotes"},
+                  {"-m m", "-m: the model is named without an option: edgellm run MODEL [TEXT]"},
+                  {"info --model=m", "--model: the model is named without an option: edgellm info [MODEL]"},
                   {"chat m n", "unexpected argument \"n\": the model is \"m\""},
                   {"detokenize m 1", "unexpected argument \"1\": the model is \"m\""},
                   {"bench m n o", "command=2 model=m further=n further=o"},
@@ -395,6 +397,31 @@ TEST(sources_of_a_text) {
                   {"m - --stdin", ""}}) {
     CHECK_EQ(error_of(row.line), std::string(row.expected));
   }
+}
+
+// A text without a model.
+TEST(texts_alone) {
+  auto said = [](std::vector<std::string> words) {
+    Options options;
+    return parse(words, &options);
+  };
+  const std::string hint =
+      "\"once upon\" is no file; if it is the text, name the model before it: edgellm MODEL \"TEXT\", or in "
+      "EDGELLM_MODEL";
+  CHECK_EQ(said({"once upon"}), hint);
+  CHECK_EQ(said({"run", "once upon", "-n", "5"}), hint);
+  CHECK_EQ(said({"tokenize", "once upon"}), hint);
+  CHECK_EQ(said({"once upon.tm2"}), std::string());
+  CHECK_EQ(said({"once upon", "a time"}), std::string());  // a model that is not there, and a text
+  CHECK_EQ(said({"once upon", "-i", "a time"}), std::string());
+  CHECK_EQ(said({"chat", "once upon"}), std::string());
+  Folder folder;
+  write_file(folder / "once upon", "");
+  CHECK_EQ(said({folder / "once upon"}), std::string());
+  Environment model("EDGELLM_MODEL", "e e.tm");
+  CHECK_EQ(said({"once upon"}), std::string());
+  CHECK_EQ(said({"-i", "once upon"}), std::string());
+  CHECK_EQ(said({"-n", "5"}), std::string());
 }
 
 // What the environment says where no option does.
