@@ -64,7 +64,8 @@ $EDGELLM >"$folder/out" 2>"$folder/err" </dev/null
 [ $? -eq 2 ] && [ ! -s "$folder/out" ] && [ "$(wc -l <"$folder/err")" -eq 3 ] || fail "edgellm alone"
 check grep -q '^edgellm help  ' "$folder/err"
 
-# Mistyped names.
+# Mistyped names, and a text without a model.
+expect 2 'name the model before it: edgellm MODEL "TEXT", or in EDGELLM_MODEL$' "Once upon a time"
 expect 2 '^edgellm: there is no file "bnech": did you mean the command bench?$' bnech --json
 expect 2 '^edgellm: there is no file "caht": did you mean the command chat?$' caht "$model"
 expect 2 '^edgellm: there is no command "chta": did you mean chat? (edgellm help lists them)$' help chta

@@ -128,7 +128,7 @@ TEST(defaults) {
           "threads=0 context=0 window=0 kv=0"
           " f32_activations=0 half_rope=0 check=0 lock=0 sessions=1 count=32 hash=0 pace=0 temperature=0.7"
           " top_p=0.9 top_k=0 min_p=0 repeat_penalty=1 seed=0 prompt=(null) text_file=(null) from_stdin=0"
-           " no_stdin=0 special=0 stop_ids="
+          " no_stdin=0 special=0 stop_ids="
           " ids=(null) logits_file=(null) tokenizer_file=(null) system=(null) chat_template=(null)"
           " state_load=(null) state_save=(null) max_tokens=0 bench_prompt=64 bench_at=0 repeat=3 count_given=0"
           " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 version=0 seal=0"));
@@ -165,6 +165,8 @@ TEST(commands) {
                   {"m once upon a time",
                    "unexpected argument \"upon\": the model is \"m\", the text \"once\"; a text of several words is put in "
                    "quotes"},
+                  {"-m m", "-m: the model is named without an option: edgellm run MODEL [TEXT]"},
+                  {"info --model=m", "--model: the model is named without an option: edgellm info [MODEL]"},
                   {"chat m n", "unexpected argument \"n\": the model is \"m\""},
                   {"detokenize m 1", "unexpected argument \"1\": the model is \"m\""},
                   {"bench m n o", "command=2 model=m further=n further=o"},
@@ -406,6 +408,31 @@ TEST(sources_of_a_text) {
                   {"m - --stdin", ""}}) {
     CHECK_EQ(error_of(row.line), std::string(row.expected));
   }
+}
+
+// A text without a model.
+TEST(texts_alone) {
+  auto said = [](std::vector<std::string> words) {
+    Options options;
+    return parse(words, &options);
+  };
+  const std::string hint =
+      "\"once upon\" is no file; if it is the text, name the model before it: edgellm MODEL \"TEXT\", or in "
+      "EDGELLM_MODEL";
+  CHECK_EQ(said({"once upon"}), hint);
+  CHECK_EQ(said({"run", "once upon", "-n", "5"}), hint);
+  CHECK_EQ(said({"tokenize", "once upon"}), hint);
+  CHECK_EQ(said({"once upon.tm2"}), std::string());
+  CHECK_EQ(said({"once upon", "a time"}), std::string());  // a model that is not there, and a text
+  CHECK_EQ(said({"once upon", "-i", "a time"}), std::string());
+  CHECK_EQ(said({"chat", "once upon"}), std::string());
+  Folder folder;
+  write_file(folder / "once upon", "");
+  CHECK_EQ(said({folder / "once upon"}), std::string());
+  Environment model("EDGELLM_MODEL", "e e.tm");
+  CHECK_EQ(said({"once upon"}), std::string());
+  CHECK_EQ(said({"-i", "once upon"}), std::string());
+  CHECK_EQ(said({"-n", "5"}), std::string());
 }
 
 // What the environment says where no option does.
@@ -727,8 +754,9 @@ TEST(help) {
 }
 
 static std::string words_of(const std::string& text) {
+  std::istringstream words(text);
   std::string all;
-  for (const std::string& word : split(text))
+  for (std::string word; words >> word;)
     all += word + " ";
   return all;
 }

@@ -83,6 +83,7 @@ void print_command(const Command& command) {
   }
   out.add("\nExamples\n");
   add_lines(out, command.examples);
+  out.add("\nedgellm help tells of the environment and of exit codes.\n");
   out.flush();
 }
 

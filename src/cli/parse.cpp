@@ -60,6 +60,9 @@ Text nearest_option(Text typed, u32 command) {
 Status unknown_option(Text name, const Command& command) {
   char why[160];
   Writer writer(why);
+  if (name == "-m" || name == "--model") {
+    return usage_error(name, ": the model is named without an option: edgellm ", command.name, " ", command.arguments);
+  }
   if (!find_option(name, ALL_COMMANDS)) {
     const Text near = nearest_option(name, command.bit);
     if (near.size) write(writer, ": did you mean ", near.size == 1 ? "-" : "--", near, "?");
@@ -97,6 +100,7 @@ struct Parser {
   Status take_option(i32* at);
   Status take_name(const char* name);
   Status place_names();
+  Status check_not_a_text() const;
   Status explain_command(const char* name);
   Status read_variables();
   Status check_together() const;
@@ -168,7 +172,7 @@ Status Parser::place_names() {
     options.models[i] = names[i];
   if (options.model_from_variable) options.models[0] = variable;
   options.model = options.models[0];
-  if (models == name_count) return {};
+  if (models == name_count) return takes_text ? check_not_a_text() : Status();
   const char* text = names[models];
   if (options.text_from.size) {
     return usage_error("\"", text, "\" and ", options.text_from, " both give the text: only one can",
@@ -176,6 +180,15 @@ Status Parser::place_names() {
   }
   options.prompt = text;
   return {};
+}
+
+// A text without a model is taken for a model; with a blank in it, it can be told from one.
+Status Parser::check_not_a_text() const {
+  const char* name = names[0];
+  if (!name || options.model != name || options.text_from.size || !strchr(name, ' ') || is_model(name)) return {};
+  return usage_error("\"", name,
+                     "\" is no file; if it is the text, name the model before it: edgellm MODEL \"TEXT\", or in ",
+                     MODEL_VARIABLE);
 }
 
 Status Parser::explain_command(const char* name) {
