@@ -70,6 +70,11 @@ std::string described(const Options& o) {
   say("temperature", s.temperature), say("top_p", s.top_p), say("top_k", s.top_k), say("min_p", s.min_p);
   say("repeat_penalty", s.repeat_penalty), say("seed", s.seed);
   say("prompt", text(o.prompt)), say("text_file", text(o.text_file)), say("from_stdin", o.from_stdin);
+  say("no_stdin", o.no_stdin), say("special", o.special);
+  std::string ids;
+  for (i32 id : g.stop_ids.ids())
+    ids += (ids.empty() ? "" : ",") + std::to_string(id);
+  say("stop_ids", ids);
   say("ids", text(o.ids)), say("logits_file", text(o.logits_file)), say("tokenizer_file", text(o.tokenizer_file));
   say("system", text(o.system)), say("chat_template", text(o.chat_template));
   say("state_load", text(o.state_load)), say("state_save", text(o.state_save));
@@ -123,6 +128,7 @@ TEST(defaults) {
           "threads=0 context=0 window=0 kv=0"
           " f32_activations=0 half_rope=0 check=0 lock=0 sessions=1 count=32 hash=0 pace=0 temperature=0.7"
           " top_p=0.9 top_k=0 min_p=0 repeat_penalty=1 seed=0 prompt=(null) text_file=(null) from_stdin=0"
+          " no_stdin=0 special=0 stop_ids="
           " ids=(null) logits_file=(null) tokenizer_file=(null) system=(null) chat_template=(null)"
           " state_load=(null) state_save=(null) max_tokens=0 bench_prompt=64 bench_at=0 repeat=3 count_given=0"
           " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 version=0 seal=0"));
@@ -225,6 +231,10 @@ TEST(options) {
       {"--min-p", ".5", samples, "min_p=0.5"},
       {"--repeat-penalty", "1.25", samples, "repeat_penalty=1.25"},
       {"--stop", "x", samples, ""},
+      {"--stop-id", "2", samples, "stop_ids=2"},
+      {"--stop-id", "2,300", samples, "stop_ids=2,300"},
+      {"--no-stdin", nullptr, "run tokenize", "no_stdin=1"},
+      {"--special", nullptr, "run tokenize eval", "special=1"},
       {"--pace", "12.5", samples, "pace=12.5"},
       {"--state-save", "a", samples, "state_save=a"},
       {"--state-load", "a", samples, "state_load=a"},
@@ -307,6 +317,7 @@ TEST(options) {
   CHECK_EQ(changed("m --prompt -h"), std::string("model=m prompt=-h"));
   CHECK_EQ(changed("m --state-save="), std::string("model=m state_save="));
   CHECK_EQ(changed("m -n 5 -n 6 --ctx 8 --ctx=9"), std::string("model=m context=9 count=6 count_given=1"));
+  CHECK_EQ(changed("m --stop-id 5 --stop-id=6,7"), std::string("model=m stop_ids=5,6,7"));
   CHECK_EQ(changed("m --threads 5 --threads auto"), std::string("model=m threads=5 threads_auto=1"));
   CHECK_EQ(changed("m --threads auto --threads 5"), std::string("model=m threads=5"));
   CHECK_EQ(error_of("m -n"), std::string("-n needs a value: N"));
@@ -742,6 +753,14 @@ TEST(help) {
     CHECK(line.size() <= 80);
 }
 
+static std::string words_of(const std::string& text) {
+  std::istringstream words(text);
+  std::string all;
+  for (std::string word; words >> word;)
+    all += word + " ";
+  return all;
+}
+
 // Every option stands in the help of each of its commands and in no other, and in the document of commands.
 TEST(help_has_every_option) {
   const std::string document = read_file("docs/COMMANDS.md");
@@ -752,7 +771,10 @@ TEST(help_has_every_option) {
     for (const Option& option : all_options()) {
       const std::string names =
           std::string("\n  ") + option.names + (option.argument ? std::string(" ") + option.argument : "");
-      CHECK_EQ(contains(help, names + " ") || contains(help, names + "\n"), (option.commands & command.bit) != 0);
+      Text left = option.names, name;
+      CHECK(next_name(&left, &name));
+      CHECK_EQ(contains(help, names + " ") || contains(help, names + "\n"), find_option(name, command.bit) != nullptr);
+      if (option.commands & command.bit) CHECK(contains(words_of(help), words_of(option.help)));
     }
   }
   for (const Option& option : all_options()) {

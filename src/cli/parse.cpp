@@ -60,17 +60,16 @@ Text nearest_option(Text typed, u32 command) {
 Status unknown_option(Text name, const Command& command) {
   char why[160];
   Writer writer(why);
-  const Option* elsewhere = find_option(name, ALL_COMMANDS);
   if (name == "-m" || name == "--model") {
     return usage_error(name, ": the model is named without an option: edgellm ", command.name, " ", command.arguments);
   }
-  if (!elsewhere) {
+  if (!find_option(name, ALL_COMMANDS)) {
     const Text near = nearest_option(name, command.bit);
     if (near.size) write(writer, ": did you mean ", near.size == 1 ? "-" : "--", near, "?");
     return usage_error("unknown option ", name, writer.text(), " (edgellm help ", command.name, " lists them)");
   }
   for (const Command& one : all_commands()) {
-    if (elsewhere->commands & one.bit) write(writer, writer.text().size ? ", " : "", one.name);
+    if (find_option(name, one.bit)) write(writer, writer.text().size ? ", " : "", one.name);
   }
   return usage_error(name, " is not an option of \"", command.name, "\", but of ", writer.text(), " (edgellm help ",
                      command.name, " lists them)");
@@ -219,6 +218,8 @@ Status Parser::check_together() const {
   if (o.command == EVAL && (o.text_file != nullptr) == (o.ids != nullptr)) {
     return usage_error("eval: give either --text FILE or --ids 1,2,3");
   }
+  if (o.from_stdin && o.no_stdin)
+    return usage_error(o.text_from, " reads standard input, --no-stdin does not: only one can be");
   if (o.logits_file && !o.ids) return usage_error("--logits goes with --ids");
   if (o.command == DETOKENIZE && !o.ids) return usage_error("detokenize: give --ids 1,2,3");
   if (o.system && o.state_load) return usage_error("--system begins a conversation, --state-load goes on with one");

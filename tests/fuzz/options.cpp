@@ -16,6 +16,7 @@ static void check(bool holds) {
 static void check_limits(const Options& o) {
   const SamplingOptions& s = o.generate.sampling;
   check(o.generate.count >= 0 && o.generate.count <= 1 << 30);
+  check(o.generate.stop_ids.ids().count <= StopIds::MAX_IDS);
   check(s.temperature >= 0 && s.temperature <= MAX_TEMPERATURE);
   check(s.top_p >= 0 && s.top_p <= 1 && s.min_p >= 0 && s.min_p <= 1);
   check(s.top_k >= 0 && s.top_k <= MAX_VOCAB);
