@@ -3,7 +3,9 @@
 #include "base/version.h"
 #include "cli/command.h"
 #include "cli/find_model.h"
+#include "cli/progress.h"
 #include "platform/signals.h"
+#include "platform/stage.h"
 
 namespace edgellm {
 
@@ -56,8 +58,10 @@ static void say(const Status& status, const Options& options) {
 int main(int count, char** arguments) {
   edgellm::install_signals();
   edgellm::enter_default_float();
+  edgellm::show_progress();
   static edgellm::Options options;
   edgellm::Status status = edgellm::run(count, arguments, options);
+  edgellm::end_stage();
   if (status.ok()) status = edgellm::check_interrupted();
   if (status.ok()) status = edgellm::check_output();
   edgellm::say(status, options);

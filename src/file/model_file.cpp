@@ -5,6 +5,7 @@
 #include "base/checksum.h"
 #include "file/foreign.h"
 #include "platform/signals.h"
+#include "platform/stage.h"
 #include "sparse.h"
 
 namespace edgellm {
@@ -264,10 +265,14 @@ Status ModelFile::check_data() const {
   memcpy(&header, bytes_.data, sizeof header);
   Checksum hash;
   constexpr i64 PIECE = 1 << 20;
-  for (i64 at = data_start(header); at < bytes_.count; at += PIECE) {
-    EDGELLM_TRY(check_interrupted());
-    hash.update(bytes_.data + at, min(PIECE, bytes_.count - at));
+  begin_stage("checking the file", bytes_.count - data_start(header), Unit::bytes);
+  for (i64 at = data_start(header); at < bytes_.count && !interrupted(); at += PIECE) {
+    const i64 bytes = min(PIECE, bytes_.count - at);
+    hash.update(bytes_.data + at, bytes);
+    advance_stage(bytes, Unit::bytes);
   }
+  end_stage();
+  EDGELLM_TRY(check_interrupted());
   if (u64 actual = hash.value(); actual != header.data_checksum) {
     return bad_model("damaged: checksum of the weights is ", Hex{actual, 16}, ", the header says ",
                      Hex{header.data_checksum, 16});
