@@ -64,7 +64,8 @@ $EDGELLM >"$folder/out" 2>"$folder/err" </dev/null
 [ $? -eq 2 ] && [ ! -s "$folder/out" ] && [ "$(wc -l <"$folder/err")" -eq 3 ] || fail "edgellm alone"
 check grep -q '^edgellm help  ' "$folder/err"
 
-# Mistyped names.
+# Mistyped names, and a text without a model.
+expect 2 'name the model before it: edgellm MODEL "TEXT", or in EDGELLM_MODEL$' "Once upon a time"
 expect 2 '^edgellm: there is no file "bnech": did you mean the command bench?$' bnech --json
 expect 2 '^edgellm: there is no file "caht": did you mean the command chat?$' caht "$model"
 expect 2 '^edgellm: there is no command "chta": did you mean chat? (edgellm help lists them)$' help chta
@@ -266,11 +267,11 @@ first_ids() {
 first_ids models/stories.tm2
 first_ids models/stories.tm2 --tokenizer models/home.tm2
 checks=$((checks + 2))
-$EDGELLM models/stories.tm2 -n 1 -t 0 2>&1 >/dev/null | grep -q '^1 tokens in' || fail "an empty prompt is not the first id"
+$EDGELLM models/stories.tm2 -n 1 -t 0 2>&1 >/dev/null </dev/null | grep -q '^1 tokens in' || fail "an empty prompt is not the first id"
 expect 1 'the tokenizer names no first id' models/stories.tm2 --tokenizer models/home.tm2 -n 1
 bare=$folder/bare.tm2
 $EDGELLM_CONVERT tests/golden/gguf/llama.gguf "$bare" --tokenizer none >/dev/null 2>"$folder/err" || fail "llama.gguf"
-$EDGELLM "$bare" -n 1 -t 0 2>&1 >/dev/null | grep -q '^1 tokens in' || fail "no first id without a tokenizer"
+$EDGELLM "$bare" -n 1 -t 0 2>&1 >/dev/null </dev/null | grep -q '^1 tokens in' || fail "no first id without a tokenizer"
 
 # Memory of a whole run: no fault and no allocation a token once it is steady, and no more resident than file and plan.
 checks=$((checks + 3))

@@ -245,7 +245,7 @@ TEST(prompts_of_ids) {
     if (!first_id) engine.bos = -1;
     auto ids_of = [&](const std::string& text, bool start) {
       Span<const i32> ids;
-      Status status = prompt_ids(engine, {text.data(), static_cast<i64>(text.size())}, start, &ids);
+      Status status = prompt_ids(engine, {text.data(), static_cast<i64>(text.size())}, {.add_bos = start}, &ids);
       std::string out = status.text();
       if (!out.empty()) return out;
       for (i32 id : ids)

@@ -226,6 +226,7 @@ Status chat_command(Options& options) {
   if (!options.seed_given) sampling.seed = draw_seed();
   Engine engine;
   EDGELLM_TRY(open_model(options, &engine));
+  EDGELLM_TRY(settle_stops(options, engine));
   if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; --tokenizer FILE takes that of another model file");
   Span<u8> block;  // for the text of a turn, what was read, and the system text
   EDGELLM_TRY(take_memory(3 * Conversation::TEXT_BYTES, {.huge_pages = false, .lock = options.engine.lock}, &block));

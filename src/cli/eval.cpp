@@ -61,11 +61,14 @@ Status score(Engine& engine, Span<const i32> ids, i32* top, Score* result) {
 }
 
 // `window` has room for the ids of one window.
-Status score_text(Engine& engine, Text text, i32 most, Span<i32> window, Score* result) {
+Status score_text(Engine& engine, Text text, const Options& options, Span<i32> window, Score* result) {
   if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; give --ids");
+  const i32 most = options.max_tokens;
   Span<const i32> ids;
-  EDGELLM_TRY(encode(engine, text, {}, &ids));
+  EDGELLM_TRY(encode(engine, text, {.parse_special = options.special}, &ids));
   bool bos = engine.bos >= 0;
+  if (options.special && bos && ids.count && ids[0] == engine.bos)
+    ids = ids.slice(1, ids.count - 1);  // each window has it in front
   const i64 scored = bos ? ids.count : ids.count - div_up(ids.count, window.count);
   begin_stage("scoring the text", most ? min<i64>(most, scored) : scored, Unit::tokens);
   for (i64 at = 0; at < ids.count && (most == 0 || result->tokens < most);) {
@@ -126,7 +129,7 @@ Status eval_ids(Options& options, Engine& engine, Span<i32> ids, Span<i32> top, 
 Status eval_text(Options& options, Engine& engine, Text text, Span<i32> window) {
   Score result;
   i64 start = now_ns();
-  Status status = score_text(engine, text, options.max_tokens, window, &result);
+  Status status = score_text(engine, text, options, window, &result);
   end_stage();
   if (!status.ok() && !status.interrupted()) return status;
   if (result.tokens > 0) {

@@ -63,7 +63,7 @@ void add_lines(Output& out, Text lines) {
 void print_command(const Command& command) {
   Output out(STDOUT);
   out.add("edgellm ");
-  out.add(command.name);
+  out.add(command.bit == RUN ? "[run]" : command.name);
   out.add(" ");
   out.add(command.arguments);
   out.add(" [options]\n\n");
@@ -83,12 +83,16 @@ void print_command(const Command& command) {
   }
   out.add("\nExamples\n");
   add_lines(out, command.examples);
+  out.add("\nedgellm help tells of the environment and of exit codes.\n");
   out.flush();
 }
 
 void print_overview() {
   Output out(STDOUT);
-  out.add("edgellm [COMMAND] MODEL [options]\n\nCommands\n");
+  out.add(
+      "edgellm MODEL \"TEXT\" [options]\n"
+      "edgellm COMMAND [MODEL] [options]\n"
+      "\nCommands\n");
   for (const Command& command : all_commands()) {
     char left[WIDTH];
     Writer writer(left);
@@ -121,7 +125,8 @@ void print_overview() {
 }  // namespace
 
 void print_help(const Options& options) {
-  options.command_given ? print_command(command_of(options.command)) : print_overview();
+  const bool one = options.command_given && (options.command & ALL_COMMANDS);
+  one ? print_command(command_of(options.command)) : print_overview();
 }
 
 void note_use() {

@@ -86,9 +86,23 @@ Status check_sources(O o, N name) {
   return {};
 }
 
+Status set_count(O o, N n, S v) {
+  o.count_given = true;
+  return set_number(n, v, o.command == CHAT ? 1 : 0, 1 << 30, &o.generate.count);
+}
+
 Status set_stop(O o, N n, S v) {
   if (o.generate.stop.add(v)) return {};
   return usage_error(n, ": at most ", StopStrings::MAX_STRINGS, " texts of 1 to ", StopStrings::MAX_BYTES, " bytes");
+}
+
+Status set_stop_ids(O o, N n, S v) {
+  StopIds& ids = o.generate.stop_ids;
+  const i64 before = ids.ids().count;
+  EDGELLM_TRY(parse_list(n, v, [](void* to, i32 id) { static_cast<StopIds*>(to)->add(id); }, &ids));
+  const i64 count = ids.ids().count;
+  if (count > before && count <= StopIds::MAX_IDS) return {};
+  return usage_error(n, ": 1 to ", StopIds::MAX_IDS, " ids, such as 2 or 1,2");
 }
 
 Status set_seed(O o, N n, S v) {
@@ -113,7 +127,7 @@ Status set_threads(O o, N n, S v) {
 }
 
 const Option OPTIONS[] = {
-    {"-i, --prompt", "TEXT", RUN | TOKENIZE, Group::text, "the text to go on from; the name behind MODEL is the same",
+    {"-i, --prompt", "TEXT", RUN | TOKENIZE, Group::text, "the text; what stands behind MODEL is the same",
      [](O o, N n, S v) -> Status {
        o.prompt = v;
        return check_sources(o, n);
@@ -123,24 +137,29 @@ const Option OPTIONS[] = {
        o.text_file = v;
        return check_sources(o, n);
      }},
-    {"-, --stdin", nullptr, RUN | TOKENIZE, Group::text, "read the text from standard input",
+    {"-, --stdin", nullptr, RUN | TOKENIZE, Group::text,
+     "read standard input; a file or a pipe there is read anyway if no text is given",
      [](O o, N n, S) -> Status {
        o.from_stdin = true;
        return check_sources(o, n);
      }},
+    {"--no-stdin", nullptr, RUN | TOKENIZE, Group::text, "leave standard input alone", set_flag<&Options::no_stdin>},
     {"--text", "FILE", EVAL, Group::text, "the text to score", set_text<&Options::text_file>},
     {"--ids", "1,2,3", EVAL | DETOKENIZE, Group::text, "token ids", set_text<&Options::ids>},
+    {"--special", nullptr, RUN | TOKENIZE | EVAL, Group::text,
+     "the names of special tokens in the text, such as <|im_end|>, are their ids and not only text",
+     set_flag<&Options::special>},
     {"--max-tokens", "N", EVAL, Group::text, "score at most N tokens",
      [](O o, N n, S v) -> Status { return set_number(n, v, 1, 1 << 30, &o.max_tokens); }},
     {"--system", "TEXT", CHAT, Group::text, "what the model is told before the conversation", set_text<&Options::system>},
     {"--template", "NAME", CHAT, Group::text, "how the conversation is written, where the file does not say or is wrong",
      set_template},
-    {"-n, --tokens", "N", SAMPLES | BENCH, Group::text, "tokens to make (run 32, bench 64, chat 512 an answer)",
-     [](O o, N n, S v) -> Status {
-       o.count_given = true;
-       return set_number(n, v, o.command == CHAT ? 1 : 0, 1 << 30, &o.generate.count);
-     }},
-    {"--stop", "TEXT", SAMPLES, Group::text, "end before this text; up to 16 times", set_stop},
+    {"-n, --tokens", "N", RUN, Group::text,
+     "tokens to make (32; with a chat template or a grammar to the end of the answer, at most --ctx)", set_count},
+    {"-n, --tokens", "N", CHAT, Group::text, "most tokens of an answer (512)", set_count},
+    {"-n, --tokens", "N", BENCH, Group::text, "tokens to make (64)", set_count},
+    {"--stop", "TEXT", SAMPLES, Group::text, "end before this text, or at this special token; up to 16 times", set_stop},
+    {"--stop-id", "ID[,ID]", SAMPLES, Group::text, "end at these ids as at the model's own; up to 16", set_stop_ids},
 
     {"-t, --temperature, --temp", "T", SAMPLES, Group::sampling, "temperature (the model's, or 0.7); 0 is greedy",
      [](O o, N n, S v) -> Status {
@@ -218,12 +237,13 @@ const Option OPTIONS[] = {
 const Command COMMANDS[] = {
     {"run", RUN, 2, true, "MODEL [TEXT]", "go on from a text; `run` can be left out",
      "Goes on from a text, on standard output; figures go to standard error. The text\n"
-     "stands behind the model, or -i, -f or - gives it. What is typed is only text:\n"
-     "the name of a special token in it stays text.\n",
+     "stands behind the model, or -i or -f gives it, or a file or a pipe on standard\n"
+     "input. What is typed is only text: the name of a special token in it stays text\n"
+     "(without --special).\n",
      "edgellm model.tm2 \"Once upon a time\" -n 64 -t 0.7\n"
      "edgellm model.tm2 -f prompt.txt --seed 1 --state-save story.state\n"
      "edgellm model.tm2 -n 100 --state-load story.state\n"
-     "echo \"Once upon a time\" | edgellm model.tm2 -\n"},
+     "echo \"Once upon a time\" | edgellm model.tm2\n"},
     {"chat", CHAT, 1, true, "MODEL", "a conversation, a line a message",
      "A conversation: a line is a message, and one that ends with \\ goes on in the\n"
      "next. /reset begins a new one, /system TEXT one with another system text, /quit\n"
@@ -264,9 +284,10 @@ const Command COMMANDS[] = {
 };
 
 const Variable VARIABLES[] = {
-    {"EDGELLM_MODEL", nullptr, "the model, where none is named (for info: none)"},
-    {"EDGELLM_THREADS", "--threads", "as --threads"},
-    {"EDGELLM_TEMPLATE", "--template", "as --template"},
+    {MODEL_VARIABLE, nullptr, nullptr, "the model, where none is named (for info: none)"},
+    {"EDGELLM_THREADS", "--threads", [](const Options& o) { return o.engine.threads > 0 || o.threads_auto; },
+     "as --threads"},
+    {"EDGELLM_TEMPLATE", "--template", [](const Options& o) { return o.chat_template != nullptr; }, "as --template"},
 };
 
 template <class Row, size_t COUNT>

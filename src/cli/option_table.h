@@ -41,12 +41,14 @@ bool next_name(Text* left, Text* name);
 // The row of that name for a command, or for any of several; null: there is none.
 const Option* find_option(Text name, u32 commands);
 
-// What the variables of the environment stand for. An option that is given wins.
+// What the variables of the environment stand for, where it is not given.
 struct Variable {
   const char* name;
   const char* option;  // null: it names the model
+  bool (*given)(const Options& o);
   const char* help;
 };
+inline constexpr const char* MODEL_VARIABLE = "EDGELLM_MODEL";
 Span<const Variable> all_variables();
 
 }  // namespace edgellm

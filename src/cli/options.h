@@ -37,6 +37,8 @@ struct Options {
   const char* prompt = nullptr;       // -i, or the name behind the model
   const char* text_file = nullptr;    // -f, --text
   bool from_stdin = false;            // -
+  bool no_stdin = false;              // --no-stdin
+  bool special = false;               // the text may have special tokens in it
   const char* ids = nullptr;          // --ids 1,2,3
   const char* logits_file = nullptr;  // --logits
   const char* tokenizer_file = nullptr;

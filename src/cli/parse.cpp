@@ -60,14 +60,16 @@ Text nearest_option(Text typed, u32 command) {
 Status unknown_option(Text name, const Command& command) {
   char why[160];
   Writer writer(why);
-  const Option* elsewhere = find_option(name, ALL_COMMANDS);
-  if (!elsewhere) {
+  if (name == "-m" || name == "--model") {
+    return usage_error(name, ": the model is named without an option: edgellm ", command.name, " ", command.arguments);
+  }
+  if (!find_option(name, ALL_COMMANDS)) {
     const Text near = nearest_option(name, command.bit);
     if (near.size) write(writer, ": did you mean ", near.size == 1 ? "-" : "--", near, "?");
     return usage_error("unknown option ", name, writer.text(), " (edgellm help ", command.name, " lists them)");
   }
   for (const Command& one : all_commands()) {
-    if (elsewhere->commands & one.bit) write(writer, writer.text().size ? ", " : "", one.name);
+    if (find_option(name, one.bit)) write(writer, writer.text().size ? ", " : "", one.name);
   }
   return usage_error(name, " is not an option of \"", command.name, "\", but of ", writer.text(), " (edgellm help ",
                      command.name, " lists them)");
@@ -98,8 +100,9 @@ struct Parser {
   Status take_option(i32* at);
   Status take_name(const char* name);
   Status place_names();
+  Status check_not_a_text() const;
   Status explain_command(const char* name);
-  Status read_variable(const Variable& variable, bool given);
+  Status read_variables();
   Status check_together() const;
   bool asks(const char* name, const char* other) const;
 };
@@ -142,17 +145,25 @@ Status Parser::take_name(const char* name) {
     names[name_count++] = name;
     return {};
   }
-  if (command().most_names == Options::MAX_MODELS) return usage_error("bench: at most ", Options::MAX_MODELS, " models");
-  if (name_count == 0) return usage_error("unexpected argument \"", name, "\"");
-  if (name_count == 1) return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\"");
-  return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\", the text \"", names[1],
-                     "\"; a text of several words is put in quotes");
+  switch (options.command) {
+    case BENCH:
+      return usage_error("bench: at most ", Options::MAX_MODELS, " models");
+    case HELP:
+    case VERSION:
+      return usage_error("unexpected argument \"", name, "\"");
+    case RUN:
+    case TOKENIZE:
+      return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\", the text \"", names[1],
+                         "\"; a text of several words is put in quotes");
+    default:
+      return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\"");
+  }
 }
 
 // The names are models, or a model and a text. Where a variable names the model, one that is no model file is the text.
 Status Parser::place_names() {
   const bool takes_text = command().most_names == 2;
-  const char* variable = options.command == INFO ? nullptr : environment_variable(all_variables()[0].name);
+  const char* variable = options.command == INFO ? nullptr : environment_variable(MODEL_VARIABLE);
   i32 models = takes_text ? min(name_count, 1) : name_count;
   if (takes_text && variable && name_count == 1 && !is_model(names[0])) models = 0;
   options.model_from_variable = models == 0 && variable;
@@ -161,7 +172,7 @@ Status Parser::place_names() {
     options.models[i] = names[i];
   if (options.model_from_variable) options.models[0] = variable;
   options.model = options.models[0];
-  if (models == name_count) return {};
+  if (models == name_count) return takes_text ? check_not_a_text() : Status();
   const char* text = names[models];
   if (options.text_from.size) {
     return usage_error("\"", text, "\" and ", options.text_from, " both give the text: only one can",
@@ -171,14 +182,20 @@ Status Parser::place_names() {
   return {};
 }
 
+// A text without a model is taken for a model; with a blank in it, it can be told from one.
+Status Parser::check_not_a_text() const {
+  const char* name = names[0];
+  if (!name || options.model != name || options.text_from.size || !strchr(name, ' ') || is_model(name)) return {};
+  return usage_error("\"", name,
+                     "\" is no file; if it is the text, name the model before it: edgellm MODEL \"TEXT\", or in ",
+                     MODEL_VARIABLE);
+}
+
 Status Parser::explain_command(const char* name) {
   options.help = true;
-  options.command_given = false;
-  if (!name) return {};
-  const Command* command = find_command(name);
+  const Command* command = find_command(name ? name : "help");
   if (command) {
     options.command = command->bit;
-    options.command_given = command->bit & ALL_COMMANDS;
     return {};
   }
   const Text near = nearest_command(name);
@@ -186,10 +203,14 @@ Status Parser::explain_command(const char* name) {
                      " (edgellm help lists them)");
 }
 
-Status Parser::read_variable(const Variable& variable, bool given) {
-  const char* value = given ? nullptr : environment_variable(variable.name);
-  const Option* option = find_option(variable.option, options.command);
-  return value && option ? option->set(options, variable.name, value) : Status();
+Status Parser::read_variables() {
+  for (const Variable& variable : all_variables()) {
+    const Option* option = variable.option ? find_option(variable.option, options.command) : nullptr;
+    if (!option || variable.given(options)) continue;
+    const char* value = environment_variable(variable.name);
+    if (value) EDGELLM_TRY(option->set(options, variable.name, value));
+  }
+  return {};
 }
 
 Status Parser::check_together() const {
@@ -197,6 +218,8 @@ Status Parser::check_together() const {
   if (o.command == EVAL && (o.text_file != nullptr) == (o.ids != nullptr)) {
     return usage_error("eval: give either --text FILE or --ids 1,2,3");
   }
+  if (o.from_stdin && o.no_stdin)
+    return usage_error(o.text_from, " reads standard input, --no-stdin does not: only one can be");
   if (o.logits_file && !o.ids) return usage_error("--logits goes with --ids");
   if (o.command == DETOKENIZE && !o.ids) return usage_error("detokenize: give --ids 1,2,3");
   if (o.system && o.state_load) return usage_error("--system begins a conversation, --state-load goes on with one");
@@ -225,9 +248,7 @@ Status Parser::read() {
   if (options.command == VERSION) options.version = true;
   if (options.help || options.version) return {};
   EDGELLM_TRY(place_names());
-  const Span<const Variable> variables = all_variables();
-  EDGELLM_TRY(read_variable(variables[1], options.engine.threads > 0 || options.threads_auto));
-  EDGELLM_TRY(read_variable(variables[2], options.chat_template != nullptr));
+  EDGELLM_TRY(read_variables());
   if (!options.model && command().needs_model) {
     return usage_error("no model is given: edgellm ", command().name, " ", command().arguments, " (edgellm help ",
                        command().name, " shows how)");
@@ -239,7 +260,7 @@ Status Parser::read() {
 
 Status parse_options(i32 count, char** arguments, Options* options) {
   Parser parser = {count, arguments, *options};
-  if (count <= 1 && !environment_variable(all_variables()[0].name)) return Status::error(Code::usage);
+  if (count <= 1 && !environment_variable(MODEL_VARIABLE)) return Status::error(Code::usage);
   parser.read_command();
   Status status = parser.read();
   if (!status.ok() && parser.asks("-h", "--help")) {  // whoever asks is answered, whatever else is wrong

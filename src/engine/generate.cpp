@@ -105,7 +105,7 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
     result->count++;
     woken = now_ns();
     result->decode_ns = woken - first;
-    if (id == options.end_id || (!options.ignore_stop_ids && is_stop(engine, id))) {
+    if (id == options.end_id || options.stop_ids.has(id) || (!options.ignore_stop_ids && is_stop(engine, id))) {
       result->ending = Ending::stop_id;
       break;
     }
