@@ -114,7 +114,7 @@ Status measure_decode(Bench& bench, i32 position, Place* place) {
   place->cpu_percent = static_cast<f64>(process_cpu_ns() - cpu) / 1e4 / ms_since(begin);
   end_stage();
   place->position = position;
-  place->decode = rate_of(i64{bench.count} * bench.sessions, bench.seconds);
+  place->decode = rate_of(f64{1} * bench.count * bench.sessions, bench.seconds);
   place->token_ms = percentiles(bench.samples.slice(0, at));
   return {};
 }
