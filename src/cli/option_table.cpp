@@ -253,10 +253,12 @@ const Command COMMANDS[] = {
      "edgellm chat model.tm2\n"
      "edgellm chat model.tm2 --template chatml --system \"Be brief.\"\n"
      "printf 'Hello\\nWhy?\\n' | edgellm chat model.tm2 -n 40 -s 1\n"},
-    {"bench", BENCH, Options::MAX_MODELS, false, "[MODEL]", "measure speed",
-     "Measures tokens per second, percentiles, and the share of the read bandwidth\n"
-     "that is used; without MODEL with the bundled model.\n",
+    {"bench", BENCH, Options::MAX_MODELS, false, "[MODEL...]", "measure speed",
+     "Measures how fast MODEL reads a prompt (prefill) and writes an answer (decode),\n"
+     "and what that takes; the bundled model if none is given. Of several models\n"
+     "each has a row of one table. +- is half the range of the repetitions.\n",
      "edgellm bench\n"
+     "edgellm bench model.tm2 model.tm2\n"
      "edgellm bench model.tm2 --threads auto --json\n"
      "edgellm bench model.tm2 --at 0,100 --repeat 5\n"},
     {"eval", EVAL, 1, true, "MODEL", "how well the model predicts a text, or ids",
