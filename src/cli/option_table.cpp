@@ -213,6 +213,8 @@ const Option OPTIONS[] = {
      [](O o, N n, S v) -> Status { return set_word(n, v, KV_NAMES, &o.engine.kv); }},
     {"--tokenizer", "FILE", LOADS | TOKENIZE | DETOKENIZE, Group::model,
      "a model file whose tokenizer serves one that has none", set_text<&Options::tokenizer_file>},
+    {"--no-convert", nullptr, ALL_COMMANDS, Group::model,
+     "of a GGUF file, a folder and so on only say how to convert it", set_flag<&Options::no_convert>},
     {"--mlock", nullptr, LOADS, Group::model, "pin weights and memory in RAM",
      set_flag<&Options::engine, &EngineOptions::lock>},
     {"--prefault", nullptr, LOADS, Group::model, "read the weights before the first token",
