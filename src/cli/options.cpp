@@ -165,6 +165,8 @@ const Option OPTIONS[] = {
     {"--system", "TEXT", CHAT, "what the model is told before the conversation", set_text<&Options::system>},
     {"--template", "NAME", CHAT, "how the conversation is written, where the file does not say or is wrong",
      set_text<&Options::chat_template>},
+    {"--history", "FILE", CHAT, "on a terminal: bring back what was typed before, and add to it",
+     set_text<&Options::history>},
     {"--text", "FILE", EVAL, "the text to score", set_text<&Options::text_file>},
     {"--ids", "1,2,3", EVAL | DETOKENIZE, "token ids", set_text<&Options::ids>},
     {"--max-tokens", "N", EVAL, "score at most N tokens",

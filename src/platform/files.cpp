@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,6 +49,15 @@ bool write_at(i32 fd, const u8* buffer, i64 bytes, i64 offset) {
 
 bool empty_file(i32 fd) {
   return ftruncate(fd, 0) == 0;
+}
+
+i64 file_size(i32 fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 ? static_cast<i64>(info.st_size) : -1;
+}
+
+bool append_to_file(i32 fd) {
+  return fcntl(fd, F_SETFL, O_APPEND) == 0 && flock(fd, LOCK_UN) == 0;
 }
 
 bool sync_file(i32 fd) {
