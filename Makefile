@@ -23,7 +23,7 @@ all: tools
 
 run: tools  ## a story from the bundled model (MODEL=FILE PROMPT=TEXT)
 	$(call build,edgellm)
-	@$(BUILD)/edgellm $(MODEL) $(if $(PROMPT),-i "$(PROMPT)") -n 200
+	@$(BUILD)/edgellm $(MODEL) $(if $(PROMPT),-i "$(PROMPT)",--no-stdin) -n 200
 
 test: tools  ## every test of this machine
 	$(call build,tests)

@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include <cstring>
 #include <map>
 #include <vector>
@@ -45,6 +47,8 @@ void skipped(const std::string& why) {
 
 // Arguments are names of tests to run; none means all.
 int main(int count, char** arguments) {
+  for (const char* variable : {"EDGELLM_MODEL", "EDGELLM_THREADS", "EDGELLM_TEMPLATE"})
+    unsetenv(variable);  // what the program would take for typed
   for (const check::Entry& entry : check::entries()) {
     bool wanted = count == 1;
     for (int i = 1; i < count; i++)

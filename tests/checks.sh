@@ -1,6 +1,7 @@
 # What the test scripts share, sourced by each: a folder of its own, checks that are counted, and how it ends. $folder/err has
 # what a command under test said on standard error.
 set -u
+unset EDGELLM_MODEL EDGELLM_THREADS EDGELLM_TEMPLATE  # what the program would take for typed
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 failures=0 checks=0

@@ -4,14 +4,17 @@
 #include <string>
 #include <vector>
 
-#include "convert/tokenizer/tokenizer.h"
+#include "convert/tokenizer/vocabulary.h"
 #include "make_model.h"
 
 struct Script {
   static constexpr edgellm::i32 VOCAB = 300, STOP = 299;
 
-  std::vector<edgellm::i32> ids;  // said again and again, from the first whenever other ids are run
-  bool words = true;              // there is a tokenizer
+  std::vector<edgellm::i32> ids;           // said again and again, from the first whenever other ids are run
+  bool words = true;                       // there is a tokenizer
+  std::vector<std::string> specials = {};  // texts of the ids from 256 on, which print nothing
+  edgellm::i32 first = -1;                 // the id that begins a text
+  edgellm::convert::Metadata more = {};    // further keys
   edgellm::i32 context = 96;
 
   explicit Script(std::vector<edgellm::i32> what) : ids(std::move(what)) {}
@@ -25,6 +28,22 @@ struct Script {
   }
 };
 
+// A byte for each of the first 256 ids, and the special tokens.
+inline std::vector<edgellm::u8> script_tokenizer(const Script& script) {
+  edgellm::convert::Vocabulary v;
+  v.resize(256);
+  for (edgellm::u32 byte = 0; byte < 256; byte++) {
+    v.pieces[byte] = std::string(1, static_cast<char>(byte));
+    v.byte_ids[byte] = static_cast<edgellm::i32>(byte);
+  }
+  edgellm::i64 id = 256;
+  for (const std::string& text : script.specials)
+    add_token(&v, text, id++, edgellm::ADDED_SPECIAL, false, "script");
+  v.bos = script.first;
+  v.adds_bos = script.first >= 0;
+  return write_section(v, "script");
+}
+
 inline std::string write_script(const Script& script) {
   ModelRecipe recipe;
   const edgellm::u32 states = static_cast<edgellm::u32>(script.ids.size());
@@ -37,8 +56,9 @@ inline std::string write_script(const Script& script) {
     recipe.grammar.push_back(static_cast<edgellm::u32>(script.ids[s]));
     recipe.grammar.push_back((s + 1) % states);
   }
-  if (script.words) recipe.tokenizer = edgellm::convert::build_byte_tokenizer_section(Script::VOCAB);
-  recipe.more = {{"stop", std::vector<edgellm::u32>{Script::STOP}}};
+  if (script.words) recipe.tokenizer = script_tokenizer(script);
+  recipe.more = script.more;
+  recipe.more.emplace_back("stop", std::vector<edgellm::u32>{Script::STOP});
   static int number = 0;
   const std::string path = temporary_path("script" + std::to_string(number++) + ".tm2");
   write_model(recipe, path);

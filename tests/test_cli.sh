@@ -22,13 +22,14 @@ checks=$((checks + 1))
 [ ! -e "$folder/none" ] || fail "a file is made for logits that there are not"
 
 # Usage errors name the option and what it got.
-expect 2 'no model file'
+expect 2 'no model is given: edgellm chat MODEL (edgellm help chat shows how)' chat
 expect 2 'unknown option --frob' "$model" --frob
 expect 2 '"abc" is not a whole number' "$model" -n abc
 expect 2 '"-5" is not a whole number' "$model" -n -5
 expect 2 '"99999999999999999999" is not' "$model" -n 99999999999999999999
 expect 2 'needs a value' "$model" -n
-expect 2 '"1e3" is not a number' "$model" -t 1e3
+expect 2 '^edgellm: --temp: "1e3" is not a number' "$model" --temp 1e3
+expect 2 '"1e999" is not a number' "$model" -t 1e999
 expect 2 '"1.5" is not a number from' "$model" -p 1.5
 expect 2 '"nan" is not' "$model" -t nan
 expect 2 'not a whole number' "$model" -s -1
@@ -38,8 +39,10 @@ expect 2 'not a whole number' "$model" --ctx 0
 expect 2 'is none of i8, f16, f32' "$model" --kv i4
 expect 2 'is none of yes, no, require' "$model" --seal=maybe
 expect 2 'no kernel set "sse9"' "$model" --isa sse9
-expect 2 'only one of -i, -f' "$model" -i a -f b
-expect 2 'unexpected argument' "$model" second.tm2
+expect 2 '^edgellm: --prompt and -f both give the text: only one can$' "$model" --prompt a -f b
+expect 2 '^edgellm: "hello" and -i both give the text: only one can$' "$model" hello -i a
+expect 2 'a text of several words is put in quotes' "$model" once upon a time
+expect 2 'unexpected argument' info "$model" second.tm2
 expect 2 'is not an option of' "$model" --ids 1
 expect 2 'is not an option of' info "$model" -n 3
 expect 2 'either --text FILE or --ids' eval "$model"
@@ -51,6 +54,70 @@ expect 2 'only with --pace' "$model" --realtime
 expect 0 '' --help
 for code in 0 1 2 3 130 143 141; do grep -q "[ :]$code " "$folder/out" || fail "--help does not tell of exit code $code"; done
 expect 0 '' --version
+cp "$folder/out" "$folder/version"
+expect 0 '' version
+check cmp "$folder/out" "$folder/version"
+
+# Nothing but the name: three lines of use on standard error.
+checks=$((checks + 1))
+$EDGELLM >"$folder/out" 2>"$folder/err" </dev/null
+[ $? -eq 2 ] && [ ! -s "$folder/out" ] && [ "$(wc -l <"$folder/err")" -eq 3 ] || fail "edgellm alone"
+check grep -q '^edgellm help  ' "$folder/err"
+
+# Mistyped names, and a text without a model.
+expect 2 'name the model before it: edgellm MODEL "TEXT", or in EDGELLM_MODEL$' "Once upon a time"
+expect 2 '^edgellm: there is no file "bnech": did you mean the command bench?$' bnech --json
+expect 2 '^edgellm: there is no file "caht": did you mean the command chat?$' caht "$model"
+expect 2 '^edgellm: there is no command "chta": did you mean chat? (edgellm help lists them)$' help chta
+expect 2 '^edgellm: unknown option --tokns: did you mean --tokens? (edgellm help run lists them)$' "$model" --tokns 3
+
+# Help is what somebody who asks for it gets, before and behind a command, in a help of each and whatever else is wrong.
+for command in run chat bench eval info selftest tokenize detokenize; do
+  expect 0 '' help $command
+  check cmp "$folder/out" tests/golden/cli/help-$command.txt
+  for line in "$command -h" "-h $command" "$command --help" "--help $command" "$command --frob -h"; do
+    expect 0 '' $line
+    check cmp "$folder/out" tests/golden/cli/help-$command.txt
+  done
+done
+for line in help -h --help "-h --frob" "model.tm2 -h"; do
+  expect 0 '' $line
+  check cmp "$folder/out" tests/golden/cli/help.txt
+done
+
+# The examples of the help are commands that work where the files are that they name.
+mkdir "$folder/examples" "$folder/examples/bin" "$folder/examples/models"
+cp "$model" "$folder/examples/model.tm2"
+cp "$model" "$folder/examples/models/stories.tm2"
+echo 'Once upon a time there was a dog.' >"$folder/examples/prompt.txt"
+emulator=${EDGELLM% *} program=${EDGELLM##* }
+[ "$emulator" != "$EDGELLM" ] || emulator=
+printf '#!/bin/sh\nexec %s %s "$@"\n' "$emulator" "$(realpath "$program")" >"$folder/examples/bin/edgellm"
+chmod +x "$folder/examples/bin/edgellm"
+sed -n '/^Examples$/,/^$/p' tests/golden/cli/help*.txt | grep '^  ' | awk '!seen[$0]++' >"$folder/lines"
+check [ "$(wc -l <"$folder/lines")" -ge 18 ]
+while IFS= read -r line; do
+  checks=$((checks + 1))
+  (cd "$folder/examples" && PATH=$PWD/bin:$PATH bash -c "$line" </dev/null >"$folder/out" 2>"$folder/err") || fail "an example: $line"
+done <"$folder/lines"
+
+# The environment, where nothing is typed; an option wins, and an error names the variable.
+checks=$((checks + 6))
+typed=$($EDGELLM "$model" -i hi -n 9 -t 0 2>/dev/null | od -An -tx1)
+[ "$typed" = "$($EDGELLM "$model" hi -n 9 -t 0 2>/dev/null | od -An -tx1)" ] || fail "a name behind the model is not the prompt"
+[ "$typed" = "$(EDGELLM_MODEL=$model $EDGELLM hi -n 9 -t 0 2>/dev/null | od -An -tx1)" ] || fail "EDGELLM_MODEL and a prompt"
+[ "$typed" = "$(EDGELLM_MODEL=$model $EDGELLM -i hi -n 9 -t 0 2>/dev/null | od -An -tx1)" ] || fail "EDGELLM_MODEL and -i"
+[ "$typed" = "$(EDGELLM_MODEL=absent.tm2 $EDGELLM "$model" hi -n 9 -t 0 2>/dev/null | od -An -tx1)" ] || fail "EDGELLM_MODEL won"
+EDGELLM_THREADS=2 $EDGELLM "$model" -i hi -n 1 --verbose 2>&1 >/dev/null | grep -q 'threads 2,' || fail "EDGELLM_THREADS"
+EDGELLM_THREADS=2 $EDGELLM "$model" -i hi -n 1 --threads 1 --verbose 2>&1 >/dev/null | grep -q 'threads 1,' || fail "--threads"
+for variable in THREADS=x TEMPLATE=x MODEL=absent.tm2 MODEL=prompt.txt; do
+  [ $variable != MODEL=prompt.txt ] || cp "$folder/examples/prompt.txt" "$folder/prompt.txt"
+  words=chat code=2
+  [[ $variable != MODEL=* ]] && words="chat $model" || code=3
+  export "EDGELLM_${variable/MODEL=/MODEL=$folder/}"
+  expect $code "^edgellm: EDGELLM_${variable%%=*}: " $words
+  unset "EDGELLM_${variable%%=*}"
+done
 
 # Of the bundled models it is known what every kernel set must compute.
 for bundled in models/*.tm2 models/*.srnn; do
@@ -148,7 +215,7 @@ kept "$folder/old" "$folder/old.copy"
 expect 0 '' eval "$model" --ids 1,2,3 --logits "$folder/link"
 expect 0 '' eval "$model" --ids 1,2,3 --logits "$folder/new"
 [ -L "$folder/link" ] && cmp -s "$folder/old" "$folder/new" || fail "--logits through a link"
-vocab=$($EDGELLM info "$model" | awk '$1 == "vocab" { print $2 }')
+vocab=$($EDGELLM info "$model" --tensors | awk '$1 == "vocab" { print $2 }')
 [ "$(wc -c <"$folder/new")" -eq $((4 * vocab)) ] || fail "--logits: $(wc -c <"$folder/new") bytes for $vocab ids"
 
 case $EDGELLM in
@@ -200,11 +267,11 @@ first_ids() {
 first_ids models/stories.tm2
 first_ids models/stories.tm2 --tokenizer models/home.tm2
 checks=$((checks + 2))
-$EDGELLM models/stories.tm2 -n 1 -t 0 2>&1 >/dev/null | grep -q '^1 tokens in' || fail "an empty prompt is not the first id"
+$EDGELLM models/stories.tm2 -n 1 -t 0 2>&1 >/dev/null </dev/null | grep -q '^1 tokens in' || fail "an empty prompt is not the first id"
 expect 1 'the tokenizer names no first id' models/stories.tm2 --tokenizer models/home.tm2 -n 1
 bare=$folder/bare.tm2
 $EDGELLM_CONVERT tests/golden/gguf/llama.gguf "$bare" --tokenizer none >/dev/null 2>"$folder/err" || fail "llama.gguf"
-$EDGELLM "$bare" -n 1 -t 0 2>&1 >/dev/null | grep -q '^1 tokens in' || fail "no first id without a tokenizer"
+$EDGELLM "$bare" -n 1 -t 0 2>&1 >/dev/null </dev/null | grep -q '^1 tokens in' || fail "no first id without a tokenizer"
 
 # Memory of a whole run: no fault and no allocation a token once it is steady, and no more resident than file and plan.
 checks=$((checks + 3))

@@ -245,7 +245,7 @@ TEST(prompts_of_ids) {
     if (!first_id) engine.bos = -1;
     auto ids_of = [&](const std::string& text, bool start) {
       Span<const i32> ids;
-      Status status = prompt_ids(engine, {text.data(), static_cast<i64>(text.size())}, start, &ids);
+      Status status = prompt_ids(engine, {text.data(), static_cast<i64>(text.size())}, {.add_bos = start}, &ids);
       std::string out = status.text();
       if (!out.empty()) return out;
       for (i32 id : ids)
@@ -285,19 +285,29 @@ TEST(json) {
     writer.open("empty");
     writer.close();
     writer.open("o");
-    writer.yes("y");
+    writer.flag("y", true);
     writer.open("p");
     writer.number("q", 0);
     writer.close();
     writer.number("r", 1);
     writer.close();
-    writer.yes("z");
+    writer.flag("z", false);
+    writer.open_list("list");
+    writer.open({});
+    writer.number("s", 1);
+    writer.close();
+    writer.open_list({});
+    writer.text({}, "");
+    writer.real({}, {0.5, 1});
+    writer.close_list();
+    writer.flag({}, true);
+    writer.close_list();
+    writer.number("last", 2);
     CHECK(writer.finish());
   });
-  CHECK_EQ(
-      said,
-      std::string(
-          "{\"a\\\"\\\\\\u000a\":\"b\\u0000\\u001f "
-          "\x7f\xc3\xa4\",\"n\":-9223372036854775808,\"none\":[],\"some\":[1,-2,3],\"r\":1.2,"
-          "\"inf\":null,\"minus\":null,\"nan\":null,\"empty\":{},\"o\":{\"y\":true,\"p\":{\"q\":0},\"r\":1},\"z\":true}\n"));
+  CHECK_EQ(said, std::string("{\"a\\\"\\\\\\u000a\":\"b\\u0000\\u001f "
+                             "\x7f\xc3\xa4\",\"n\":-9223372036854775808,\"none\":[],\"some\":[1,-2,3],\"r\":1.2,"
+                             "\"inf\":null,\"minus\":null,\"nan\":null,\"empty\":{},\"o\":{\"y\":true,\"p\":{\"q\":0},\"r\":"
+                             "1},\"z\":false,\"list\":[{\"s\":1},[\"\",0.5],true],"
+                             "\"last\":2}\n"));
 }

@@ -111,7 +111,7 @@ expect 0 'note: of the sparse forms, compact suits AVX-512' synthetic:rwkv7-tiny
 expect 0 'i8_mask' synthetic:rwkv7-tiny "$model" --sparsity 0.9
 $EDGELLM info "$model" --json >"$folder/out" 2>"$folder/err" || fail "info of a sparse model"
 check grep -q '"layers.0.r":0.8999' "$folder/out"
-check grep -q 'zeros in the matrices of integers; dense in i8: ' <($EDGELLM info "$model" 2>"$folder/err")
+check grep -q 'zeros in the matrices of integers; dense in i8: ' <($EDGELLM info "$model" --tensors 2>"$folder/err")
 
 # Greedy, as the file says; drawn by a seed, when one says so.
 expect 0 'matrices' synthetic:tiny "$model" --temperature 0
@@ -143,7 +143,7 @@ expect 0 'matrices' synthetic:tiny "$model" --grammar "$grammar"
 checks=$((checks + 1))
 $EDGELLM "$model" -i x -n 6 -t 100 >"$folder/out" 2>"$folder/err" || fail "run of a model with a grammar"
 check grep -Eqx '([ab]c){3}' "$folder/out"
-check grep -q '^grammar  *2, 2, 3, 97, 1, 98, 1, 99, 0$' <($EDGELLM info "$model" 2>"$folder/err")
+check grep -q '^grammar  *2, 2, 3, 97, 1, 98, 1, 99, 0$' <($EDGELLM info "$model" --tensors 2>"$folder/err")
 
 # A file-size limit stands for a full disk.
 rm "$model"

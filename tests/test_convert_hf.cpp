@@ -213,6 +213,24 @@ TEST(recurrent_configurations_that_are_refused) {
   }
 }
 
+// Where the configuration says that there are none, those of all layers stay behind.
+TEST(biases_of_convolutions_that_are_not_used) {
+  Folder folder;
+  std::filesystem::copy("tests/golden/recurrent/mamba", folder / "model");
+  const Options options = with_weights(Format::F32);
+  ModelFile with = converted(folder, folder / "model", options);
+  std::string config = read_file("tests/golden/recurrent/mamba/config.json"), said;
+  write_file(folder / "model/config.json", config.substr(0, config.rfind('}')) + R"(,"use_conv_bias":false})");
+  const ModelFile without = converted(folder, folder / "model", options, &said);
+  CHECK(contains(said, "note: the biases of the convolutions are left out: \"use_conv_bias\" is false"));
+  const size_t biases = std::erase_if(
+      with.tensors, [](const auto& tensor) { return contains(tensor.first, "conv") && contains(tensor.first, "bias"); });
+  CHECK_EQ(biases, size_t{3});
+  CHECK_EQ(without.tensors.size(), with.tensors.size());
+  for (const auto& [name, tensor] : with.tensors)
+    CHECK(without.tensors.at(name).values == tensor.values);
+}
+
 // The authors' configuration of Mamba says the same as that of transformers.
 TEST(mamba_configurations_of_the_authors) {
   const struct {

@@ -60,7 +60,7 @@ says() {
   shift
   checks=$((checks + 1))
   $EDGELLM_CONVERT synthetic:tiny "$model" "$@" >"$folder/out" 2>"$folder/err" </dev/null || fail "exit code $?: $*"
-  $EDGELLM info "$model" >"$folder/info" 2>>"$folder/err"
+  $EDGELLM info "$model" --tensors >"$folder/info" 2>>"$folder/err"
   grep -qE -e "$text" "$folder/info" || fail "info lacks \"$text\": $*"
   rm -f "$model"
 }

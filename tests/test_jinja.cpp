@@ -47,6 +47,27 @@ void check_rows(const std::vector<Row>& rows) {
     CHECK_EQ(std::string(row.source) + " -> " + said(row.source), std::string(row.source) + " -> " + row.expected);
 }
 
+// One value more than a method, a filter or a function is known with is refused; as many as that are not too many.
+TEST(more_values_than_are_known) {
+  const std::pair<const char*, std::vector<const char*>> names[] = {
+      {"",
+       {"capitalize", "count", "first", "items", "keys", "last", "length", "list", "lower", "safe", "string", "upper",
+        "values"}},
+      {"1", {"append", "endswith", "join", "lstrip", "rstrip", "split", "startswith", "strip", "trim"}},
+      {"1, 1", {"d", "default", "get", "replace"}},
+      {"1, 1, 1", {"range", "rejectattr", "selectattr"}},
+  };
+  for (const auto& [most, of] : names) {
+    const std::string more = *most ? std::string(most) + ", 1" : "1", count = std::to_string((more.size() + 2) / 3);
+    for (const std::string name : of) {
+      const std::string call = "{{ " + std::string(name == "range" ? "" : "'x'.") + name + "(";
+      const std::string refusal = "refused: line 1: \"" + name + "\" with " + count + " values is not known";
+      CHECK_EQ(said(call + more + ") }}"), refusal);
+      CHECK(said(call + most + ") }}").find("values is not known") == std::string::npos);
+    }
+  }
+}
+
 TEST(what_cannot_be_read_is_refused_by_line_and_name) {
   check_rows({
       {"a\n{# b", "refused: line 2: a comment has no end"},

@@ -12,6 +12,7 @@
 #include "model_reader.h"
 #include "open_engine.h"
 #include "platform/signals.h"
+#include "platform/stage.h"
 #include "raw_model_file.h"
 
 using namespace edgellm;
@@ -312,4 +313,22 @@ TEST(rewriting_ends_with_a_signal) {
   CHECK(upgrade_legacy(span(v1.bytes), false, nullptr, &size).code() == Code::interrupted);
   set_interrupted(false);
   CHECK(upgrade_legacy(span(v1.bytes), false, nullptr, &size).ok());
+}
+
+// Whoever watches hears how much there is to repack, and then of each matrix.
+TEST(repacking_says_how_far_it_is) {
+  const Version1 v1 = made();
+  static std::vector<i64> done;
+  static i64 all;
+  watch_stages([](const Stage& stage) {
+    CHECK(!stage.doing || std::string(stage.doing) == "repacking the version 1 file");
+    if (stage.doing) all = stage.all;
+    done.push_back(stage.doing ? stage.done : -1);
+  });
+  upgraded(v1, false);
+  watch_stages(nullptr);
+  CHECK_EQ(all, static_cast<i64>(v1.bytes.size()));
+  CHECK_EQ(done.size(), size_t{2 + 2 + 7 * v1.layers});
+  CHECK(done.front() == 0 && done.back() == -1 && std::is_sorted(done.begin(), done.end() - 1));
+  CHECK(done[done.size() - 2] > all / 2 && done[done.size() - 2] < all);
 }

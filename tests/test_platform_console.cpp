@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <csignal>
 #include <thread>
@@ -223,3 +224,27 @@ TEST(denormals_are_kept) {
   enter_default_float();
 }
 #endif
+
+// What somebody gave to be read, and nothing else.
+TEST(files_and_pipes) {
+  Pipe one;
+  int sockets[2];
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+  const int file = open("README.md", O_RDONLY), folder = open("src", O_RDONLY), device = open("/dev/null", O_RDONLY);
+  CHECK(is_file_or_pipe(file) && is_file_or_pipe(one.ends[0]));
+  CHECK(!is_file_or_pipe(folder) && !is_file_or_pipe(device) && !is_file_or_pipe(sockets[0]));
+  for (int fd : {file, folder, device, sockets[0], sockets[1]})
+    close(fd);
+  CHECK(!is_file_or_pipe(file));  // which is closed
+}
+
+TEST(ready_to_be_read) {
+  Pipe silent, spoken, ended;
+  CHECK_EQ(write(spoken.ends[1], "x", 1), ssize_t{1});
+  ended.close_writer();
+  const i64 start = now_ns();
+  CHECK(!ready_within(silent.ends[0], 20));
+  CHECK(now_ns() - start >= 19000000);
+  CHECK(ready_within(spoken.ends[0], -1) && ready_within(ended.ends[0], -1));
+  CHECK(ready_within(1000000, -1));  // closed: the read will say so
+}

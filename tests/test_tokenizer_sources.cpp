@@ -122,6 +122,12 @@ TEST(each_type_of_piece) {
   CHECK_EQ(with(piece("", 0, 3)), "refused: t.model: added token 8 has 0 bytes");
   CHECK_EQ(with(piece(std::string(4097, 'a'), 0)), "refused: t.model: piece 8 has 4097 bytes, at most 4096");
   CHECK(with(piece(std::string(4096, 'a'), 0)).find("refused") == std::string::npos);
+  // Cut before spaces, unless a merge joins what lies on both sides of one.
+  has(with(piece("\xe2\x96\x81\xe2\x96\x81", -6)), "eos 2 split 6 |");
+  has(with(piece("a\xe2\x96\x81"
+                 "a",
+                 -6)),
+      "eos 2 |");
   // Of equal scores one rank; a piece twice is the first.
   has(with(piece("ba", -1) + piece("aba", -1.5f)), "3+4=5@0 3+8=9@1 4+3=8@0 5+3=9@1 ");
   has(with(piece("ab", -9)), "3+4=5@0 6+3=7@4");

@@ -275,3 +275,20 @@ TEST(ternary_models) {
   for (const char* name : TERNARY)
     check_ternary(name, {std::nullopt, Format::F32, Format::F32});
 }
+
+// What Phi's feed-forward applies is the tanh form of GELU under its three names, and nothing else.
+TEST(activations_of_phi) {
+  const std::string config = read_file(golden("phi") + "/config.json");
+  for (const char* name : {"gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu", "relu", "silu", "quick_gelu", ""}) {
+    Folder folder;
+    const std::string field = std::string(",\"hidden_act\":\"") + name + "\"}";
+    sources::write_hf(folder.path, config.substr(0, config.rfind('}')) + field,
+                      make_tensors(golden("phi") + "/weights.txt"));
+    if (std::string(name).starts_with("gelu_")) {
+      CHECK_EQ(convert_checks::converted(folder, folder.path).texts.at("gate"), std::string("gelu"));
+    } else {
+      CHECK(contains(convert_checks::failure(folder, folder.path),
+                     std::string("hidden_act \"") + name + "\" is not supported (gelu_new)"));
+    }
+  }
+}

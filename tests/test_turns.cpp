@@ -359,6 +359,14 @@ TEST(from_turn_to_turn) {
     CHECK_EQ(talk.ran(), "U:a\nA:Hi\nU:b\nA:Hi");
   }
   {
+    Talk talk(write_script(Script("Hi!?")), LINES);  // nor is the caller's
+    CHECK(talk.options.stop_ids.add('!'));
+    CHECK_EQ(talk.say("a"), "Hi");
+    CHECK_EQ(talk.session().pending, i32{'!'});
+    CHECK_EQ(talk.say("b"), "Hi");
+    CHECK_EQ(talk.ran(), "U:a\nA:Hi\nU:b\nA:Hi");
+  }
+  {
     Talk talk(write_script(Script("Hi\n")), LINES);  // a part of the next turn alone is not its beginning
     talk.options.count = 3;
     CHECK_EQ(talk.say("a"), "Hi\n");

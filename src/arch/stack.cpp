@@ -7,6 +7,7 @@
 
 #include "arch/block.h"
 #include "file/family.h"
+#include "platform/stage.h"
 
 namespace edgellm {
 
@@ -193,6 +194,12 @@ void embed(const Stack& stack, const Batch& b) {
   });
 }
 
+// For who watches how far a prompt has come: half of a batch is read when it has passed half of the blocks.
+void count_tokens(const Stack& stack, const Batch& b, i64 block) {
+  const i64 tokens = b.count(), blocks = stack.blocks.count;
+  advance_stage(tokens * (block + 1) / blocks - tokens * block / blocks, Unit::model_tokens);
+}
+
 Status check_finite(const Batch& b) {
   for (const Token& token : b.tokens) {
     if (token.bad_layer < 0) continue;
@@ -257,6 +264,7 @@ Status run_model(const Model& model, const Kernels& kernels, Threads& threads, S
     memset(batch.scratch.data, 0xff, static_cast<size_t>(batch.scratch.count));
 #endif
     block.kind->run(block, batch);
+    count_tokens(stack, batch, &block - stack.blocks.data);
   }
   add_last_branch(batch);
   EDGELLM_TRY(check_finite(batch));

@@ -178,17 +178,16 @@ Status ChatLoop::generate(Text message, Answer* answer, Generated* made) {
 
 // What became of an answer, if that is not its own end.
 Status ChatLoop::report(const Generated& made) {
+  const Engine& engine = *conversation.engine;
+  if (alone) return end_of_text(options, engine, *conversation.session, made);
   if (made.ending != Ending::length) return {};
-  char words[160];
-  Writer writer(words);
   if (made.count < options.generate.count) {
-    write(writer, "the context is full: ", alone ? "" : "/reset, or ", "start with ");
-    more_room(*conversation.engine, writer);
+    char words[128];
+    Writer writer(words);
+    note("note: the context is full: /reset, or start with ", more_room(engine, writer), "\n");
   } else {
-    write(writer, "the answer was cut; -n allows more tokens");
+    note("note: the answer was cut; -n allows more tokens\n");
   }
-  if (alone) return failed(words);  // half of what a grammar wants is no answer
-  note("note: ", words, "\n");
   return {};
 }
 
@@ -257,14 +256,7 @@ Status choose_template(const Options& options, const Engine& engine, ChatTemplat
   bool found;
   EDGELLM_TRY(read_chat_template(file, form, &found));
   const ChatTemplate* named = find_chat_template(options.chat_template ? options.chat_template : "plain");
-  if (named && (options.chat_template || !found)) *form = *named;
-  if (!named) {
-    char names[128];
-    Writer writer(names);
-    for (const ChatTemplate& one : chat_templates())
-      write(writer, " ", one.name);
-    return usage_error("--template: \"", options.chat_template, "\" is none of", names);
-  }
+  if (options.chat_template || !found) *form = *named;
   *alone = !found && !options.chat_template && engine.grammar.states() > 0;
   if (!found && !options.chat_template && !*alone) {
     note("note: ", NO_CHAT_TEMPLATE, " (--template names another)\n");
@@ -314,6 +306,7 @@ Status chat_command(Options& options) {
   if (!options.seed_given) options.generate.sampling.seed = draw_seed();
   Engine engine;
   EDGELLM_TRY(open_model(options, &engine));
+  EDGELLM_TRY(settle_stops(options, engine));
   if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; --tokenizer FILE takes that of another model file");
   const bool edited = open_terminal();
   const i64 bytes = 2 * MOST + (edited ? LineEditor::memory_bytes(MOST) : MOST);
@@ -326,6 +319,7 @@ Status chat_command(Options& options) {
   if (alone) EDGELLM_TRY(check_alone(options));
   if (options.system && form.system.size == 0) return usage_error("--system: ", NO_SYSTEM);
   TypedMessages typed(edited ? buffers.slice(2 * MOST, bytes - 2 * MOST) : Span<char>());
+  if (alone) options.generate.count = tokens_to_make(options, engine, ANSWER_TOKENS);
   ChatLoop loop = {.options = options,
                    .read = ReadMessages(buffers.slice(2 * MOST, MOST)),
                    .typed = edited ? &typed : nullptr,

@@ -21,8 +21,11 @@ Status detokenize_command(Options& options);
 // Refuses what --state-save and --logits name, before anything is computed, if something would be lost by writing there.
 Status check_outputs(const Options& options);
 
-// The text that -i, -f or - give; empty when none does. Standard input is read to its end, at most STDIN_BYTES.
+// The text that -i, -f or standard input give; empty when none does. Standard input is read when `-` asks for it, or when it is a
+// file or a pipe and nothing else says how the text goes; to its end, at most STDIN_BYTES, without the line feed at its end. One
+// that keeps silent for INPUT_PATIENCE_MS is spoken of on standard error.
 constexpr i64 STDIN_BYTES = 16 << 20;
+constexpr i32 INPUT_PATIENCE_MS = 1000;
 Status read_text(const Options& options, Text* text);
 
 // Maps a model file until the process ends.
@@ -52,9 +55,29 @@ Status seal_as_asked(const Options& options, u32 extra = 0);
 constexpr i32 BANDWIDTH_PASSES = 5;
 Status take_bandwidth_buffer(const Machine& machine, Span<u8>* buffer);
 
-// Token ids of a text as the model wants a prompt (its first id in front, if the text is the `start` of a timeline). A model
-// without a tokenizer takes a list of ids. The ids lie in engine.text_ids.
-Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids);
+// Token ids of a text as the model wants a prompt (its first id in front with `add_bos`, for the start of a timeline, unless
+// special tokens are read and the text brings it along). A model without a tokenizer takes a list of ids. The ids lie in
+// engine.text_ids.
+Status prompt_ids(Engine& engine, Text text, const EncodeOptions& how, Span<const i32>* ids);
+
+// The ids without the first, where both it and the second are the id that begins a text.
+Span<const i32> begun_once(Span<const i32> ids, i32 first);
+
+// What ends a text (ending.cpp).
+
+// Checks --stop-id against the model, and lets each --stop that is the text of a special token end at its id, too.
+Status settle_stops(Options& options, const Engine& engine);
+
+// How many ids are made where -n does not say: `plain`, or as many as the context holds where the model says by itself when it is
+// done, having a chat template or a grammar that ends.
+i32 tokens_to_make(const Options& options, const Engine& engine, i32 plain);
+
+// An answer that ends here lacks something: its grammar has an end, and wants more before it.
+bool within_grammar(const Engine& engine, const Session& session);
+
+// After a text that only the number of its ids or the context ended: an error if a grammar asks for more, otherwise a note, unless
+// -n asked for just that.
+Status end_of_text(const Options& options, const Engine& engine, const Session& session, const Generated& made);
 
 // Where the bundled model is: beside the program, in its share folder, or in models/ here. Null when it is not installed.
 const char* bundled_model();

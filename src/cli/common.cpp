@@ -18,40 +18,6 @@ Status check_outputs(const Options& options) {
   return options.logits_file ? check_destination("--logits", options.logits_file, read) : Status();
 }
 
-// Standard input to its end, or to a signal.
-static Status read_input(Span<char> buffer, Text* text) {
-  i64 size = 0;
-  for (i64 n = 1; n != 0;) {
-    if (size == buffer.count)
-      return failed("standard input has more than ", buffer.count - 1, " bytes; give a file with -f");
-    if (!wait_to_read(STDIN)) return check_interrupted();
-    n = read_some(STDIN, buffer.data + size, buffer.count - size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return failed("standard input cannot be read: ", strerror(errno));
-    size += n;
-  }
-  *text = {buffer.data, size};
-  return {};
-}
-
-Status read_text(const Options& options, Text* text) {
-  *text = options.prompt ? Text(options.prompt) : Text();
-  if (options.text_file) {
-    Span<const u8> bytes;
-    MapOptions map;
-    map.error = Code::failed;
-    EDGELLM_TRY(map_file(options.text_file, map, &bytes));
-    watch_map(bytes);
-    *text = {reinterpret_cast<const char*>(bytes.data), bytes.count};
-  }
-  if (options.from_stdin) {
-    Span<u8> block;
-    EDGELLM_TRY(take_memory(STDIN_BYTES + 1, {.huge_pages = false, .lock = false}, &block));
-    EDGELLM_TRY(read_input({reinterpret_cast<char*>(block.data), STDIN_BYTES + 1}, text));
-  }
-  return {};
-}
-
 Status map_model(const char* path, const MapOptions& how, Span<const u8>* map) {
   EDGELLM_TRY(map_file(path, how, map));
   watch_map(*map);
@@ -63,10 +29,7 @@ static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
   Span<const u8> map;
   EDGELLM_TRY(map_model(path, {}, &map));
   ModelFile file;
-  if (Status status = file.open(map); !status.ok()) {
-    return bad_model("--tokenizer ", path, ": ", status.text(), " (it must be a model file; `edgellm-convert ",
-                     "SOURCE NEW.tm2 --tokenizer ", path, "`, from what the model was made of, puts a tokenizer into one)");
-  }
+  if (Status status = file.open(map); !status.ok()) return bad_model("--tokenizer ", path, ": ", status.text());
   *section = file.tokenizer();
   return section->count ? Status() : bad_model("--tokenizer ", path, ": ", NO_TOKENIZER);
 }
@@ -145,9 +108,14 @@ Status seal_as_asked(const Options& options, u32 extra) {
   return {};
 }
 
-Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids) {
+Span<const i32> begun_once(Span<const i32> ids, i32 first) {
+  return ids.count > 1 && ids[0] == first && ids[1] == first ? ids.slice(1, ids.count - 1) : ids;
+}
+
+Status prompt_ids(Engine& engine, Text text, const EncodeOptions& how, Span<const i32>* ids) {
   if (engine.has_tokenizer) {
-    EDGELLM_TRY(encode(engine, text, {.add_bos = start}, ids));
+    EDGELLM_TRY(encode(engine, text, how, ids));
+    if (how.add_bos && how.parse_special) *ids = begun_once(*ids, engine.bos);
     if (ids->count) return {};
     return failed("the prompt is empty, and the tokenizer names no first id; give a prompt with -i");
   }
@@ -160,7 +128,7 @@ Status prompt_ids(Engine& engine, Text text, bool start, Span<const i32>* ids) {
     Engine& engine;
     i32 count;
   } target = {engine, 0};
-  if (start && engine.bos >= 0 && text.size == 0) engine.text_ids[target.count++] = engine.bos;
+  if (how.add_bos && engine.bos >= 0 && text.size == 0) engine.text_ids[target.count++] = engine.bos;
   EDGELLM_TRY(parse_list(
       "ids", list,
       [](void* context, i32 id) {

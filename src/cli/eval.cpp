@@ -14,6 +14,7 @@
 #include "platform/clock.h"
 #include "platform/destination.h"
 #include "platform/files.h"
+#include "platform/stage.h"
 
 namespace edgellm {
 
@@ -51,6 +52,7 @@ Status score(Engine& engine, Span<const i32> ids, i32* top, Score* result) {
       i32 next = ids[at + i + 1];
       result->nll += nll(logits, engine.model.vocab, next);
       result->tokens++;
+      advance_stage(1, Unit::tokens);
       if (engine.has_tokenizer) result->bytes += engine.tokenizer.piece(next).size;
     }
     result->run = at += n;
@@ -59,11 +61,16 @@ Status score(Engine& engine, Span<const i32> ids, i32* top, Score* result) {
 }
 
 // `window` has room for the ids of one window.
-Status score_text(Engine& engine, Text text, i32 most, Span<i32> window, Score* result) {
+Status score_text(Engine& engine, Text text, const Options& options, Span<i32> window, Score* result) {
   if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; give --ids");
+  const i32 most = options.max_tokens;
   Span<const i32> ids;
-  EDGELLM_TRY(encode(engine, text, {}, &ids));
+  EDGELLM_TRY(encode(engine, text, {.parse_special = options.special}, &ids));
   bool bos = engine.bos >= 0;
+  if (options.special && bos && ids.count && ids[0] == engine.bos)
+    ids = ids.slice(1, ids.count - 1);  // each window has it in front
+  const i64 scored = bos ? ids.count : ids.count - div_up(ids.count, window.count);
+  begin_stage("scoring the text", most ? min<i64>(most, scored) : scored, Unit::tokens);
   for (i64 at = 0; at < ids.count && (most == 0 || result->tokens < most);) {
     i64 n = min<i64>(ids.count - at, window.count - bos);
     if (most) n = min<i64>(n, most - result->tokens + !bos);
@@ -96,7 +103,7 @@ void print_score(const Options& options, const Score& s, const i32* top, bool pa
     json.real("tok_s", {speed, 1});
   }
   if (top) json.numbers("argmax", {top, s.run});
-  if (partial) json.yes("partial");
+  if (partial) json.flag("partial", true);
   json.finish();
 }
 
@@ -104,7 +111,9 @@ void print_score(const Options& options, const Score& s, const i32* top, bool pa
 Status eval_ids(Options& options, Engine& engine, Span<i32> ids, Span<i32> top, i32 file) {
   Score result;
   i64 start = now_ns();
+  begin_stage("scoring the ids", ids.count - 1, Unit::tokens);
   Status status = score(engine, ids, top.data, &result);
+  end_stage();
   if (result.tokens == 0 || (!status.ok() && !status.interrupted())) return status;
   print_score(options, result, top.data, !status.ok(), static_cast<f64>(now_ns() - start) / 1e9);
   EDGELLM_TRY(status);
@@ -120,7 +129,8 @@ Status eval_ids(Options& options, Engine& engine, Span<i32> ids, Span<i32> top, 
 Status eval_text(Options& options, Engine& engine, Text text, Span<i32> window) {
   Score result;
   i64 start = now_ns();
-  Status status = score_text(engine, text, options.max_tokens, window, &result);
+  Status status = score_text(engine, text, options, window, &result);
+  end_stage();
   if (!status.ok() && !status.interrupted()) return status;
   if (result.tokens > 0) {
     print_score(options, result, nullptr, !status.ok(), static_cast<f64>(now_ns() - start) / 1e9);

@@ -22,6 +22,7 @@ void JsonWriter::quoted(Text text) {
 void JsonWriter::name(Text key) {
   if (!first_) out_.add(",");
   first_ = false;
+  if (key.size == 0) return;
   quoted(key);
   out_.add(":");
 }
@@ -37,13 +38,10 @@ void JsonWriter::number(Text key, i64 value) {
 }
 
 void JsonWriter::numbers(Text key, Span<const i32> values) {
-  name(key);
-  out_.add("[");
-  for (i64 i = 0; i < values.count; i++) {
-    if (i) out_.add(",");
-    out_.add(values[i]);
-  }
-  out_.add("]");
+  open_list(key);
+  for (i32 value : values)
+    number({}, value);
+  close_list();
 }
 
 void JsonWriter::real(Text key, Fixed value) {
@@ -56,9 +54,9 @@ void JsonWriter::real(Text key, Fixed value) {
   }
 }
 
-void JsonWriter::yes(Text key) {
+void JsonWriter::flag(Text key, bool value) {
   name(key);
-  out_.add("true");
+  out_.add(value ? "true" : "false");
 }
 
 void JsonWriter::open(Text key) {
@@ -69,6 +67,17 @@ void JsonWriter::open(Text key) {
 
 void JsonWriter::close() {
   out_.add("}");
+  first_ = false;
+}
+
+void JsonWriter::open_list(Text key) {
+  name(key);
+  out_.add("[");
+  first_ = true;
+}
+
+void JsonWriter::close_list() {
+  out_.add("]");
   first_ = false;
 }
 

@@ -12,9 +12,11 @@ class JsonWriter {
   void number(Text key, i64 value);
   void numbers(Text key, Span<const i32> values);
   void real(Text key, Fixed value);  // null when it is not finite
-  void yes(Text key);                // true
-  void open(Text key);               // an object inside
+  void flag(Text key, bool value);
+  void open(Text key);  // an object inside
   void close();
+  void open_list(Text key);  // what is in it has no key: an empty one
+  void close_list();
   bool finish();
 
  private:

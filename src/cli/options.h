@@ -1,5 +1,6 @@
-// The command line: one table says every option, what it takes, which commands know it, and the line of --help.
+// The command line, once it is read: what was typed, and what the environment says where nothing was (option_table.h).
 #pragma once
+#include "cli/number.h"
 #include "engine/generate.h"
 
 namespace edgellm {
@@ -13,20 +14,31 @@ enum : u32 {
   TOKENIZE = 1u << 5,
   DETOKENIZE = 1u << 6,
   CHAT = 1u << 7,
-  ALL_COMMANDS = (1u << 8) - 1,
+  ALL_COMMANDS = (1u << 8) - 1,  // those that have options
+  HELP = 1u << 8,
+  VERSION = 1u << 9,
 };
 
 enum class SealMode : u8 { yes, no, require };
 
 struct Options {
+  static constexpr i32 MAX_MODELS = 16;  // of a bench
+
   u32 command = RUN;
-  const char* model = nullptr;
-  MapOptions map;  // of the model file
+  bool command_given = false;
+  const char* model = nullptr;  // the first of `models`
+  const char* models[MAX_MODELS] = {};
+  i32 model_count = 0;
+  bool model_from_variable = false;  // EDGELLM_MODEL
+  MapOptions map;                    // of the model file
   EngineOptions engine;
   GenerateOptions generate;
-  const char* prompt = nullptr;       // -i
+  Text text_from;                     // how the source of the text was typed: "-i", "--prompt", ...
+  const char* prompt = nullptr;       // -i, or the name behind the model
   const char* text_file = nullptr;    // -f, --text
   bool from_stdin = false;            // -
+  bool no_stdin = false;              // --no-stdin
+  bool special = false;               // the text may have special tokens in it
   const char* ids = nullptr;          // --ids 1,2,3
   const char* logits_file = nullptr;  // --logits
   const char* tokenizer_file = nullptr;
@@ -45,18 +57,22 @@ struct Options {
   bool threads_auto = false;
   bool realtime = false;
   bool json = false;
+  bool tensors = false;  // info: --tensors
   bool verbose = false;
   bool help = false;
   bool version = false;
+  bool no_convert = false;
   SealMode seal = SealMode::yes;
 };
 
-// Reads argv; the error names the option, what it takes and what it got.
+// Reads argv and the environment; the error names the option as it was typed, what it takes and what it got. A usage error
+// without words: nothing was typed.
 Status parse_options(i32 count, char** arguments, Options* options);
 
-void print_help();
+// What --help prints: of one command, or where none was named the overview.
+void print_help(const Options& options);
 
-// "1,2,3": calls add(context, number) for each; the error names `what`.
-Status parse_list(const char* what, const char* list, void (*add)(void* context, i32 number), void* context);
+// Three lines to stderr, for somebody who typed the name of the program alone.
+void note_use();
 
 }  // namespace edgellm

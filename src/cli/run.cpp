@@ -17,6 +17,16 @@ struct Printed {
   }
 };
 
+// How many ids follow the prompt. What -n asks for is made or is an error; otherwise it is what the context has room for, which a
+// note then tells.
+i32 count_to_make(const Options& options, const Engine& engine, Span<const i32> prompt) {
+  const Session& session = engine.sessions[0];
+  const i32 count = tokens_to_make(options, engine, options.generate.count);
+  if (options.count_given || endless(engine)) return count;
+  const i64 positions = session.position + (session.pending >= 0) + prompt.count;
+  return static_cast<i32>(max<i64>(1, min<i64>(count, engine.limits.context - positions + 1)));  // the last is not run
+}
+
 }  // namespace
 
 Status run_command(Options& options) {
@@ -30,6 +40,7 @@ Status run_command(Options& options) {
   }
   Engine engine;
   EDGELLM_TRY(open_model(options, &engine));
+  EDGELLM_TRY(settle_stops(options, engine));
   SamplingOptions& sampling = options.generate.sampling;
   if (!options.seed_given) sampling.seed = draw_seed();
   StateOutput state;
@@ -38,12 +49,14 @@ Status run_command(Options& options) {
 
   Session& session = engine.sessions[0];
   Span<const i32> prompt;
-  if (session.position == 0 || text.size) EDGELLM_TRY(prompt_ids(engine, text, session.position == 0, &prompt));
+  const EncodeOptions how = {.add_bos = session.position == 0, .parse_special = options.special};
+  if (session.position == 0 || text.size) EDGELLM_TRY(prompt_ids(engine, text, how, &prompt));
   if (prompt.count == 0 && session.pending < 0) {
     return failed("--state-load ", options.state_load, ": no id waits to be run in it; say with -i how the text goes on");
   }
   ZeroCodes* zeros = options.verbose ? engine.model.zero_codes : nullptr;
   if (zeros) zeros->counting = true;
+  options.generate.count = count_to_make(options, engine, prompt);
   Printed printed;
   Generated made;
   i32 before = session.position;
@@ -61,6 +74,7 @@ Status run_command(Options& options) {
       note("note: the prompt was not read to its end; nothing was saved to ", options.state_save, "\n");
     return status;
   }
+  if (Status end = end_of_text(options, engine, session, made); !end.ok()) status = end;
   EDGELLM_TRY(keep_state(options, engine, state));
   return status;
 }

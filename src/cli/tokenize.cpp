@@ -49,12 +49,14 @@ Status tokenize_command(Options& options) {
   EDGELLM_TRY(take_memory(ids_at + most * static_cast<i64>(sizeof(i32)), {}, &block));
   Span<i32> ids = {reinterpret_cast<i32*>(block.data + ids_at), most};
   i32 count;
-  EDGELLM_TRY(
-      tokenizer.encode(text, {.add_bos = true, .parse_special = false}, block.slice(0, workspace_bytes), ids, &count));
+  EDGELLM_TRY(tokenizer.encode(text, {.add_bos = true, .parse_special = options.special}, block.slice(0, workspace_bytes),
+                               ids, &count));
+  Span<const i32> said = ids.slice(0, count);
+  if (options.special) said = begun_once(said, tokenizer.bos());
   Output out(STDOUT);
-  for (i32 i = 0; i < count; i++) {
+  for (i64 i = 0; i < said.count; i++) {
     if (i) out.add(",");
-    out.add(ids[i]);
+    out.add(said[i]);
   }
   out.add("\n");
   out.flush();

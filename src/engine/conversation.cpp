@@ -90,7 +90,8 @@ Status take_turn(Conversation& conversation, Text system, Text user, const Gener
   Span<const i32> ids;
   EDGELLM_TRY(turn_ids(conversation, system, user, &ids));
   // What ended the answer before is written by the template.
-  bool ended = session.pending == conversation.end_id || is_stop(engine, session.pending);
+  bool ended =
+      session.pending == conversation.end_id || options.stop_ids.has(session.pending) || is_stop(engine, session.pending);
   i64 positions = session.position + (session.pending >= 0 && !ended) + ids.count;
   GenerateOptions turn = options;
   if (!endless(engine)) {

@@ -2,6 +2,7 @@
 
 #include "platform/clock.h"
 #include "platform/signals.h"
+#include "platform/stage.h"
 
 namespace edgellm {
 
@@ -65,7 +66,9 @@ Status keep_pace(const GenerateOptions& options, i64 busy, i64 deadline, i64 per
 // Runs ids, after which none is pending. A signal is an ending and no error.
 Status run(Engine& engine, Session& session, Span<const i32> ids, Wanted wanted, Generated* result) {
   Step step = {&session, ids, wanted};
+  if (ids.count > 1) begin_stage("reading the prompt", ids.count, Unit::model_tokens);
   Status status = forward(engine, {&step, 1});
+  end_stage();
   if (status.ok()) session.pending = -1;
   if (!status.interrupted()) return status;
   result->ending = Ending::interrupted;
@@ -102,7 +105,7 @@ Status generate(Engine& engine, Session& session, Span<const i32> prompt, Genera
     result->count++;
     woken = now_ns();
     result->decode_ns = woken - first;
-    if (id == options.end_id || (!options.ignore_stop_ids && is_stop(engine, id))) {
+    if (id == options.end_id || options.stop_ids.has(id) || (!options.ignore_stop_ids && is_stop(engine, id))) {
       result->ending = Ending::stop_id;
       break;
     }

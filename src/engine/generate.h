@@ -10,6 +10,7 @@ struct GenerateOptions {
   SamplingOptions sampling;
   i32 count = 32;  // ids to make at most
   StopStrings stop;
+  StopIds stop_ids;              // end the text too, as the model's own do
   i32 end_id = -1;               // ends the text too, as the model's own stop ids do; -1: none
   bool ignore_stop_ids = false;  // for benchmarks
   bool hash = false;             // fill Generated::last_hash

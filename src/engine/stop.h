@@ -1,4 +1,5 @@
-// Stop strings over a stream of text: what might yet become one is held back until it is decided.
+// What the caller ends a text with. Stop strings over a stream of text: what might yet become one is held back until it is
+// decided. Stop ids beside those of the model.
 #pragma once
 #include "base/types.h"
 
@@ -11,6 +12,7 @@ class StopStrings {
 
   // False when there are too many, or it is empty or too long. The bytes must outlive this.
   bool add(Text text);
+  Span<const Text> texts() const { return {strings_, count_}; }
 
   // A new stream begins.
   void reset();
@@ -34,6 +36,29 @@ class StopStrings {
   i32 count_ = 0;
   char held_[MAX_HELD];
   i64 held_count_ = 0;
+};
+
+class StopIds {
+ public:
+  static constexpr i32 MAX_IDS = 16;  // that somebody names; as many more may stand for stop strings
+
+  // False when there are too many.
+  bool add(i32 id) {
+    if (count_ == MAX_IDS + StopStrings::MAX_STRINGS) return false;
+    ids_[count_++] = id;
+    return true;
+  }
+  bool has(i32 id) const {
+    for (i32 stop : ids()) {
+      if (stop == id) return true;
+    }
+    return false;
+  }
+  Span<const i32> ids() const { return {ids_, count_}; }
+
+ private:
+  i32 ids_[MAX_IDS + StopStrings::MAX_STRINGS];
+  i32 count_ = 0;
 };
 
 }  // namespace edgellm

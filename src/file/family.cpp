@@ -5,7 +5,7 @@ namespace edgellm {
 namespace {
 
 constexpr Family FAMILIES[] = {
-#define FAMILY(name, blocks, layer_norm, required_norm) {#name, blocks, layer_norm, required_norm},
+#define FAMILY(name, words, blocks, layer_norm, required_norm) {#name, words, blocks, layer_norm, required_norm},
 #include "file/family.def"
 #undef FAMILY
 };

@@ -11,6 +11,7 @@ namespace edgellm {
 
 struct Family {
   const char* name = nullptr;
+  const char* words = nullptr;  // for people
   Text blocks;
   bool layer_norm = false;              // of the norms, unless the file says; otherwise RMS
   const char* required_norm = nullptr;  // one that other families may leave out; null: none

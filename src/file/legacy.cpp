@@ -8,6 +8,7 @@
 #include "base/sort.h"
 #include "file/model_file.h"
 #include "platform/signals.h"
+#include "platform/stage.h"
 
 namespace edgellm {
 
@@ -202,6 +203,7 @@ Status add_matrix(Source& source, Image& image, Text name, u32 rows, u32 cols) {
     repack_panel(packed + row * row_bytes, row_bytes, static_cast<i32>(min<i64>(PANEL, rows - row)), static_cast<i32>(cols),
                  scales + row, image.out + offset + static_cast<u64>(row / PANEL * panel_bytes));
   }
+  advance_stage(rows * row_bytes, Unit::bytes);
   return {};
 }
 
@@ -273,7 +275,10 @@ Status upgrade_legacy(Span<const u8> bytes, bool half_rope, u8* out, i64* size) 
   i64 table_bytes = i64{tensor_count} * static_cast<i64>(sizeof(TensorEntry));
   u64 tensor_offset = image.reserve(table_bytes);
   if (out) image.entries = reinterpret_cast<TensorEntry*>(out + tensor_offset);
-  EDGELLM_TRY(add_tensors(s, source, image));
+  if (out) begin_stage("repacking the version 1 file", bytes.count, Unit::bytes);
+  Status added = add_tensors(s, source, image);
+  end_stage();
+  EDGELLM_TRY(added);
   *size = image.size;
   if (!out) return {};
 

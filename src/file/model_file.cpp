@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "file/foreign.h"
 #include "platform/signals.h"
+#include "platform/stage.h"
 #include "sparse.h"
 
 namespace edgellm {
@@ -39,7 +41,7 @@ Status check_header(const FileHeader& header, u64 file_bytes) {
   }
   if (header.file_bytes != file_bytes) {
     return bad_model("the file has ", file_bytes, " bytes, its header says ", header.file_bytes,
-                     file_bytes < header.file_bytes ? ": it was cut" : "");
+                     file_bytes < header.file_bytes ? ": it was cut; copy or make it again" : "");
   }
   if (!inside(header.metadata_offset, header.metadata_bytes, sizeof(FileHeader), file_bytes)) {
     return bad_model("header: metadata at ", header.metadata_offset, ", ", header.metadata_bytes,
@@ -234,6 +236,10 @@ i64 tensor_bytes(const TensorEntry& entry) {
 
 Status ModelFile::open(Span<const u8> bytes) {
   u64 file_bytes = static_cast<u64>(bytes.count);
+  if (const Foreign foreign = identify(bytes, bytes.count); foreign.what) {
+    return bad_model("not a model file but ", foreign.what, ": ", foreign.advice,
+                     foreign.way == WayOut::unpack ? " unpacks it" : "");
+  }
   if (file_bytes < sizeof(FileHeader)) return bad_model("not a model file: ", file_bytes, " bytes are less than a header");
   FileHeader header;
   memcpy(&header, bytes.data, sizeof header);
@@ -259,10 +265,14 @@ Status ModelFile::check_data() const {
   memcpy(&header, bytes_.data, sizeof header);
   Checksum hash;
   constexpr i64 PIECE = 1 << 20;
-  for (i64 at = data_start(header); at < bytes_.count; at += PIECE) {
-    EDGELLM_TRY(check_interrupted());
-    hash.update(bytes_.data + at, min(PIECE, bytes_.count - at));
+  begin_stage("checking the file", bytes_.count - data_start(header), Unit::bytes);
+  for (i64 at = data_start(header); at < bytes_.count && !interrupted(); at += PIECE) {
+    const i64 bytes = min(PIECE, bytes_.count - at);
+    hash.update(bytes_.data + at, bytes);
+    advance_stage(bytes, Unit::bytes);
   }
+  end_stage();
+  EDGELLM_TRY(check_interrupted());
   if (u64 actual = hash.value(); actual != header.data_checksum) {
     return bad_model("damaged: checksum of the weights is ", Hex{actual, 16}, ", the header says ",
                      Hex{header.data_checksum, 16});

@@ -20,6 +20,15 @@ i64 read_some(i32 fd, char* buffer, i64 capacity);
 // Somebody types or watches.
 bool is_terminal(i32 fd);
 
+// How wide that terminal is, 80 where it does not say; 0: it is none.
+i32 terminal_columns(i32 fd);
+
+// A file or a pipe, which somebody gave to be read; no terminal, other device, socket or folder, and not closed.
+bool is_file_or_pipe(i32 fd);
+
+// There is something to read, or the end of it, or an error, or a signal came; false when none of these did in so many ms.
+bool ready_within(i32 fd, i32 ms);
+
 // Reads until `capacity` bytes or the end; the number read, or -1 with errno set.
 i64 read_all(i32 fd, char* buffer, i64 capacity);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "platform/console.h"
+#include "platform/files.h"
 
 namespace edgellm {
 
@@ -57,12 +58,7 @@ Status check_destination(const char* option, const char* path, Span<const char* 
 Status open_destination(const char* option, const char* path, u32 mode, i32* fd) {
   EDGELLM_TRY(check_destination(option, path, {}));
   // Should a pipe or a terminal have taken its place meanwhile: neither waits for it nor becomes its owner.
-  *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
-  if (*fd >= 0 && *fd <= STDERR) {  // the place of a standard stream that is closed: what is printed must not get in here
-    i32 low = *fd;
-    *fd = fcntl(low, F_DUPFD_CLOEXEC, STDERR + 1);
-    close(low);
-  }
+  *fd = away_from_streams(open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode));
   if (*fd < 0) return failed(option, " ", path, ": ", strerror(errno));
   struct stat info;
   Status status = fstat(*fd, &info) == 0 ? check_kind(option, path, info) : failed(option, " ", path, ": ", strerror(errno));

@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "platform/signals.h"
+#include "platform/stage.h"
 
 namespace edgellm {
 
 constexpr i64 HUGE_PAGE = 2 << 20;
+constexpr i64 PIECE = 16 << 20;  // after which is told how far it is
 
 #if !defined(MADV_POPULATE_READ)
 #define MADV_POPULATE_READ 22  // Linux 5.14; older kernels answer EINVAL
@@ -22,8 +24,23 @@ static i64 page_bytes() {
   return static_cast<i64>(sysconf(_SC_PAGESIZE));
 }
 
-static Status lock_pages(const void* data, i64 bytes, const char* what) {
-  if (mlock(data, static_cast<size_t>(bytes)) == 0) return {};
+// body(at, bytes) for each piece; it answers whether to go on.
+template <class Body>
+static bool in_pieces(const char* doing, i64 bytes, const Body& body) {
+  begin_stage(doing, bytes, Unit::bytes);
+  bool well = true;
+  for (i64 at = 0; at < bytes && well; at += PIECE) {
+    well = body(at, min(PIECE, bytes - at));
+    advance_stage(min(PIECE, bytes - at), Unit::bytes);
+  }
+  end_stage();
+  return well;
+}
+
+static Status lock_pages(const u8* data, i64 bytes, const char* what) {
+  bool locked = in_pieces("pinning in memory", bytes,
+                          [&](i64 at, i64 piece) { return mlock(data + at, static_cast<size_t>(piece)) == 0; });
+  if (locked) return {};
   return failed("cannot lock ", bytes, " bytes of ", what, " in memory: ", strerror(errno), " (see `ulimit -l`)");
 }
 
@@ -52,9 +69,12 @@ Status take_memory(i64 bytes, MemoryOptions options, Span<u8>* block) {
     }
   }
   // A write to each page; volatile, as storing zero over zero has no other effect.
-  i64 page = page_bytes();
-  for (i64 i = 0; i < size; i += page)
-    *const_cast<volatile u8*>(data + i) = 0;
+  const i64 page = page_bytes();
+  in_pieces("taking memory", size, [&](i64 from, i64 piece) {
+    for (i64 i = from; i < from + piece; i += page)
+      *const_cast<volatile u8*>(data + i) = 0;
+    return true;
+  });
   *block = {data, size};
   return {};
 }
@@ -74,10 +94,11 @@ static void prefault_piece(const u8* data, i64 bytes) {
 
 // Reads every page of a map, in order, so that the disk reads ahead; no further once a signal came.
 static void prefault(const u8* data, i64 bytes) {
-  constexpr i64 PIECE = 16 << 20;
   madvise(const_cast<u8*>(data), static_cast<size_t>(bytes), MADV_WILLNEED);
-  for (i64 at = 0; at < bytes && !interrupted(); at += PIECE)
-    prefault_piece(data + at, min(PIECE, bytes - at));
+  in_pieces("reading the file", bytes, [&](i64 at, i64 piece) {
+    prefault_piece(data + at, piece);
+    return !interrupted();
+  });
 }
 
 // The part of map_file that has a descriptor to close.

@@ -49,6 +49,7 @@ class Tokenizer {
 
   i32 vocab() const { return vocab_; }  // ids that the section knows, at most those of the model
   i32 bos() const { return bos_; }      // -1: none
+  TokenizerKind kind() const { return static_cast<TokenizerKind>(header_->kind); }
 
  private:
   friend class Decoder;

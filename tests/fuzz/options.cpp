@@ -16,6 +16,7 @@ static void check(bool holds) {
 static void check_limits(const Options& o) {
   const SamplingOptions& s = o.generate.sampling;
   check(o.generate.count >= 0 && o.generate.count <= 1 << 30);
+  check(o.generate.stop_ids.ids().count <= StopIds::MAX_IDS);
   check(s.temperature >= 0 && s.temperature <= MAX_TEMPERATURE);
   check(s.top_p >= 0 && s.top_p <= 1 && s.min_p >= 0 && s.min_p <= 1);
   check(s.top_k >= 0 && s.top_k <= MAX_VOCAB);
@@ -29,6 +30,10 @@ static void check_limits(const Options& o) {
   check(o.bench_prompt >= 1 && o.bench_prompt <= MAX_CONTEXT);
   check(o.repeat >= 1 && o.repeat <= 1000);
   check(o.max_tokens >= 0 && o.max_tokens <= 1 << 30);
+  check(o.model_count >= 0 && o.model_count <= Options::MAX_MODELS && o.model == o.models[0]);
+  for (i32 i = 0; i < Options::MAX_MODELS; i++)
+    check((o.models[i] != nullptr) == (i < o.model_count));
+  check(o.help || (o.prompt != nullptr) + (o.text_file != nullptr) + o.from_stdin <= 1);
 }
 
 static void take_number(void*, i32 number) {

@@ -1,0 +1,484 @@
+// edgellm info MODEL: what is in a file, and what the engine would make of it here.
+#include "cli/info.h"
+#include "engine/conversation.h"
+#include "file/family.h"
+#include "file/legacy.h"
+#include "platform/signals.h"
+#include "platform/stage.h"
+
+namespace edgellm {
+
+namespace {
+
+constexpr i64 QUICKLY_COUNTED = 100'000'000;  // weights whose zeros the summary counts: a second or two on a small board
+constexpr i32 SMALL_CONTEXT = 512;
+
+struct Sum {
+  i64 tensors = 0, weights = 0, bytes = 0;
+};
+
+struct Facts {
+  const char* path;
+  i64 file_bytes;  // of the file itself
+  Span<u8> image;  // of a version 1 file: what it becomes in memory
+  ModelFile file;
+  Kernels kernels;
+  Sum all, formats[FORMATS];
+  i64 dense_bytes = 0;  // of all tensors, with i8 for sparse formats
+  Span<i64> zeros;      // of each tensor; -1: it is none of integers; empty: nobody counted
+  Sum integers;         // of the tensors whose zeros were counted
+  i64 zeros_counted = 0;
+  Engine engine;              // planned, with the default context
+  i64 arena_bytes_small = 0;  // what it would be with SMALL_CONTEXT positions; 0: that many cannot be held
+  Status refused;             // why it cannot be run
+};
+
+f64 share(i64 part, i64 whole) {
+  return static_cast<f64>(part) / static_cast<f64>(max<i64>(whole, 1));
+}
+
+i64 weights_of(const TensorEntry& entry) {
+  i64 n = 1;
+  for (i32 i = 0; i < entry.rank; i++)
+    n *= entry.shape[i];
+  return n;
+}
+
+void add(const TensorEntry& entry, Sum* sum) {
+  sum->tensors++;
+  sum->weights += weights_of(entry);
+  sum->bytes += tensor_bytes(entry);
+}
+
+// What the matrices of a sparse format would take as i8.
+i64 dense_bytes(const TensorEntry& entry) {
+  Format format = static_cast<Format>(entry.format);
+  if (unit_bytes(format)) return tensor_bytes(entry);
+  i64 rows = entry.shape[0];
+  return matrix_bytes(Format::I8, rows, entry.shape[1]) + scale_count(Scale::row, rows) * i64{sizeof(f32)};
+}
+
+// The zeros of a matrix of integers, -1 of anything else. Reads all its weights, unless a signal comes meanwhile.
+i64 zeros_of(const ModelFile& file, const Kernels& kernels, const TensorEntry& entry) {
+  static f32 row[MAX_COLUMNS];
+  Matrix w;
+  const i32 rows = static_cast<i32>(entry.shape[0]), cols = static_cast<i32>(entry.shape[1]);
+  if (entry.rank != 2 || cols > MAX_COLUMNS || !file.matrix(Text(entry.name), rows, cols, &w).ok()) return -1;
+  if (w.format == Format::F32 || w.format == Format::F16) return -1;
+  const i64 bytes = tensor_bytes(entry);
+  i64 zeros = 0;
+  for (i32 r = 0; r < rows && !interrupted(); r++) {
+    kernels.row(w, r, row);
+    for (i32 c = 0; c < cols; c++)
+      zeros += row[c] == 0;
+    advance_stage(bytes * (r + 1) / rows - bytes * r / rows, Unit::bytes);
+  }
+  return zeros;
+}
+
+Status count_zeros(Facts* facts) {
+  const Span<const TensorEntry> tensors = facts->file.tensors();
+  Span<u8> block;
+  EDGELLM_TRY(take_memory(max<i64>(tensors.count, 1) * i64{sizeof(i64)}, {.huge_pages = false}, &block));
+  facts->zeros = {reinterpret_cast<i64*>(block.data), tensors.count};
+  begin_stage("counting zeros", facts->all.bytes, Unit::bytes);
+  for (i64 i = 0; i < tensors.count; i++) {
+    const i64 zeros = facts->zeros[i] = zeros_of(facts->file, facts->kernels, tensors[i]);
+    if (zeros < 0) {
+      advance_stage(tensor_bytes(tensors[i]), Unit::bytes);
+      continue;
+    }
+    add(tensors[i], &facts->integers);
+    facts->zeros_counted += zeros;
+  }
+  end_stage();
+  return check_interrupted();
+}
+
+void add_up(Facts* facts) {
+  for (const TensorEntry& entry : facts->file.tensors()) {
+    add(entry, &facts->all);
+    add(entry, &facts->formats[entry.format]);
+    facts->dense_bytes += dense_bytes(entry);
+  }
+}
+
+// As a run without a prompt would.
+void plan(const Options& options, Span<const u8> file, Facts* facts) {
+  EngineOptions wanted = options.engine;
+  wanted.file = file;
+  wanted.check = false;
+  wanted.text_bytes = 16;
+  if (wanted.threads == 0) wanted.threads = default_threads(this_machine());
+  facts->refused = plan_engine(wanted, &facts->engine);
+  if (!facts->refused.ok()) return;
+  wanted.context = SMALL_CONTEXT;
+  Engine small;
+  if (plan_engine(wanted, &small).ok()) facts->arena_bytes_small = small.arena_bytes;
+}
+
+Status open_facts(const Options& options, Facts* facts) {
+  Span<const u8> map;
+  EDGELLM_TRY(map_model(options.model, {}, &map));
+  facts->path = options.model;
+  facts->file_bytes = map.count;
+  if (is_legacy(map)) {
+    i64 bytes;
+    EDGELLM_TRY(upgrade_legacy(map, false, nullptr, &bytes));
+    EDGELLM_TRY(take_memory(bytes, {}, &facts->image));
+    EDGELLM_TRY(upgrade_legacy(map, false, facts->image.data, &bytes));
+    map = facts->image = facts->image.slice(0, bytes);
+  }
+  EDGELLM_TRY(facts->file.open(map));
+  EDGELLM_TRY(choose_kernels(options.engine.isa, &facts->kernels));
+  if (options.engine.check) EDGELLM_TRY(facts->file.check_data());
+  add_up(facts);
+  plan(options, map, facts);
+  if (!options.tensors && !options.json && facts->all.weights > QUICKLY_COUNTED) return {};
+  return count_zeros(facts);
+}
+
+f64 bits(const Sum& sum) {
+  return 8 * share(sum.bytes, sum.weights);
+}
+
+f64 percent_zeros(const Facts& facts) {
+  return 100 * share(facts.zeros_counted, facts.integers.weights);
+}
+
+// A number of the file, or 0.
+i32 number_of(const Facts& facts, Text key) {
+  i32 value;
+  return facts.file.number_or(key, 0, 0, INT32_MAX, &value).ok() ? value : 0;
+}
+
+Text text_of(const Facts& facts, Text key, Text otherwise) {
+  Text value;
+  return facts.file.text_or(key, otherwise, &value).ok() ? value : otherwise;
+}
+
+const char* tokenizer_words(const Engine& engine) {
+  constexpr const char* KINDS[] = {"none: it takes and gives ids", "byte-level BPE", "SentencePiece BPE",
+                                   "the longest piece that fits, as RWKV's"};
+  return KINDS[engine.has_tokenizer ? static_cast<u32>(engine.tokenizer.kind()) : 0];
+}
+
+// All that is needed, with what a version 1 file becomes.
+i64 memory_bytes(const Facts& facts, i64 arena_bytes) {
+  return facts.file_bytes + facts.image.count + arena_bytes;
+}
+
+bool grows(const Facts& facts) {
+  return !facts.engine.model.unbounded();
+}
+
+void print_family(const Facts& facts) {
+  Family family;
+  print("family         ");
+  if (!read_family(facts.file, &family).ok()) {
+    print("unknown to this version: \"", text_of(facts, "arch", ""), "\"\n");
+    return;
+  }
+  print(family.words);
+  if (Text(family.name) == "stack") print(" (", family.blocks, ")");
+  if (facts.refused.ok()) print(grows(facts) ? "" : ", recurrent");
+  print("; ", number_of(facts, "layers"), " layers, ", number_of(facts, "dim"), " wide\n");
+}
+
+void print_size(const Facts& facts) {
+  const f64 weights = static_cast<f64>(facts.all.weights);
+  print("parameters     ");
+  if (facts.all.weights >= 1'000'000'000) {
+    print(Fixed{weights / 1e9, 2}, " billion\n");
+  } else if (facts.all.weights >= 1'000'000) {
+    print(Fixed{weights / 1e6, 2}, " million\n");
+  } else {
+    print(facts.all.weights, "\n");
+  }
+  print("file           ", megabytes(facts.file_bytes, 2), " MB");
+  print(facts.image.count ? ", of version 1: repacked at each start (edgellm-convert makes one that need not be)\n" : "\n");
+  print("weights        ", Fixed{bits(facts.all), 2}, " bits each; ");
+  const char* between = "";
+  for (i32 i = 0; i < FORMATS; i++) {
+    const Sum& sum = facts.formats[i];
+    if (sum.tensors == 0) continue;
+    print(between, sum.tensors, sum.tensors == 1 ? " tensor is " : " tensors are ", format_name(static_cast<Format>(i)));
+    between = ", ";
+  }
+  print("\nzeros          ");
+  if (!facts.zeros.data) {
+    print("not counted, as it takes a while: --tensors counts them\n");
+  } else if (facts.integers.weights == 0) {
+    print("not counted in weights that are no integers\n");
+  } else {
+    print(Fixed{percent_zeros(facts), 1}, " % of the integer weights\n");
+  }
+}
+
+void print_context(const Facts& facts) {
+  const Engine& engine = facts.engine;
+  const i32 trained = engine.model.context;
+  if (!grows(facts)) {
+    print("context        without an end; trained on ", trained, " positions\n");
+    return;
+  }
+  print("context        ", trained, " positions");
+  if (engine.limits.context != trained)
+    print(", of which a run holds ", engine.limits.context, " unless --ctx says otherwise");
+  print("\n");
+}
+
+void print_memory(const Facts& facts) {
+  const Engine& engine = facts.engine;
+  print("memory needed  ", megabytes(memory_bytes(facts, engine.arena_bytes), 2), " MB");
+  if (!grows(facts)) {
+    print(", however long the text is\n");
+    return;
+  }
+  print(" for ", engine.limits.context, " positions");
+  if (facts.arena_bytes_small && engine.limits.context != SMALL_CONTEXT) {
+    print(", ", megabytes(memory_bytes(facts, facts.arena_bytes_small), 2), " MB with --ctx ", SMALL_CONTEXT);
+  }
+  print("; the file is in it\n");
+}
+
+// What is said to it and what it says.
+void print_text_side(const Facts& facts) {
+  const Engine& engine = facts.engine;
+  print("vocabulary     ", engine.model.vocab, " ids\ntokenizer      ", tokenizer_words(engine), "\n");
+  ChatTemplate chat;
+  bool found = false;
+  if (!read_chat_template(facts.file, &chat, &found).ok()) found = false;
+  print("chat           ");
+  if (found) {
+    print("template ", chat.name, chat.system.size ? "" : ", without a place for a system text", "\n");
+  } else {
+    print(engine.grammar.states() ? "no template: each line is a request of its own\n"
+                                  : "no template: a conversation is written as plain text\n");
+  }
+  print("grammar        ");
+  if (engine.grammar.states()) {
+    print("answers can only be what it allows (", engine.grammar.states(), " states)\n");
+  } else {
+    print("none: any text\n");
+  }
+  f32 temperature;
+  if (facts.file.has("temperature") && facts.file.real("temperature", 0, MAX_TEMPERATURE, &temperature).ok()) {
+    print("temperature    ", Fixed{temperature, 2}, temperature > 0 ? "" : " (greedy)", " unless -t says otherwise\n");
+  }
+}
+
+void print_summary(const Facts& facts) {
+  print("name           ", text_of(facts, "name", facts.path), "\n");
+  print_family(facts);
+  print_size(facts);
+  if (!facts.refused.ok()) {
+    print("cannot run     ", facts.refused.text(), "\n");
+    return;
+  }
+  print_context(facts);
+  print_memory(facts);
+  print_text_side(facts);
+}
+
+void print_value(Output& out, const Metadata& entry) {
+  constexpr u32 SHOWN = 64;
+  if (entry.type != MetadataType::text && entry.bytes / 4 > SHOWN) {
+    out.add(entry.bytes / 4);
+    out.add(" numbers");
+    return;
+  }
+  switch (entry.type) {
+    case MetadataType::text:
+      out.add(Text(reinterpret_cast<const char*>(entry.value), entry.bytes));
+      break;
+    case MetadataType::u32_:
+    case MetadataType::u32_list:
+      for (u32 i = 0; i < entry.bytes / 4; i++) {
+        if (i) out.add(", ");
+        out.add(reinterpret_cast<const u32*>(entry.value)[i]);
+      }
+      break;
+    case MetadataType::f32_:
+    case MetadataType::f32_list:
+      for (u32 i = 0; i < entry.bytes / 4; i++) {
+        if (i) out.add(", ");
+        out.add(Fixed{static_cast<f64>(reinterpret_cast<const f32*>(entry.value)[i]), 9});
+      }
+      break;
+  }
+}
+
+void print_metadata(Output& out, const ModelFile& file) {
+  i64 offset = 0;
+  for (Metadata entry; next_metadata(file.metadata(), &offset, &entry);) {
+    out.add(entry.key);
+    for (i64 i = entry.key.size; i < 24; i++)
+      out.add(" ");
+    print_value(out, entry);
+    out.add("\n");
+  }
+  out.add("tokenizer               ");
+  out.add(file.tokenizer().count);
+  out.add(" bytes\n\n");
+}
+
+constexpr const char* SCALES[] = {"", "tensor", "row"};
+constexpr const char* ACTIVATIONS[] = {"", "token", "group32"};
+
+// A line; `zeros` as zeros_of says.
+void print_tensor(Output& out, const TensorEntry& entry, i64 zeros) {
+  constexpr const char* SCALE_WORDS[] = {"", " tensor scale", " row scales"};
+  Text name(entry.name);
+  out.add(name);
+  for (i64 i = name.size; i < 28; i++)
+    out.add(" ");
+  for (i32 i = 0; i < entry.rank; i++) {
+    if (i) out.add(" x ");
+    out.add(entry.shape[i]);
+  }
+  out.add("  ");
+  out.add(format_name(static_cast<Format>(entry.format)));
+  out.add(SCALE_WORDS[entry.scale]);
+  if (entry.activations) out.add(" ");
+  out.add(ACTIVATIONS[entry.activations]);
+  out.add("  ");
+  out.add(Fixed{8.0 * share(tensor_bytes(entry), weights_of(entry)), 2});
+  out.add(" bits");
+  if (zeros >= 0) {
+    out.add("  ");
+    out.add(Fixed{100 * share(zeros, weights_of(entry)), 1});
+    out.add(" % zeros");
+  }
+  out.add("\n");
+}
+
+// The metadata, then a line for each tensor, then the sums.
+void print_tensors(const Facts& facts) {
+  Output out(STDOUT);
+  out.add("\n");
+  print_metadata(out, facts.file);
+  for (i64 i = 0; i < facts.zeros.count; i++)
+    print_tensor(out, facts.file.tensors()[i], facts.zeros[i]);
+  out.flush();
+  print("\n", facts.all.tensors, " tensors, ", Fixed{static_cast<f64>(facts.all.weights) / 1e6, 2}, " M weights, ",
+        megabytes(facts.all.bytes, 2), " MB, ", Fixed{bits(facts.all), 2}, " bits a weight");
+  if (facts.integers.weights) print(", ", Fixed{percent_zeros(facts), 1}, " % zeros in the matrices of integers");
+  if (facts.dense_bytes != facts.all.bytes) print("; dense in i8: ", megabytes(facts.dense_bytes, 2), " MB");
+  print("\n");
+}
+
+void json_metadata(JsonWriter& json, const ModelFile& file) {
+  i64 offset = 0;
+  json.open("metadata");
+  for (Metadata entry; next_metadata(file.metadata(), &offset, &entry);) {
+    const u32* numbers = reinterpret_cast<const u32*>(entry.value);
+    const f32* reals = reinterpret_cast<const f32*>(entry.value);
+    const bool list = entry.type == MetadataType::u32_list || entry.type == MetadataType::f32_list;
+    if (entry.type == MetadataType::text) json.text(entry.key, {reinterpret_cast<const char*>(entry.value), entry.bytes});
+    if (entry.type == MetadataType::u32_) json.number(entry.key, *numbers);
+    if (entry.type == MetadataType::f32_) json.real(entry.key, {static_cast<f64>(*reals), 9});
+    if (!list) continue;
+    json.open_list(entry.key);
+    for (u32 i = 0; i < entry.bytes / 4; i++) {
+      if (entry.type == MetadataType::u32_list) json.number({}, numbers[i]);
+      if (entry.type == MetadataType::f32_list) json.real({}, {static_cast<f64>(reals[i]), 9});
+    }
+    json.close_list();
+  }
+  json.close();
+}
+
+void json_tensor(JsonWriter& json, const TensorEntry& entry, i64 zeros) {
+  json.open({});
+  json.text("name", entry.name);
+  json.open_list("shape");
+  for (i32 i = 0; i < entry.rank; i++)
+    json.number({}, entry.shape[i]);
+  json.close_list();
+  json.text("format", format_name(static_cast<Format>(entry.format)));
+  if (entry.scale) json.text("scale", SCALES[entry.scale]);
+  if (entry.activations) json.text("activations", ACTIVATIONS[entry.activations]);
+  json.number("bytes", tensor_bytes(entry));
+  json.real("bits", {8.0 * share(tensor_bytes(entry), weights_of(entry)), 2});
+  if (zeros >= 0) json.number("zeros", zeros);
+  json.close();
+}
+
+// What the engine would make of it.
+void json_plan(JsonWriter& json, const Facts& facts) {
+  const Engine& engine = facts.engine;
+  if (!facts.refused.ok()) {
+    json.text("cannot_run", facts.refused.text());
+    return;
+  }
+  json.flag("recurrent", !grows(facts));
+  json.number("context", engine.model.context);
+  json.number("default_context", engine.limits.context);
+  json.number("memory_bytes", memory_bytes(facts, engine.arena_bytes));
+  if (facts.arena_bytes_small) json.number("memory_bytes_512", memory_bytes(facts, facts.arena_bytes_small));
+  json.number("vocab", engine.model.vocab);
+  json.text("tokenizer", tokenizer_words(engine));
+  json.number("grammar_states", engine.grammar.states());
+}
+
+void json_sums(JsonWriter& json, const Facts& facts) {
+  json.number("file_bytes", facts.file_bytes);
+  json.number("tokenizer_bytes", facts.file.tokenizer().count);
+  json.number("tensors", facts.all.tensors);
+  json.number("weights", facts.all.weights);
+  json.number("weight_bytes", facts.all.bytes);
+  json.number("dense_weight_bytes", facts.dense_bytes);
+  json.real("bits", {bits(facts.all), 2});
+  json.real("zeros", {share(facts.zeros_counted, facts.integers.weights), 4});
+  json.open("formats");
+  for (i32 i = 0; i < FORMATS; i++) {
+    const Sum& sum = facts.formats[i];
+    if (sum.tensors == 0) continue;
+    json.open(format_name(static_cast<Format>(i)));
+    json.number("tensors", sum.tensors);
+    json.number("weights", sum.weights);
+    json.number("bytes", sum.bytes);
+    json.close();
+  }
+  json.close();
+}
+
+void print_json(const Facts& facts) {
+  JsonWriter json(STDOUT);
+  Family family;
+  json.text("model", facts.path);
+  json.text("name", text_of(facts, "name", facts.path));
+  if (read_family(facts.file, &family).ok()) json.text("family", family.words);
+  json_metadata(json, facts.file);
+  json_sums(json, facts);
+  json.open("sparsity");
+  const Span<const TensorEntry> tensors = facts.file.tensors();
+  for (i64 i = 0; i < tensors.count; i++)
+    if (facts.zeros[i] >= 0) json.real(Text(tensors[i].name), {share(facts.zeros[i], weights_of(tensors[i])), 4});
+  json.close();
+  json_plan(json, facts);
+  json.text("isa", facts.kernels.isa);
+  json_kernel_sets(json);
+  json.open_list("table");
+  for (i64 i = 0; i < tensors.count; i++)
+    json_tensor(json, tensors[i], facts.zeros[i]);
+  json.close_list();
+  json.finish();
+}
+
+}  // namespace
+
+Status info_model(Options& options) {
+  static Facts facts;
+  EDGELLM_TRY(open_facts(options, &facts));
+  if (options.json) {
+    print_json(facts);
+    return {};
+  }
+  print_summary(facts);
+  if (options.tensors) print_tensors(facts);
+  return {};
+}
+
+}  // namespace edgellm
