@@ -246,9 +246,7 @@ Status find_tokenizer(const Options& options, const char** path) {
 }  // namespace
 
 Status find_models(Options& options) {
-  for (i32 i = 0; i < options.model_count; i++)
-    EDGELLM_TRY(find_model(options, &options.models[i]));
-  if (options.model_count) options.model = options.models[0];
+  if (options.model) EDGELLM_TRY(find_model(options, &options.model));
   return options.tokenizer_file ? find_tokenizer(options, &options.tokenizer_file) : Status();
 }
 
