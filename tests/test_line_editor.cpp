@@ -2,6 +2,7 @@
 #include "cli/line_editor.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -432,9 +433,9 @@ TEST(typing_at_the_end_sends_what_is_typed) {
 
 // Whatever keys come, the screen is the text: a fresh drawing of it shows the same.
 TEST(any_keys_leave_the_screen_right) {
-  const char* const keys[] = {"a",      "b ",    HAN,     SMILE,   "e" ACUTE, LEFT,         LEFT,      RIGHT,
-                              UP,       DOWN,    "\x7f",  "\x04",  "\x17",    "\x01",       "\x05",    "\t",
-                              "\x1b\r", "\033b", "\033d", FLAG_DE, "\xff",    "word word ", "\x1b[3~", "\x0b"};
+  const char* const keys[] = {"a",      "b ",    HAN,     SMILE,   ("e" ACUTE), LEFT,         LEFT,      RIGHT,
+                              UP,       DOWN,    "\x7f",  "\x04",  "\x17",      "\x01",       "\x05",    "\t",
+                              "\x1b\r", "\033b", "\033d", FLAG_DE, "\xff",      "word word ", "\x1b[3~", "\x0b"};
   u32 random = 1;
   for (int round = 0; round < 200; round++) {
     Typed typed(12, 30);
