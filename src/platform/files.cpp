@@ -13,6 +13,9 @@
 #else
 #include <dirent.h>
 #endif
+#if defined(__APPLE__)
+#include <mach-o/dyld.h>
+#endif
 
 #include "platform/console.h"
 
@@ -153,9 +156,19 @@ bool take_lock(i32 fd) {
   return flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
+#if defined(__APPLE__)
+Text program_path(char* buffer, i64 capacity) {
+  char named[PATH_BYTES], real[PATH_BYTES];
+  u32 room = sizeof named;
+  Writer path(buffer, capacity);
+  if (_NSGetExecutablePath(named, &room) == 0 && realpath(named, real)) path.add(real);
+  return path.full() ? Text() : path.text();
+}
+#else
 Text program_path(char* buffer, i64 capacity) {
   ssize_t size = readlink("/proc/self/exe", buffer, static_cast<size_t>(capacity));
   return {buffer, size > 0 ? size : 0};
 }
+#endif
 
 }  // namespace edgellm
