@@ -68,7 +68,7 @@ struct FolderKey {
     Writer writer(path);
     write(writer, key.folder, "/", name);
     FileFacts facts;
-    if (key.tokenizers_alone && !strstr(name, "token") && !strstr(name, "vocab")) return;
+    if (key.tokenizers_alone && !holds(name, "token") && !holds(name, "vocab")) return;
     if (examine(path, &facts) && facts.regular) key.add(name, facts);
   }
   void add(Text name, const FileFacts& facts) {
