@@ -143,10 +143,25 @@ bool make_folder(const char* path) {
   return there && access(path, W_OK | X_OK) == 0;
 }
 
+#if defined(__linux__)
+// What the kernel calls it: a quarter of the bytes that libc's realpath has.
+bool real_path(const char* path, char* buffer) {
+  const i32 fd = open(path, O_PATH | O_CLOEXEC);
+  if (fd < 0) return false;
+  char link[32];
+  Writer name(link);
+  write(name, "/proc/self/fd/", fd);
+  const ssize_t size = readlink(link, buffer, PATH_BYTES - 1);
+  close(fd);
+  if (size > 0) buffer[size] = 0;
+  return size > 0;
+}
+#else
 bool real_path(const char* path, char* buffer) {
   static_assert(PATH_BYTES >= PATH_MAX);
   return realpath(path, buffer);
 }
+#endif
 
 i32 open_to_lock(const char* path) {
   return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
