@@ -2,6 +2,7 @@
 #include "base/floating_point.h"
 #include "base/version.h"
 #include "cli/command.h"
+#include "cli/find_model.h"
 #include "cli/progress.h"
 #include "platform/signals.h"
 #include "platform/stage.h"
@@ -18,6 +19,7 @@ static Status run(i32 count, char** arguments, Options& options) {
     print_help(options);
     return {};
   }
+  if (options.model_count <= 1) EDGELLM_TRY(find_models(options));  // of several each finds its own
   switch (options.command) {
     case CHAT:
       return chat_command(options);

@@ -1,5 +1,9 @@
 // edgellm bench under a clock that a test holds: each figure is then known, and the whole output with it.
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <atomic>
+#include <csignal>
 #include <cstdlib>
 
 #include "check.h"
@@ -12,6 +16,9 @@
 #include "platform/bandwidth.h"
 #include "platform/clock.h"
 #include "platform/memory.h"
+#if defined(__linux__)
+#include "terminal.h"
+#endif
 
 namespace edgellm {
 
@@ -33,8 +40,24 @@ static f64 held_bandwidth(Threads& threads, Span<const u8> buffer, i32 passes) {
   return READ;
 }
 
+// How many models were begun, in all processes, and which of them is killed.
+static std::atomic<int>* begun;
+static int killed = 0;
+
 static Status small_buffer(const Machine&, Span<u8>* buffer) {
+  if (begun && ++*begun == killed) std::raise(SIGKILL);
   return take_memory(1 << 20, {.huge_pages = false}, buffer);
+}
+
+static i64 made_cpu() {
+  static i64 call = 0;
+  return call++ * 700000000;
+}
+
+static Machine made_machine() {
+  Machine machine = {};
+  std::strcpy(machine.name, "A CPU");
+  return machine;
 }
 
 static PageFaults made_faults() {
@@ -50,12 +73,16 @@ static i64 made_resident() {
 }  // namespace edgellm
 
 #define now_ns held_clock
+#define process_cpu_ns made_cpu
+#define this_machine made_machine
 #define read_bandwidth held_bandwidth
 #define take_bandwidth_buffer small_buffer
 #define page_faults made_faults
 #define peak_resident_bytes made_resident
 #include "../src/cli/bench.cpp"
 #undef now_ns
+#undef process_cpu_ns
+#undef this_machine
 #undef read_bandwidth
 #undef take_bandwidth_buffer
 #undef page_faults
@@ -109,10 +136,17 @@ f64 middle(std::vector<f64> values) {
   return values[values.size() / 2];
 }
 
-// The figures of a case, by the looks at the clock: two around loading, around each prompt, and around each pass.
+// Half the distance from the slowest to the fastest in percent of the median, of `tokens` in each of these times.
+f64 spread(std::vector<f64> times) {
+  std::sort(times.begin(), times.end());
+  return 50 * (1 / times.front() - 1 / times.back()) * middle(times);
+}
+
+// The figures of a case, by the looks at the clock: two around loading, around each prompt, around each pass, and around all
+// passes at a position.
 struct Expected {
-  f64 load, ttft;
-  std::vector<f64> rates;  // tokens a second at each place
+  f64 load, ttft, ttft_spread;
+  std::vector<f64> rates, spreads, cpu;  // of each place: tokens a second, and percent
   std::vector<Times> passes;
   Times alternating, empty;
   i64 slow;  // the look after the trial of the empty loop
@@ -123,9 +157,11 @@ struct Expected {
     std::vector<f64> prompts;
     for (int r = 0; r < c.repeat; r++, look += 2)
       prompts.push_back(lasted(look));
-    ttft = middle(prompts);
+    ttft = middle(prompts), ttft_spread = spread(prompts);
     for (size_t place = 0; place < c.places.size(); place++) {
       std::vector<f64> all, totals;
+      const i64 begin = look - 1;
+      look++;
       for (int r = 0; r < c.repeat; r++) {
         f64 total = 0;
         for (int i = 0; i < c.count; i++, look += 2) {
@@ -136,6 +172,12 @@ struct Expected {
       }
       passes.push_back(sorted(all));
       rates.push_back(c.count * c.sessions / middle(totals));
+      spreads.push_back(spread(totals));
+      f64 wall = 0;
+      for (i64 i = begin + 1; i < look; i++)
+        wall += lasted(i);
+      cpu.push_back(7e8 / 1e4 / wall);
+      look++;
     }
     slow = look, look += 2;
     std::vector<f64> tokens, loops;
@@ -205,49 +247,85 @@ std::string expected_json(const std::string& path, const Case& c, const Expected
     return "\"bytes_per_token\":" + std::to_string(bytes) +
            ",\"gb_s\":" + fixed(static_cast<f64>(bytes) * e.rates[i] / 1e9, 2);
   };
+  auto speed = [&](const std::string& name, f64 rate, f64 percent) {
+    return "\"" + name + "_tok_s\":" + fixed(rate, 2) + ",\"" + name +
+           "_spread_percent\":" + (c.repeat > 1 ? fixed(percent, 2) : "null");
+  };
   const i64 bytes = bytes_per_token(c, o.weights, c.places[0]);
-  std::string json = "{\"model\":\"" + path + "\",\"isa\":\"" + best_kernels() +
-                     "\",\"threads\":1,\"ctx\":" + std::to_string(c.context) + ",\"decode_tok_s\":" + fixed(e.rates[0], 2) +
-                     ",\"prefill_tok_s\":" + fixed(c.prompt / e.ttft * 1e3, 2) +
-                     ",\"sessions\":" + std::to_string(c.sessions) + ",\"ms_per_token\":" + e.passes[0].json() +
-                     ",\"ms_alternating\":" + e.alternating.json() + ",\"ms_empty_loop\":" + e.empty.json() +
-                     ",\"ttft_ms\":" + fixed(e.ttft, 3) + ",\"load_ms\":" + fixed(e.load, 3) + "," + place(0) +
-                     ",\"read_gb_s\":8.00,\"bandwidth_share\":" + fixed(static_cast<f64>(bytes) * e.rates[0] / READ, 3) +
-                     ",\"rss_mb\":12.34,\"planned_mb\":" + fixed(static_cast<f64>(o.planned) / 1e6, 2) +
-                     ",\"page_faults_per_token\":" + fixed(12.0 / (c.count * c.repeat), 3) +
-                     ",\"zero_activations\":" + o.zeros + ",\"allocations_after_seal\":0,\"logits_hash\":\"" + o.hash + "\"";
+  std::string json =
+      "{\"model\":\"" + path + "\",\"isa\":\"" + best_kernels() + "\",\"threads\":1,\"ctx\":" + std::to_string(c.context) +
+      "," + speed("decode", e.rates[0], e.spreads[0]) + "," + speed("prefill", c.prompt / e.ttft * 1e3, e.ttft_spread) +
+      ",\"sessions\":" + std::to_string(c.sessions) + ",\"ms_per_token\":" + e.passes[0].json() +
+      ",\"ms_alternating\":" + e.alternating.json() + ",\"ms_empty_loop\":" + e.empty.json() +
+      ",\"ttft_ms\":" + fixed(e.ttft, 3) + ",\"load_ms\":" + fixed(e.load, 3) + "," + place(0) +
+      ",\"read_gb_s\":8.00,\"bandwidth_share\":" + fixed(static_cast<f64>(bytes) * e.rates[0] / READ, 3) +
+      ",\"cpu_percent\":" + fixed(e.cpu[0], 1) +
+      ",\"rss_mb\":12.34,\"planned_mb\":" + fixed(static_cast<f64>(o.planned) / 1e6, 2) +
+      ",\"page_faults_per_token\":" + fixed(12.0 / (c.count * c.repeat), 3) + ",\"zero_activations\":" + o.zeros +
+      ",\"allocations_after_seal\":0,\"logits_hash\":\"" + o.hash + "\"";
   if (c.places.size() > 1) {
     json += ",\"at\":{";
     for (size_t i = 0; i < c.places.size(); i++) {
-      json += (i ? ",\"" : "\"") + std::to_string(c.places[i]) + "\":{\"decode_tok_s\":" + fixed(e.rates[i], 2) + "," +
-              place(i) + ",\"ms_per_token\":" + e.passes[i].json() + "}";
+      json += (i ? ",\"" : "\"") + std::to_string(c.places[i]) + "\":{" + speed("decode", e.rates[i], e.spreads[i]) + "," +
+              place(i) + ",\"cpu_percent\":" + fixed(e.cpu[i], 1) + ",\"ms_per_token\":" + e.passes[i].json() + "}";
     }
     json += "}";
   }
   return json + "}\n";
 }
 
+std::string plus_minus(const Case& c, f64 percent) {
+  return c.repeat > 1 ? " +- " + fixed(percent, 1) + " %" : "";
+}
+
 std::string expected_text(const std::string& path, const Case& c, const Expected& e, const Outside& o) {
-  std::string text = "model     " + path + ", kernels " + best_kernels() + ", threads 1, context " +
-                     std::to_string(c.context) + "\nload      " + fixed(e.load, 2) + " ms\nprefill   " +
-                     fixed(c.prompt / e.ttft * 1e3, 1) + " tok/s (" + std::to_string(c.prompt) + " tokens, first id after " +
-                     fixed(e.ttft, 2) + " ms)\n";
+  auto within = [](const Times& t) { return fixed(t.at(0.5), 3) + " ms (median; 99 of 100 within " + fixed(t.at(0.99), 3); };
+  std::string text = "model       " + path + "; kernels " + best_kernels() + ", threads 1, context " +
+                     std::to_string(c.context) + "\nloading     " + fixed(e.load, 2) + " ms\nprefill     " +
+                     fixed(c.prompt / e.ttft * 1e3, 1) + " tok/s" + plus_minus(c, e.ttft_spread) + ": reads a prompt of " +
+                     std::to_string(c.prompt) + " tokens; the first of the answer comes after " + fixed(e.ttft, 2) + " ms\n";
   for (size_t i = 0; i < c.places.size(); i++) {
     const Times& t = e.passes[i];
     const f64 rate = static_cast<f64>(bytes_per_token(c, o.weights, c.places[i])) * e.rates[i];
-    text += "decode    " + fixed(e.rates[i], 2) + " tok/s at position " + std::to_string(c.places[i]) +
-            (c.sessions > 1 ? " in all sessions; ms a pass: p50 " : "; ms a token: p50 ") + fixed(t.at(0.5), 3) + ", p99 " +
-            fixed(t.at(0.99), 3) + ", p99.9 " + fixed(t.at(0.999), 3) + ", max " + fixed(t.ms.back(), 3) + "; " +
-            fixed(rate / 1e9, 1) + " GB/s, " + fixed(100 * rate / READ, 0) + " % of 8.0\n";
+    text += "decode      " + fixed(e.rates[i], 2) + " tok/s" + plus_minus(c, e.spreads[i]) + ": writes an answer, after " +
+            std::to_string(c.places[i]) + " tokens\n            " +
+            (c.sessions > 1 ? std::to_string(c.sessions) + " answers at once; a token of each takes " : "a token takes ") +
+            within(t) + ", 999 of 1000 within " + fixed(t.at(0.999), 3) + ", all within " + fixed(t.ms.back(), 3) +
+            ")\n            it reads " + fixed(rate / 1e9, 1) + " GB/s, " + fixed(100 * rate / READ, 0) +
+            " % of the 8.0 that the memory gave, with " + fixed(e.cpu[i], 0) + " % of a core\n";
   }
   const f64 file = static_cast<f64>(read_file(path).size());
-  return text + "memory    12.3 MB resident at most, " + fixed(static_cast<f64>(o.planned) / 1e6, 1) + " MB planned, file " +
-         fixed(file / 1e6, 1) + " MB\nsteady    " + fixed(12.0 / (c.count * c.repeat), 3) +
-         " page faults a token, 0 allocations after the seal\nstalls    alternating with an empty loop: token p50 " +
-         fixed(e.alternating.at(0.5), 3) + ", p99 " + fixed(e.alternating.at(0.99), 3) + " ms; the loop p50 " +
-         fixed(e.empty.at(0.5), 3) + ", p99 " + fixed(e.empty.at(0.99), 3) + " ms\nzeros     " +
-         fixed(std::strtod(o.zeros.c_str(), nullptr) * 100, 1) + " % of the squared ReLUs' codes\nlogits hash: " + o.hash +
-         "\n";
+  return text + "memory      12.3 MB at most: the file has " + fixed(file / 1e6, 1) + ", " +
+         fixed(static_cast<f64>(o.planned) / 1e6, 1) + " were taken at the start\nsteadiness  " +
+         fixed(12.0 / (c.count * c.repeat), 3) +
+         " page faults a token, 0 allocations since the start\n            what the machine does to any program: in turn "
+         "with a "
+         "loop that only counts,\n            a token takes " +
+         within(e.alternating) + "), the loop " + within(e.empty) + ")\nzeros       " +
+         fixed(std::strtod(o.zeros.c_str(), nullptr) * 100, 1) +
+         " % of the values inside the feed-forward (after its squared ReLU)\nlogits hash: " + o.hash + "\n" +
+         (c.repeat > 1 ? "tok/s are medians of " + std::to_string(c.repeat) + " repetitions, +- half their range\n" : "");
+}
+
+// The rows of a model in a table whose names take so many columns.
+std::string expected_rows(const std::string& path, const Case& c, const Expected& e, size_t columns) {
+  auto padded = [](const std::string& text, size_t width, bool left = false) {
+    const std::string space(width > text.size() ? width - text.size() : 0, ' ');
+    return left ? text + space : space + text;
+  };
+  auto rate = [&](f64 tok_s, f64 percent) { return padded(fixed(tok_s, 1), 11) + padded(plus_minus(c, percent), 11, true); };
+  std::string rows;
+  for (size_t i = 0; i < c.places.size(); i++) {
+    if (i == 0) {
+      rows += padded(path, columns, true) + padded(fixed(static_cast<f64>(read_file(path).size()) / 1e6, 1), 10) +
+              rate(c.prompt / e.ttft * 1e3, e.ttft_spread);
+    } else {
+      rows += padded("  after " + std::to_string(c.places[i]) + " tokens", columns + 32, true);
+    }
+    rows += rate(e.rates[i], e.spreads[i]) + padded(fixed(e.passes[i].at(0.5), 3), 10) +
+            padded(fixed(e.passes[i].at(0.99), 3), 10) + (i == 0 ? padded("12.3", 10) : "") + "\n";
+  }
+  return rows;
 }
 
 check::Child bench(const std::string& path, const std::string& more) {
@@ -326,3 +404,91 @@ TEST(places_that_cannot_be) {
     CHECK(contains(child.output, row.expected));
   }
 }
+
+// Each model has a row, or says why it has none; the first failure is the exit code.
+TEST(several_models) {
+  const std::string one = a_model(), other = temporary_path("a_second_model.tm2"), none = temporary_path("none.tm2");
+  write_model({.layers = 3}, other);
+  write_file(none, "no model, but a text that is longer than the header of one, which has sixty-four bytes");
+  const size_t columns = other.size();
+  for (const Case& c : {Case{"-n 3 --repeat 4 --prompt-tokens 1 --at 7,0,50", 3, 4, 1, {7, 0, 50}},
+                        Case{"-n 5 --repeat 1 --prompt-tokens 2", 5, 1, 2, {0}}}) {
+    slow_look = -1;
+    Expected expected(c);
+    Outside outside(one, c);
+    slow_look = expected.slow;
+    check::Child child = bench(one, none + " " + other + " " + c.words);
+    CHECK_EQ(child.exit_code, 3);
+    const std::string head =
+        "A CPU; kernels " + best_kernels() + ", threads 1, memory is read at 8.0 GB/s\nprefill: reads a prompt of " +
+        std::to_string(c.prompt) + " tokens. decode: writes " + std::to_string(c.count) + " tokens of an answer" +
+        (c.repeat > 1 ? ". Medians of 4 repetitions, +- half their range" : "") + "\n\nmodel" +
+        std::string(columns - 5, ' ') +
+        "   file MB         prefill tok/s          decode tok/s    ms p50    ms p99 memory MB\n";
+    const std::string why = none + std::string(columns - none.size(), ' ') + "  " + none + " is a text: ";
+    const std::string first = head + expected_rows(one, c, expected, columns) + why;
+    CHECK_EQ(child.output.substr(0, first.size()), first);
+    const std::string last = expected_rows(other, c, expected, columns) + "bench: " + none + " failed\n";
+    CHECK(child.output.ends_with("\n" + last));
+    CHECK_EQ(std::count(child.output.begin(), child.output.end(), '\n'),
+             std::count(first.begin(), first.end(), '\n') + 1 + std::count(last.begin(), last.end(), '\n'));
+
+    child = bench(one, none + " " + other + " --json " + c.words);
+    CHECK_EQ(child.exit_code, 3);
+    const std::string object =
+        "[" + expected_json(one, c, expected, outside) + ",{\"model\":\"" + none + "\",\"error\":\"" + none + " is a text: ";
+    CHECK_EQ(child.output.substr(0, object.size()), object);
+    CHECK(contains(child.output, "\"exit_code\":3}\n,{\"model\":\"" + other + "\",\"isa\":"));
+    CHECK(child.output.ends_with("}\n]\nbench: " + none + " failed\n"));
+  }
+  // When the first one fails, what stands above the rows comes with the second.
+  check::Child child = bench(none, one + " -n 1 --repeat 1");
+  CHECK_EQ(child.exit_code, 3);
+  CHECK(child.output.starts_with(none + " ") && contains(child.output, "  " + none + " is a text: "));
+  CHECK(contains(child.output, "\nA CPU; kernels "));
+  // What is wrong with all of them is a usage error.
+  child = bench(one, one + " --at 100 --ctx 164 -n 65 --repeat 1");
+  CHECK(child.exit_code != 0 && contains(child.output, "165 positions are needed, there are 164"));
+  child = bench(one, one + " --isa sse9");
+  CHECK(child.exit_code == 2 && contains(child.output, "no kernel set \"sse9\""));
+}
+
+TEST(a_model_that_is_killed) {
+  const std::string path = a_model();
+  begun = static_cast<std::atomic<int>*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  killed = 2;
+  slow_look = Expected(Case{"", 1, 1, 64, {0}}).slow;
+  for (const char* form : {"", " --json"}) {
+    *begun = 0;
+    check::Child child = bench(path, path + " " + path + " -n 1 --repeat 1" + form);
+    CHECK_EQ(child.exit_code, 1);
+    CHECK_EQ(begun->load(), 3);
+    const std::string why = "signal 9 ended it, perhaps for want of memory";
+    CHECK(contains(child.output, *form ? "\n,{\"model\":\"" + path + "\",\"error\":\"" + why + "\",\"exit_code\":137}\n,{"
+                                       : "\n" + path + "  " + why + "\n" + path + "  "));
+  }
+  begun = nullptr;
+}
+
+#if defined(__linux__)
+// Ctrl-C goes to both processes, SIGTERM from elsewhere to the first alone, which passes it on. The model that is measured says
+// what there is by then, and no other is begun.
+TEST(several_models_at_a_terminal) {
+  const Folder folder;
+  const std::string out = folder / "out", model = "models/stories.tm2";
+  for (int signal : {SIGINT, SIGTERM}) {
+    const bool json = signal == SIGTERM;
+    AtTerminal terminal(std::string(std::getenv("EDGELLM")) + " bench " + model + " " + model +
+                        " -n 200000 --repeat 100 --window 64 --threads 1 --at 0,1" + (json ? " --json" : "") + " >" + out);
+    if (terminal.pid < 0) SKIP("no terminals here");
+    CHECK(terminal.wait_for("\rdecoding after 0 tokens  "));
+    if (signal == SIGINT) CHECK(write(terminal.fd, "\x03", 1) == 1);
+    if (signal == SIGTERM) kill(terminal.pid, signal);
+    CHECK_EQ(terminal.exit_code(), 128 + signal);
+    CHECK(contains(terminal.seen, "bench: interrupted before everything was measured"));
+    CHECK(!contains(terminal.seen, "decoding after 1 tokens"));
+    if (json) CHECK_EQ(read_file(out), "[]\n");
+    if (!json) CHECK(contains(read_file(out), "decode tok/s") && !contains(read_file(out), "failed"));
+  }
+}
+#endif

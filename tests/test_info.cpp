@@ -225,19 +225,19 @@ TEST(words_of_a_summary) {
 
 // A large file is not read through for its zeros unless that is asked for; what cannot be run says why and is shown all the same.
 TEST(files_that_cannot_be_run) {
-  raw::File made;
-  made.metadata.text("arch", "eliza");
-  made.metadata.number("context", 64);
-  made.metadata.number("vocab", 64);
+  raw::File file;
+  file.metadata.text("arch", "eliza");
+  file.metadata.number("context", 64);
+  file.metadata.number("vocab", 64);
   constexpr u64 WEIGHTS = 100'000'001;
-  made.entries.push_back(raw::entry("x", 0, 0, 0, {u32{WEIGHTS}}, 0, 4 * WEIGHTS));
-  made.lay_out(0);
-  const u64 begin = made.header.tensor_offset + 128;
-  made.entries[0].offset = begin, made.header.file_bytes = begin + raw::round_up(4 * WEIGHTS, 64);
+  file.entries.push_back(raw::entry("x", 0, 0, 0, {u32{WEIGHTS}}, 0, 4 * WEIGHTS));
+  file.lay_out(0);
+  const u64 begin = file.header.tensor_offset + 128;
+  file.entries[0].offset = begin, file.header.file_bytes = begin + raw::round_up(4 * WEIGHTS, 64);
   const std::string path = temporary_path("large.tm2");
-  const std::vector<u8> bytes = made.bytes();
+  const std::vector<u8> bytes = file.bytes();
   write_file(path, {bytes.begin(), bytes.end()});
-  std::filesystem::resize_file(path, made.header.file_bytes);
+  std::filesystem::resize_file(path, file.header.file_bytes);
   check::Child child = info({path});
   CHECK_EQ(child.exit_code, 0);
   CHECK_EQ(line(child, "family"), "unknown to this version: \"eliza\"");

@@ -67,7 +67,7 @@ TEST(the_file_made_by_hand_is_read) {
 TEST(sections_lie_in_the_file_and_in_order) {
   const Case cases[] = {
       {"version 1", [](raw::File& f) { f.header.magic = 0x00324d54; },
-       "not a model file: the first four bytes are 544d3200, expected \"TM2\\2\" or \"SRN\\2\""},
+       "not a model file but a TM2 version 1 file: edgellm-convert makes a model file of it"},
       {"a sparse one", [](raw::File& f) { f.header.magic = 0x024e5253; }, ""},
       {"zeros in front", [](raw::File& f) { f.header.magic = 0x324d0000; },
        "not a model file: the first four bytes are 00004d32, expected \"TM2\\2\" or \"SRN\\2\""},
@@ -77,7 +77,8 @@ TEST(sections_lie_in_the_file_and_in_order) {
        "header: its size is said to be 63, expected 64"},
       {"a larger header", [](raw::File& f) { f.header.header_bytes = 65; },
        "header: its size is said to be 65, expected 64"},
-      {"cut", [](raw::File& f) { f.header.file_bytes++; }, "the file has 5632 bytes, its header says 5633: it was cut"},
+      {"cut", [](raw::File& f) { f.header.file_bytes++; },
+       "the file has 5632 bytes, its header says 5633: it was cut; copy or make it again"},
       {"longer", [](raw::File& f) { f.header.file_bytes--; }, "the file has 5632 bytes, its header says 5631"},
       {"metadata in the header", [](raw::File& f) { f.header.metadata_offset = 0; },
        "header: metadata at 0, 128" NOT_INSIDE},
@@ -125,7 +126,7 @@ TEST(sections_lie_in_the_file_and_in_order) {
 }
 
 TEST(less_than_a_header) {
-  CHECK_EQ(opened({}), "not a model file: 0 bytes are less than a header");
+  CHECK_EQ(opened({}), "not a model file but an empty file: what made or fetched it did not finish; do that again");
   raw::File empty;
   empty.lay_out(0);
   std::vector<u8> bytes = empty.bytes();

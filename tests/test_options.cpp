@@ -82,6 +82,7 @@ std::string described(const Options& o) {
   say("repeat", o.repeat), say("count_given", o.count_given), say("seed_given", o.seed_given);
   say("temperature_given", o.temperature_given), say("threads_auto", o.threads_auto), say("realtime", o.realtime);
   say("json", o.json), say("tensors", o.tensors), say("verbose", o.verbose), say("help", o.help), say("version", o.version);
+  say("no_convert", o.no_convert);
   say("seal", static_cast<i32>(o.seal));
   return out.str();
 }
@@ -121,17 +122,16 @@ std::string base(const std::string& command) {
 }  // namespace
 
 TEST(defaults) {
-  CHECK_EQ(
-      described(Options()),
-      std::string(
-          " command=1 command_given=0 model=(null) model_from_variable=0 map.prefault=0 map.lock=0 isa=(null) "
-          "threads=0 context=0 window=0 kv=0"
-          " f32_activations=0 half_rope=0 check=0 lock=0 sessions=1 count=32 hash=0 pace=0 temperature=0.7"
-          " top_p=0.9 top_k=0 min_p=0 repeat_penalty=1 seed=0 prompt=(null) text_file=(null) from_stdin=0"
-          " no_stdin=0 special=0 stop_ids="
-          " ids=(null) logits_file=(null) tokenizer_file=(null) system=(null) chat_template=(null)"
-          " state_load=(null) state_save=(null) max_tokens=0 bench_prompt=64 bench_at=0 repeat=3 count_given=0"
-          " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 version=0 seal=0"));
+  CHECK_EQ(described(Options()),
+           std::string(" command=1 command_given=0 model=(null) model_from_variable=0 map.prefault=0 map.lock=0 isa=(null) "
+                       "threads=0 context=0 window=0 kv=0"
+                       " f32_activations=0 half_rope=0 check=0 lock=0 sessions=1 count=32 hash=0 pace=0 temperature=0.7"
+                       " top_p=0.9 top_k=0 min_p=0 repeat_penalty=1 seed=0 prompt=(null) text_file=(null) from_stdin=0"
+                       " no_stdin=0 special=0 stop_ids="
+                       " ids=(null) logits_file=(null) tokenizer_file=(null) system=(null) chat_template=(null)"
+                       " state_load=(null) state_save=(null) max_tokens=0 bench_prompt=64 bench_at=0 repeat=3 count_given=0"
+                       " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 "
+                       "version=0 no_convert=0 seal=0"));
 }
 
 TEST(commands) {
@@ -260,6 +260,7 @@ TEST(options) {
       {"--kv", "f32", loads, "kv=2"},
       {"--activations", "int8", loads, ""},
       {"--activations", "f32", loads, "f32_activations=1"},
+      {"--no-convert", nullptr, all, "no_convert=1"},
       {"--mlock", nullptr, loads, "lock=1"},
       {"--prefault", nullptr, loads, "map.prefault=1"},
       {"--hash", nullptr, loads, "hash=1"},

@@ -168,8 +168,8 @@ TEST(tokenizing) {
   CHECK_EQ(said.err, "edgellm: --tokenizer " + bare + ": the model has no tokenizer: it takes and gives ids\n");
   said = edgellm_says("run " + bare + " --tokenizer README.md -i a");
   CHECK_EQ(said.code, 3);
-  CHECK(contains(said.err, "--tokenizer README.md: ") &&
-        contains(said.err, "(it must be a model file; `edgellm-convert SOURCE NEW.tm2 --tokenizer README.md`"));
+  CHECK(contains(said.err, "--tokenizer README.md is a text, not a model file: ") &&
+        contains(said.err, "`edgellm-convert SOURCE NEW.tm2 --tokenizer README.md`, from what the model was made of"));
 }
 
 // Standard input has room for 16 MiB, and not for a byte more.

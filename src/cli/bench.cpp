@@ -1,23 +1,19 @@
-// edgellm bench: how fast a model runs here, beside how fast this machine reads memory in the same minute.
-#include "arch/kv_cache.h"
+// edgellm bench: how fast a model runs here, beside how fast this machine reads memory in the same minute. Of several models each
+// is measured in a process of its own, because a sealed one can open nothing more.
+#include "cli/bench.h"
+
 #include "base/sort.h"
-#include "cli/command.h"
-#include "cli/json_writer.h"
+#include "cli/find_model.h"
 #include "platform/bandwidth.h"
 #include "platform/clock.h"
-#include "platform/heap.h"
-#include "platform/machine.h"
+#include "platform/process.h"
 #include "platform/seal.h"
+#include "platform/signals.h"
+#include "platform/stage.h"
 
 namespace edgellm {
 
 namespace {
-
-constexpr i32 MAX_PLACES = 16;
-
-struct Percentiles {
-  f64 p50, p99, p999, max;  // ms
-};
 
 // Sorts the samples in place.
 Percentiles percentiles(Span<f64> samples) {
@@ -28,48 +24,14 @@ Percentiles percentiles(Span<f64> samples) {
   return {at(0.5), at(0.99), at(0.999), samples[samples.count - 1]};
 }
 
-f64 median(Span<f64> values) {
-  return percentiles(values).p50;
+// Of repetitions that made `tokens` each.
+Rate rate_of(f64 tokens, Span<f64> seconds) {
+  const Percentiles p = percentiles(seconds);
+  const f64 slowest = tokens / p.max, fastest = tokens / seconds[0], typical = tokens / p.p50;
+  return {typical, seconds.count > 1 ? 50 * (fastest - slowest) / typical : __builtin_nan("")};
 }
 
-// What is measured at one position.
-struct Place {
-  i32 position;
-  f64 decode_tok_s;
-  Percentiles token_ms;
-};
-
-struct Measured {
-  f64 load_ms;
-  f64 ttft_ms;  // prompt to first id, median of the repetitions
-  f64 prefill_tok_s;
-  f64 read_bytes_per_second;
-  Place places[MAX_PLACES];
-  i32 place_count;
-  i32 places_done;             // fewer than place_count: a signal came meanwhile
-  bool complete;               // no signal came before everything was measured
-  Percentiles alternating_ms;  // tokens at the first place, each followed by
-  Percentiles empty_ms;        // a loop of as long that touches no memory: what the machine itself does to such a time
-  f64 faults_per_token;
-  i64 resident_bytes;  // at most, less the buffer that the read bandwidth was measured with
-  u64 hash;
-};
-
-struct Bench {
-  Engine engine;
-  i32 prompt_tokens;
-  i32 count;
-  i32 repeat;
-  i32 sessions;       // decoded in one batch
-  Span<i32> ids;      // (prompt_tokens or the furthest position) made-up prompt
-  Span<f64> samples;  // (count * repeat) ms of each pass
-  Span<f64> empty;    // (count * repeat) ms of each empty loop
-  Span<f64> seconds;  // (repeat)
-  Span<Step> steps;   // (sessions) one token each
-  Span<i32> next;     // (sessions) these tokens
-};
-
-// The buffers of the numbers above, in an arena that counts and then in one that gives.
+// The buffers of Bench, in an arena that counts and then in one that gives.
 void take_buffers(Arena& arena, i64 prompt, Bench* bench) {
   auto span = [&]<class T>(i64 count, Span<T>* to) { *to = {arena.take<T>(count), count}; };
   const i64 samples = i64{bench->count} * bench->repeat;
@@ -89,15 +51,15 @@ Status prefill(Bench& bench, Session& session, i32 tokens) {
 }
 
 Status measure_prefill(Bench& bench, Measured* result) {
+  begin_stage("prefill", i64{bench.prompt_tokens} * bench.repeat, Unit::model_tokens);
   for (i32 r = 0; r < bench.repeat; r++) {
     i64 start = now_ns();
     EDGELLM_TRY(prefill(bench, bench.engine.sessions[0], bench.prompt_tokens));
     (void)bench.engine.kernels.argmax(logits_row(bench.engine, 0), bench.engine.model.vocab);
     bench.seconds[r] = static_cast<f64>(now_ns() - start) / 1e9;
   }
-  f64 typical = median(bench.seconds);
-  result->ttft_ms = typical * 1e3;
-  result->prefill_tok_s = bench.prompt_tokens / typical;
+  result->ttft_ms = percentiles(bench.seconds).p50 * 1e3;
+  result->prefill = rate_of(bench.prompt_tokens, bench.seconds);
   return {};
 }
 
@@ -123,11 +85,22 @@ f64 ms_since(i64 start) {
   return static_cast<f64>(now_ns() - start) / 1e6;
 }
 
+// Between two tokens, so that showing it is in no time.
+void begin_tokens(const Bench& bench, const char* doing) {
+  begin_stage(doing, i64{bench.count} * bench.repeat * bench.sessions, Unit::tokens);
+}
+
 // The timeline before `position` is filled once and then used again.
 Status measure_decode(Bench& bench, i32 position, Place* place) {
+  begin_stage("filling the context", i64{position} * bench.sessions, Unit::model_tokens);
   for (i32 s = 0; s < bench.sessions; s++)
     EDGELLM_TRY(prefill(bench, bench.engine.sessions[s], position));
+  char doing[40];
+  Writer words(doing);
+  write(words, "decoding after ", position, " tokens");
+  begin_tokens(bench, doing);
   i64 at = 0;
+  const i64 cpu = process_cpu_ns(), begin = now_ns();
   for (i32 r = 0; r < bench.repeat; r++) {
     rewind(bench, position);
     f64 total = 0;
@@ -135,11 +108,14 @@ Status measure_decode(Bench& bench, i32 position, Place* place) {
       i64 start = now_ns();
       EDGELLM_TRY(decode(bench));
       total += bench.samples[at++] = ms_since(start);
+      advance_stage(bench.sessions, Unit::tokens);
     }
     bench.seconds[r] = total / 1e3;
   }
+  place->cpu_percent = static_cast<f64>(process_cpu_ns() - cpu) / 1e4 / ms_since(begin);
+  end_stage();
   place->position = position;
-  place->decode_tok_s = bench.count * bench.sessions / median(bench.seconds);
+  place->decode = rate_of(f64{1} * bench.count * bench.sessions, bench.seconds);
   place->token_ms = percentiles(bench.samples.slice(0, at));
   return {};
 }
@@ -156,6 +132,7 @@ Status measure_stalls(Bench& bench, const Place& place, Measured* result) {
   empty_loop(TRIAL);
   i64 rounds = static_cast<i64>(static_cast<f64>(TRIAL) * place.token_ms.p50 / ms_since(start));
   i64 at = 0;
+  begin_tokens(bench, "decoding in turn with an empty loop");
   for (i32 r = 0; r < bench.repeat; r++) {
     rewind(bench, place.position);
     for (i32 i = 0; i < bench.count; i++, at++) {
@@ -165,6 +142,7 @@ Status measure_stalls(Bench& bench, const Place& place, Measured* result) {
       start = now_ns();
       empty_loop(rounds);
       bench.empty[at] = ms_since(start);
+      advance_stage(bench.sessions, Unit::tokens);
     }
   }
   result->alternating_ms = percentiles(bench.samples.slice(0, at));
@@ -178,6 +156,7 @@ Status count_zeros(Bench& bench, const Place& place) {
   if (!counted) return {};
   counted->counting = true;
   rewind(bench, place.position);
+  begin_stage("counting zeros", i64{bench.count} * bench.sessions, Unit::model_tokens);
   for (i32 i = 0; i < bench.count; i++)
     EDGELLM_TRY(decode(bench));
   return {};
@@ -209,106 +188,6 @@ Status measure(Bench& bench, Span<const u8> buffer, Measured* result) {
   return {};
 }
 
-// Bytes of weights and caches that one pass at `position` reads.
-i64 bytes_per_pass(const Bench& bench, i32 position) {
-  const Engine& engine = bench.engine;
-  const i64 slots = cache_slots(engine.limits), recurrent = engine.model.recurrent_bytes;
-  const i64 cache = (engine.model.state_bytes - recurrent) * min<i64>(position, slots) / slots;
-  return engine.model.weight_bytes + bench.sessions * (recurrent + cache);
-}
-
-f64 bytes_per_second(const Bench& bench, const Place& place) {
-  return static_cast<f64>(bytes_per_pass(bench, place.position)) * place.decode_tok_s / bench.sessions;
-}
-
-void print_percentiles(JsonWriter& json, Text name, const Percentiles& ms) {
-  json.open(name);
-  json.real("p50", {ms.p50, 4});
-  json.real("p99", {ms.p99, 4});
-  json.real("p999", {ms.p999, 4});
-  json.real("max", {ms.max, 4});
-  json.close();
-}
-
-void print_json(const Bench& bench, const Measured& m, const char* path) {
-  const Engine& engine = bench.engine;
-  const Place& first = m.places[0];
-  f64 rate = bytes_per_second(bench, first);
-  JsonWriter json(STDOUT);
-  json.text("model", path);
-  json.text("isa", engine.kernels.isa);
-  json.number("threads", engine.threads.count());
-  json.number("ctx", engine.limits.context);
-  json.real("decode_tok_s", {first.decode_tok_s, 2});
-  json.real("prefill_tok_s", {m.prefill_tok_s, 2});
-  json.number("sessions", bench.sessions);
-  print_percentiles(json, "ms_per_token", first.token_ms);
-  print_percentiles(json, "ms_alternating", m.alternating_ms);
-  print_percentiles(json, "ms_empty_loop", m.empty_ms);
-  json.real("ttft_ms", {m.ttft_ms, 3});
-  json.real("load_ms", {m.load_ms, 3});
-  json.number("bytes_per_token", bytes_per_pass(bench, first.position) / bench.sessions);
-  json.real("gb_s", {rate / 1e9, 2});
-  json.real("read_gb_s", {m.read_bytes_per_second / 1e9, 2});
-  json.real("bandwidth_share", {rate / m.read_bytes_per_second, 3});
-  json.real("rss_mb", megabytes(m.resident_bytes, 2));
-  json.real("planned_mb", megabytes(engine.arena_bytes, 2));
-  json.real("page_faults_per_token", {m.faults_per_token, 3});
-  if (engine.model.zero_codes) json.real("zero_activations", {engine.model.zero_codes->percent() / 100, 4});
-  json.number("allocations_after_seal", heap_watch.after_closing.load());
-  char hash[20];
-  Writer writer(hash);
-  json.text("logits_hash", write(writer, Hex{m.hash, 16}).text());
-  if (m.place_count > 1) {
-    json.open("at");
-    for (i32 i = 0; i < m.place_count; i++) {
-      const Place& place = m.places[i];
-      char position[16];
-      Writer key(position);
-      json.open(write(key, place.position).text());
-      json.real("decode_tok_s", {place.decode_tok_s, 2});
-      json.number("bytes_per_token", bytes_per_pass(bench, place.position) / bench.sessions);
-      json.real("gb_s", {bytes_per_second(bench, place) / 1e9, 2});
-      print_percentiles(json, "ms_per_token", place.token_ms);
-      json.close();
-    }
-    json.close();
-  }
-  json.finish();
-}
-
-void print_text(const Bench& bench, const Measured& m, const char* path) {
-  const Engine& engine = bench.engine;
-  print("model     ", path, ", kernels ", engine.kernels.isa, ", threads ", engine.threads.count(), ", context ",
-        engine.limits.context, "\n");
-  print("load      ", Fixed{m.load_ms, 2}, " ms\n");
-  if (m.ttft_ms > 0) {
-    print("prefill   ", Fixed{m.prefill_tok_s, 1}, " tok/s (", bench.prompt_tokens, " tokens, first id after ",
-          Fixed{m.ttft_ms, 2}, " ms)\n");
-  }
-  for (i32 i = 0; i < m.places_done; i++) {
-    const Place& place = m.places[i];
-    f64 rate = bytes_per_second(bench, place);
-    print("decode    ", Fixed{place.decode_tok_s, 2}, " tok/s at position ", place.position,
-          bench.sessions > 1 ? " in all sessions; ms a pass: p50 " : "; ms a token: p50 ", Fixed{place.token_ms.p50, 3},
-          ", p99 ", Fixed{place.token_ms.p99, 3}, ", p99.9 ", Fixed{place.token_ms.p999, 3}, ", max ",
-          Fixed{place.token_ms.max, 3}, "; ", Fixed{rate / 1e9, 1}, " GB/s, ",
-          Fixed{100 * rate / m.read_bytes_per_second, 0}, " % of ", Fixed{m.read_bytes_per_second / 1e9, 1}, "\n");
-  }
-  if (!m.complete) return;
-  print("memory    ", megabytes(m.resident_bytes, 1), " MB resident at most, ", megabytes(engine.arena_bytes, 1),
-        " MB planned, file ", megabytes(engine.file.bytes().count, 1), " MB\n");
-  print("steady    ", Fixed{m.faults_per_token, 3}, " page faults a token, ", heap_watch.after_closing.load(),
-        " allocations after the seal\n");
-  print("stalls    alternating with an empty loop: token p50 ", Fixed{m.alternating_ms.p50, 3}, ", p99 ",
-        Fixed{m.alternating_ms.p99, 3}, " ms; the loop p50 ", Fixed{m.empty_ms.p50, 3}, ", p99 ", Fixed{m.empty_ms.p99, 3},
-        " ms\n");
-  if (engine.model.zero_codes) {
-    print("zeros     ", Fixed{engine.model.zero_codes->percent(), 1}, " % of the squared ReLUs' codes\n");
-  }
-  print("logits hash: ", Hex{m.hash, 16}, "\n");
-}
-
 Status read_places(const Options& options, Measured* result) {
   EDGELLM_TRY(parse_list(
       "--at", options.bench_at,
@@ -322,36 +201,40 @@ Status read_places(const Options& options, Measured* result) {
   return usage_error("--at: give 1 to ", MAX_PLACES, " positions");
 }
 
-}  // namespace
-
-Status bench_command(Options& options) {
-  if (!options.model) options.model = bundled_model();
-  if (!options.model) return usage_error("bench: no bundled model found, give a model file");
-  static Bench bench;
-  static Measured result;
-  EDGELLM_TRY(read_places(options, &result));
-  bench.count = options.count_given ? max(1, options.generate.count) : 64;
-  bench.prompt_tokens = options.bench_prompt;
-  bench.repeat = options.repeat;
-  bench.sessions = options.engine.sessions;
-  options.engine.logits = bench.sessions;
+// What the options ask for, of any model.
+Status prepare(Options& options, Bench* bench, Measured* result, i32* prompt) {
+  EDGELLM_TRY(read_places(options, result));
+  bench->count = options.count_given ? max(1, options.generate.count) : 64;
+  bench->prompt_tokens = options.bench_prompt;
+  bench->repeat = options.repeat;
+  bench->sessions = options.engine.sessions;
+  options.engine.logits = bench->sessions;
   i32 furthest = 0;
-  for (i32 i = 0; i < result.place_count; i++)
-    furthest = max(furthest, result.places[i].position);
-  const i64 needed = max<i64>(i64{furthest} + bench.count, bench.prompt_tokens);
+  for (i32 i = 0; i < result->place_count; i++)
+    furthest = max(furthest, result->places[i].position);
+  const i64 needed = max<i64>(i64{furthest} + bench->count, bench->prompt_tokens);
   if (needed > MAX_CONTEXT)
     return usage_error("bench: ", needed, " positions are needed, at most ", MAX_CONTEXT, " can be held");
   if (options.engine.window == 0) {
     options.engine.default_context = 0;
     options.engine.least_context = max(static_cast<i32>(needed), 512);
   }
+  *prompt = max(max(furthest, bench->prompt_tokens), 1);
+  return {};
+}
 
+// Measures the model at options.model and reports it under the name that was typed.
+Status bench_model(Options& options, const char* name, const Report& report) {
+  static Bench bench;
+  static Measured result;
+  i32 prompt = 1;
+  EDGELLM_TRY(prepare(options, &bench, &result, &prompt));
+  bench.path = name;
   i64 start = now_ns();
   EDGELLM_TRY(open_model(options, &bench.engine));
   result.load_ms = ms_since(start);
   Span<u8> buffer, own;
   EDGELLM_TRY(take_bandwidth_buffer(this_machine(), &buffer));
-  const i32 prompt = max(max(furthest, bench.prompt_tokens), 1);
   Arena counting;
   take_buffers(counting, prompt, &bench);
   EDGELLM_TRY(take_memory(counting.used(), {}, &own));
@@ -362,14 +245,93 @@ Status bench_command(Options& options) {
   EDGELLM_TRY(seal_as_asked(options, SEAL_FIGURES));
 
   Status status = measure(bench, buffer, &result);
+  end_stage();
   if (!status.ok() && !status.interrupted()) return status;
-  if (!options.json) {
-    print_text(bench, result, options.model);
-  } else if (result.complete) {
-    print_json(bench, result, options.model);
-  }
+  report_figures(report, bench, result);
   if (!result.complete) note("bench: interrupted before everything was measured\n");
   return status;
+}
+
+// Its row says why there are no figures, so that its status needs no words; a usage error without any means something else.
+Status bench_in_child(Options& options, const Report& report) {
+  const char* name = options.model;
+  Status status = find_models(options);
+  if (status.ok()) status = bench_model(options, name, report);
+  if (status.ok() || status.interrupted()) return status;
+  report_failure(report, name, static_cast<i32>(status.code()), status.text());
+  return status.code() == Code::usage ? status : Status::error(status.code(), "");
+}
+
+// What children say goes on to stdout, and what belongs between the objects of a list.
+struct Rows {
+  bool json;
+  i32 said = 0;          // of so many models
+  bool waiting = false;  // for the first word of the next
+
+  void separate() {
+    if (waiting && json) print(said ? "," : "[");
+    said += waiting;
+    waiting = false;
+  }
+  static void pass_on(void* context, Text piece) {
+    static_cast<Rows*>(context)->separate();
+    print(piece);
+  }
+};
+
+// The end of a child that said nothing: somebody or something else ended it.
+void report_silence(Report report, const char* path, i32 code) {
+  char buffer[96];
+  Writer why(buffer);
+  if (code > 128) {
+    write(why, "signal ", code - 128, " ended it", code == 128 + 9 ? ", perhaps for want of memory" : "");
+  } else {
+    write(why, "it ended with exit code ", code);
+  }
+  report.fd = STDOUT;
+  report_failure(report, path, code, buffer);
+}
+
+// Each in a child of its own. One that fails does not keep the others from being measured, and is the exit code.
+Status bench_several(Options& options, Report report) {
+  for (i32 i = 0; i < options.model_count; i++)
+    report.name_columns = max(report.name_columns, Text(options.models[i]).size);
+  Rows rows = {.json = options.json};
+  Status failure;
+  for (i32 i = 0; i < options.model_count && !interrupted() && check_output().ok(); i++) {
+    const char* path = options.model = options.models[i];
+    Process process;
+    EDGELLM_TRY(fork_process(&process));
+    if (process.pid == 0) {
+      report.fd = process.pipe;
+      return bench_in_child(options, report);
+    }
+    rows.waiting = true;
+    const i32 code = wait_for_process(process, Rows::pass_on, &rows);
+    if (code == 0) report.head = false;
+    if (code == 0 || interrupted()) continue;
+    if (rows.waiting) {
+      rows.separate();
+      report_silence(report, path, code);
+    }
+    if (failure.ok())
+      failure = Status::error(code <= 3 ? static_cast<Code>(code) : Code::failed, "bench: ", path, " failed");
+  }
+  if (options.json) print(rows.said ? "]\n" : "[]\n");
+  EDGELLM_TRY(check_interrupted());
+  return failure;
+}
+
+}  // namespace
+
+Status bench_command(Options& options) {
+  if (!options.model) options.model = bundled_model();
+  if (!options.model) return usage_error("bench: no bundled model found, give a model file");
+  Report report = {.fd = STDOUT, .json = options.json, .machine = nullptr, .head = true, .name_columns = 5};
+  if (options.model_count <= 1) return bench_model(options, options.model_count ? options.models[0] : options.model, report);
+  const Machine machine = this_machine();
+  report.machine = machine.name;
+  return bench_several(options, report);
 }
 
 }  // namespace edgellm

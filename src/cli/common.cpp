@@ -29,10 +29,7 @@ static Status open_other_tokenizer(const char* path, Span<const u8>* section) {
   Span<const u8> map;
   EDGELLM_TRY(map_model(path, {}, &map));
   ModelFile file;
-  if (Status status = file.open(map); !status.ok()) {
-    return bad_model("--tokenizer ", path, ": ", status.text(), " (it must be a model file; `edgellm-convert ",
-                     "SOURCE NEW.tm2 --tokenizer ", path, "`, from what the model was made of, puts a tokenizer into one)");
-  }
+  if (Status status = file.open(map); !status.ok()) return bad_model("--tokenizer ", path, ": ", status.text());
   *section = file.tokenizer();
   return section->count ? Status() : bad_model("--tokenizer ", path, ": ", NO_TOKENIZER);
 }

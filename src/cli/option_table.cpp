@@ -217,6 +217,8 @@ const Option OPTIONS[] = {
      [](O o, N n, S v) -> Status { return set_word(n, v, KV_NAMES, &o.engine.kv); }},
     {"--tokenizer", "FILE", LOADS | TOKENIZE | DETOKENIZE, Group::model,
      "a model file whose tokenizer serves one that has none", set_text<&Options::tokenizer_file>},
+    {"--no-convert", nullptr, ALL_COMMANDS, Group::model,
+     "of a GGUF file, a folder and so on only say how to convert it", set_flag<&Options::no_convert>},
     {"--mlock", nullptr, LOADS, Group::model, "pin weights and memory in RAM",
      set_flag<&Options::engine, &EngineOptions::lock>},
     {"--prefault", nullptr, LOADS, Group::model, "read the weights before the first token",
@@ -255,10 +257,12 @@ const Command COMMANDS[] = {
      "edgellm chat model.tm2\n"
      "edgellm chat model.tm2 --template chatml --system \"Be brief.\"\n"
      "printf 'Hello\\nWhy?\\n' | edgellm chat model.tm2 -n 40 -s 1\n"},
-    {"bench", BENCH, Options::MAX_MODELS, false, "[MODEL]", "measure speed",
-     "Measures tokens per second, percentiles, and the share of the read bandwidth\n"
-     "that is used; without MODEL with the bundled model.\n",
+    {"bench", BENCH, Options::MAX_MODELS, false, "[MODEL...]", "measure speed",
+     "Measures how fast MODEL reads a prompt (prefill) and writes an answer (decode),\n"
+     "and what that takes; the bundled model if none is given. Of several models\n"
+     "each has a row of one table. +- is half the range of the repetitions.\n",
      "edgellm bench\n"
+     "edgellm bench model.tm2 model.tm2\n"
      "edgellm bench model.tm2 --threads auto --json\n"
      "edgellm bench model.tm2 --at 0,100 --repeat 5\n"},
     {"eval", EVAL, 1, true, "MODEL", "how well the model predicts a text, or ids",

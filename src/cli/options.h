@@ -60,6 +60,7 @@ struct Options {
   bool verbose = false;
   bool help = false;
   bool version = false;
+  bool no_convert = false;
   SealMode seal = SealMode::yes;
 };
 

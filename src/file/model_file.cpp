@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checksum.h"
+#include "file/foreign.h"
 #include "platform/signals.h"
 #include "platform/stage.h"
 #include "sparse.h"
@@ -40,7 +41,7 @@ Status check_header(const FileHeader& header, u64 file_bytes) {
   }
   if (header.file_bytes != file_bytes) {
     return bad_model("the file has ", file_bytes, " bytes, its header says ", header.file_bytes,
-                     file_bytes < header.file_bytes ? ": it was cut" : "");
+                     file_bytes < header.file_bytes ? ": it was cut; copy or make it again" : "");
   }
   if (!inside(header.metadata_offset, header.metadata_bytes, sizeof(FileHeader), file_bytes)) {
     return bad_model("header: metadata at ", header.metadata_offset, ", ", header.metadata_bytes,
@@ -235,6 +236,10 @@ i64 tensor_bytes(const TensorEntry& entry) {
 
 Status ModelFile::open(Span<const u8> bytes) {
   u64 file_bytes = static_cast<u64>(bytes.count);
+  if (const Foreign foreign = identify(bytes, bytes.count); foreign.what) {
+    return bad_model("not a model file but ", foreign.what, ": ", foreign.advice,
+                     foreign.way == WayOut::unpack ? " unpacks it" : "");
+  }
   if (file_bytes < sizeof(FileHeader)) return bad_model("not a model file: ", file_bytes, " bytes are less than a header");
   FileHeader header;
   memcpy(&header, bytes.data, sizeof header);

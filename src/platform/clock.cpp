@@ -9,10 +9,18 @@ namespace edgellm {
 
 constexpr i64 SECOND = 1000000000;
 
-i64 now_ns() {
+static i64 read_clock(clockid_t clock) {
   timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return static_cast<i64>(now.tv_sec) * SECOND + now.tv_nsec;
+}
+
+i64 now_ns() {
+  return read_clock(CLOCK_MONOTONIC);
+}
+
+i64 process_cpu_ns() {
+  return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 void sleep_until_ns(i64 deadline) {

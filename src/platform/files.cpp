@@ -2,9 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#else
+#include <dirent.h>
+#endif
 
 #include "platform/console.h"
 
@@ -65,6 +73,84 @@ bool sync_file(i32 fd) {
 
 bool can_read(const char* path) {
   return access(path, R_OK) == 0;
+}
+
+bool examine(const char* path, FileFacts* facts) {
+  struct stat info;
+  if (stat(path, &info) != 0) return false;
+#if defined(__APPLE__)
+  const timespec& modified = info.st_mtimespec;
+#else
+  const timespec& modified = info.st_mtim;
+#endif
+  *facts = {.regular = S_ISREG(info.st_mode),
+            .folder = S_ISDIR(info.st_mode),
+            .bytes = static_cast<i64>(info.st_size),
+            .modified_ns = static_cast<i64>(modified.tv_sec) * 1000000000 + modified.tv_nsec};
+  return true;
+}
+
+#if defined(__linux__)
+// Not opendir: its buffer would come from the heap.
+bool list_folder(const char* path, void (*see)(void* context, const char* name), void* context) {
+  constexpr i64 NAME = 19;  // behind inode and offset (8 bytes each), the entry's size (2) and its kind (1)
+  const i32 fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return false;
+  alignas(8) char entries[4096];
+  long size;
+  while ((size = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0) {
+    u16 bytes;
+    for (long at = 0; at < size; at += bytes) {
+      memcpy(&bytes, entries + at + 16, sizeof bytes);
+      const char* name = entries + at + NAME;
+      if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0) see(context, name);
+    }
+  }
+  close(fd);
+  return size == 0;
+}
+#else
+bool list_folder(const char* path, void (*see)(void* context, const char* name), void* context) {
+  DIR* folder = opendir(path);
+  if (!folder) return false;
+  while (const dirent* entry = readdir(folder)) {
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) see(context, entry->d_name);
+  }
+  closedir(folder);
+  return true;
+}
+#endif
+
+bool make_folder(const char* path) {
+  char above[PATH_BYTES];
+  i32 problem = 0;  // the first
+  for (i64 at = 0; path[at]; at++) {
+    if (at + 1 == PATH_BYTES) {
+      errno = ENAMETOOLONG;
+      return false;
+    }
+    above[at] = path[at];
+    above[at + 1] = 0;
+    const bool whole = path[at] != '/' && (path[at + 1] == 0 || path[at + 1] == '/');
+    if (whole && mkdir(above, 0700) != 0 && errno != EEXIST && problem == 0) problem = errno;
+  }
+  FileFacts facts;
+  const bool there = examine(path, &facts) && facts.folder;
+  if (!there) errno = problem ? problem : ENOTDIR;
+  return there && access(path, W_OK | X_OK) == 0;
+}
+
+bool real_path(const char* path, char* buffer) {
+  static_assert(PATH_BYTES >= PATH_MAX);
+  return realpath(path, buffer);
+}
+
+i32 open_to_lock(const char* path) {
+  return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+bool take_lock(i32 fd) {
+  return flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
 Text program_path(char* buffer, i64 capacity) {

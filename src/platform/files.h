@@ -24,6 +24,30 @@ bool sync_file(i32 fd);
 
 bool can_read(const char* path);
 
+struct FileFacts {
+  bool regular, folder;
+  i64 bytes;
+  i64 modified_ns;  // since 1970-01-01 UTC
+};
+
+// Of what lies at `path`, links followed; false when nothing does, or it cannot be asked.
+bool examine(const char* path, FileFacts* facts);
+
+// Calls `see` with each name in a folder, in no order, without those of itself and its parent; false when it cannot be read.
+bool list_folder(const char* path, void (*see)(void* context, const char* name), void* context);
+
+// Makes a folder that only its owner enters, and those above it; whether one is there now in which files can be made.
+bool make_folder(const char* path);
+
+// The name without links and dots, at least PATH_BYTES of room; false when nothing lies there.
+constexpr i64 PATH_BYTES = 4096;  // that a path has at most, with its end
+bool real_path(const char* path, char* buffer);
+
+// Opens what lies at `path`, a folder too, to hold a lock on it until it is closed; -1: that cannot be.
+i32 open_to_lock(const char* path);
+// False when another process holds it. Where the medium knows no locks everybody gets it.
+bool take_lock(i32 fd);
+
 // Where this program lies; empty where the system does not say.
 Text program_path(char* buffer, i64 capacity);
 
