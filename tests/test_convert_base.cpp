@@ -201,11 +201,11 @@ TEST(files_and_cursors) {
   CHECK_EQ(from.read<u16>("x"), 0x201);
   CHECK_EQ(from.position() * 10 + from.left(), 24u);
   CHECK_EQ(said([&] { return from.take(5, "y").text(); }),
-           "refused: " + (folder / "a") + ": y needs 5 bytes at offset 2, only 4 are left");
+           "refused: " + (folder / "a") + ": y needs 5 bytes at offset 2, only 4 are left: it was cut: download it again");
   CHECK_EQ(from.take(4, "y").text(), "\3\4\5\6");
   CHECK_EQ(from.take(0, "y").text(), "");
   CHECK_EQ(said([&] { return convert::text(from.read<u8>("z")); }),
-           "refused: " + (folder / "a") + ": z needs 1 bytes at offset 6, only 0 are left");
+           "refused: " + (folder / "a") + ": z needs 1 bytes at offset 6, only 0 are left: it was cut: download it again");
   CHECK_EQ(convert::MappedFile::open(folder / "empty")->bytes().size, 0u);
   auto open = [&](const std::string& path) {
     return said([&] { return convert::MappedFile::open(path)->path; }, Code::failed);

@@ -205,8 +205,8 @@ TEST(the_report_adds_up) {
   add("l", Role::narrow, 20, 64, i8, {0.25, 1, 0});
   add("h", Role::head, 20, 64, i8, {1, 4, 0});
   std::ostringstream out;
-  report.print(out, "x.tm2", 1234567, 0);
-  report.print(out, "y", 99, 54321);
+  report.print_table(out, "x.tm2", 1234567, 0);
+  report.print_table(out, "y", 99, 54321);
   const std::string table =
       "                       format, activations        tensors      weights     bits zeros %         size  rms error\n"
       "a                      t2, tensor scale, token          1         1024     2.03   50.00      0.00 MB  exact\n"

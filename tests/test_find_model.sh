@@ -108,6 +108,7 @@ forget
 cp tests/golden/gguf/qwen2.gguf "$folder/src/qwen2.gguf"
 ask 0 "$(note_of "$folder/src/qwen2.gguf")" bench -n 1 --prompt-tokens 2 --repeat 1 "$model" "$folder/src/qwen2.gguf"
 check grep -q "$(note_of "$model")" "$folder/err"
+check [ "$(grep -cE '^(next|note: tokenizer) ' "$folder/err")" -eq 0 ]  # what the converter has to say of its file
 check grep -q "^$model  *[0-9]" "$folder/out"
 check grep -q "^$folder/src/qwen2.gguf  *[0-9]" "$folder/out"
 holds 2 'several models'

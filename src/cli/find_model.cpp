@@ -144,7 +144,7 @@ Status run_converter(const ForeignPath& found, const Cache& cache) {
   char option[PATH_BYTES];  // no name is one
   Writer source(option);
   write(source, found.source[0] == '-' ? "./" : "", found.source);
-  const char* const arguments[] = {CONVERTER, option, cache.file, nullptr};
+  const char* const arguments[] = {CONVERTER, option, cache.file, "--quiet", nullptr};
   Process process;
   EDGELLM_TRY(start_program(cache.converter, arguments, &process));
   auto to_stderr = [](void*, Text piece) { note(piece); };

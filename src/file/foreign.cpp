@@ -95,7 +95,7 @@ Foreign of_text(Text text) {
   static constexpr Text PAGES[] = {"<!doctype", "<html", "<head", "<?xml"};
   for (Text mark : PAGES) {
     if (starts_in_any_case(text, mark)) {
-      return {WayOut::advice, "a page of the web",
+      return {WayOut::download, "a page of the web",
               "the link led to words about the file, not to it: download the file itself"};
     }
   }

@@ -6,14 +6,15 @@
 namespace edgellm {
 
 enum class WayOut : u8 {
-  open,     // none is needed: a model file
-  repack,   // of version 1: file/legacy.h reads it, and edgellm-convert takes it
-  convert,  // edgellm-convert takes the file
-  folder,   // edgellm-convert takes the folder that it belongs to, if config.json is there
-  pull,     // git lfs pull
-  unpack,   // `advice` is the program that does
-  advice,   // what `advice` says
-  unknown,  // nothing is known about these bytes
+  open,      // none is needed: a model file
+  repack,    // of version 1: file/legacy.h reads it, and edgellm-convert takes it
+  convert,   // edgellm-convert takes the file
+  folder,    // edgellm-convert takes the folder that it belongs to, if config.json is there
+  pull,      // git lfs pull
+  download,  // once more, as `advice` says
+  unpack,    // `advice` is the program that does
+  advice,    // what `advice` says
+  unknown,   // nothing is known about these bytes
 };
 
 struct Foreign {
