@@ -70,6 +70,15 @@ bool empty_file(i32 fd) {
   return ftruncate(fd, 0) == 0;
 }
 
+i64 file_size(i32 fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 ? static_cast<i64>(info.st_size) : -1;
+}
+
+bool append_to_file(i32 fd) {
+  return fcntl(fd, F_SETFL, O_APPEND) == 0 && flock(fd, LOCK_UN) == 0;
+}
+
 bool sync_file(i32 fd) {
   return fsync(fd) == 0;
 }

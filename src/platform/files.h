@@ -19,6 +19,13 @@ bool write_at(i32 fd, const u8* buffer, i64 bytes, i64 offset);
 // Takes away what is in it.
 bool empty_file(i32 fd);
 
+// -1 when the system does not say.
+i64 file_size(i32 fd);
+
+// From here on whatever is written goes to its end, beside what other processes write there: it is locked no more
+// (platform/destination.h).
+bool append_to_file(i32 fd);
+
 // Waits until the medium has all of it.
 bool sync_file(i32 fd);
 
