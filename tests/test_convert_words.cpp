@@ -139,6 +139,8 @@ TEST(files_of_folders) {
        text(": header needs ", whole.find("}}") + 2 - 8, " bytes at offset 8, only 92 are left", CUT)},
       {"model.safetensors", whole.substr(0, whole.size() - 1),
        text(": ", whole.size() - 1, " bytes, its tensors end at ", whole.size(), CUT)},
+      {"config.json", "{\"architectures\": [\"Lla",
+       ": not JSON: line 1, column 24: a string without an end, where it ends: it was cut, or never finished"},
       {"pytorch_model.bin", whole,
        ": a safetensors file, expected a zip archive, as torch.save has written them since version 1.6"},
   };
@@ -271,7 +273,13 @@ TEST(what_stands_for_a_folder) {
   CHECK(contains(failure(folder, folder / "bare/config.json"), "bare is a folder without its weights"));
   // Another file of the folder is another thing.
   std::filesystem::copy_file(folder / "f/model.safetensors", folder / "f/other.safetensors");
-  CHECK(contains(failure(folder, folder / "f/other.safetensors"), "is a safetensors file, a part of a model at most"));
+  write_file(folder / "f/tokenizer.model", std::string("\n\x0e\n\x05<unk>\0", 10));
+  write_file(folder / "f/README.md", "words");
+  const std::string takes = ": edgellm-convert " + (folder / "f") + " takes all of it";
+  CHECK_EQ(failure(folder, folder / "f/other.safetensors"),
+           (folder / "f/other.safetensors is a safetensors file, a part of a model at most") + takes);
+  CHECK_EQ(failure(folder, folder / "f/tokenizer.model"), (folder / "f/tokenizer.model: no source by itself") + takes);
+  CHECK_EQ(failure(folder, folder / "f/README.md"), (folder / "f/README.md is a text: no source by itself") + takes);
   const Model model(Fill::random, false, false, SMALL);
   for (bool torch : {false, true}) {
     const std::string path = folder / (torch ? "torch" : "parts");

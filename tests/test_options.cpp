@@ -224,6 +224,8 @@ TEST(options) {
   const Row rows[] = {
       {"-i --prompt", "a", "run tokenize", "prompt=a"},
       {"-f --file", "a", "run tokenize", "text_file=a"},
+      {"-f --file", "-", "run tokenize", "from_stdin=1"},
+      {"-f --file", "/dev/stdin", "run tokenize", "from_stdin=1"},
       {"- --stdin", nullptr, "run tokenize", "from_stdin=1"},
       {"-n --tokens", "5", "run chat bench", "count=5 count_given=1"},
       {"-t --temperature --temp", "1.5", samples, "temperature=1.5 temperature_given=1"},

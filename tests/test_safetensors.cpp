@@ -82,7 +82,8 @@ TEST(entries) {
        "refused: tensor a: dtype, shape and two data_offsets are not all there"},
       {"{\"a\":1}", "refused: tensor a: dtype, shape and two data_offsets are not all there"},
       {"[]", "refused: the header is not a JSON object"},
-      {"{", "refused: not JSON: line 1, column 2: expected the name of a member"},
+      {"{",
+       "refused: not JSON: line 1, column 2: expected the name of a member, where it ends: it was cut, or never finished"},
       {"{\"__metadata__\":7}", "refused: the last 4 bytes of the data belong to no tensor"},
   };
   for (const auto& [header, expected] : rows)

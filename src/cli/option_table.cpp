@@ -91,6 +91,14 @@ Status set_count(O o, N n, S v) {
   return set_number(n, v, o.command == CHAT ? 1 : 0, 1 << 30, &o.generate.count);
 }
 
+// "-" and "/dev/stdin", which cannot be mapped, are standard input.
+Status set_file(O o, N n, S v) {
+  const bool input = strcmp(v, "-") == 0 || strcmp(v, "/dev/stdin") == 0;
+  o.from_stdin |= input;
+  if (!input) o.text_file = v;
+  return check_sources(o, n);
+}
+
 Status set_stop(O o, N n, S v) {
   if (o.generate.stop.add(v)) return {};
   return usage_error(n, ": at most ", StopStrings::MAX_STRINGS, " texts of 1 to ", StopStrings::MAX_BYTES, " bytes");
@@ -132,11 +140,7 @@ const Option OPTIONS[] = {
        o.prompt = v;
        return check_sources(o, n);
      }},
-    {"-f, --file", "FILE", RUN | TOKENIZE, Group::text, "read the text from a file",
-     [](O o, N n, S v) -> Status {
-       o.text_file = v;
-       return check_sources(o, n);
-     }},
+    {"-f, --file", "FILE", RUN | TOKENIZE, Group::text, "read the text from a file; - is standard input", set_file},
     {"-, --stdin", nullptr, RUN | TOKENIZE, Group::text,
      "read standard input; a file or a pipe there is read anyway if no text is given",
      [](O o, N n, S) -> Status {

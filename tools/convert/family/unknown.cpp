@@ -18,6 +18,10 @@ std::string some_of(const std::vector<std::string>& names) {
   return text(list_text({names.begin(), names.begin() + MOST_NAMES}), " and ", names.size() - MOST_NAMES, " more");
 }
 
+bool has_config(const std::string& folder) {
+  return file_exists(folder + "/config.json");
+}
+
 [[noreturn]] void refuse_folder(const std::string& given) {
   const std::string path = given.size() > 1 && given.ends_with('/') ? given.substr(0, given.size() - 1) : given;
   std::error_code problem;
@@ -41,12 +45,19 @@ std::string some_of(const std::vector<std::string>& names) {
   const std::string inner = has("snapshots/") ? path + "/snapshots" : path;  // as the hub's cache has them
   for (const std::string& part : names_in(inner)) {
     const std::string folder = inner + "/" + part.substr(0, part.size() - 1);
-    if (part.ends_with('/') && file_exists(folder + "/config.json")) {
+    if (part.ends_with('/') && has_config(folder)) {
       unusable(path, " is a folder without config.json, but there is one inside: edgellm-convert ", shell_word(folder));
     }
   }
   unusable(path, " is a folder without config.json, which says what its files mean: download that too, or name a file",
            there);
+}
+
+// A file among those of a model.
+[[noreturn]] void refuse_part(const std::string& path, const std::string& what) {
+  const std::string folder = folder_of(path);
+  if (has_config(folder)) unusable(path, what, ": edgellm-convert ", shell_word(folder), " takes all of it");
+  unusable(path, what, ": give the folder that it belongs to, with config.json");
 }
 
 [[noreturn]] void refuse_file(const Source& source, const std::vector<std::string>& kinds) {
@@ -57,7 +68,7 @@ std::string some_of(const std::vector<std::string>& names) {
     case WayOut::open:
       unusable(path, " is a model file already: edgellm ", shell_word(path), " runs it");
     case WayOut::folder:
-      unusable(path, what, ", a part of a model at most: give the folder that it belongs to, with config.json");
+      refuse_part(path, what + ", a part of a model at most");
     case WayOut::unpack:
       unusable(path, what, ": ", found.advice, " ", shell_word(path), " unpacks it");
     case WayOut::advice:
@@ -70,6 +81,7 @@ std::string some_of(const std::vector<std::string>& names) {
     case WayOut::unknown:
       break;
   }
+  if (has_config(folder_of(path))) refuse_part(path, what + ": no source by itself");
   unusable(path, what, ": not a source of a known kind (", list_text(kinds), ")");
 }
 
