@@ -19,7 +19,7 @@ static Status run(i32 count, char** arguments, Options& options) {
     print_help(options);
     return {};
   }
-  EDGELLM_TRY(find_models(options));
+  if (options.model_count <= 1) EDGELLM_TRY(find_models(options));  // of several each finds its own
   switch (options.command) {
     case CHAT:
       return chat_command(options);

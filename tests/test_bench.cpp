@@ -425,7 +425,7 @@ TEST(several_models) {
         (c.repeat > 1 ? ". Medians of 4 repetitions, +- half their range" : "") + "\n\nmodel" +
         std::string(columns - 5, ' ') +
         "   file MB         prefill tok/s          decode tok/s    ms p50    ms p99 memory MB\n";
-    const std::string why = none + std::string(columns - none.size(), ' ') + "  not a model file: ";
+    const std::string why = none + std::string(columns - none.size(), ' ') + "  " + none + " is a text: ";
     const std::string first = head + expected_rows(one, c, expected, columns) + why;
     CHECK_EQ(child.output.substr(0, first.size()), first);
     const std::string last = expected_rows(other, c, expected, columns) + "bench: " + none + " failed\n";
@@ -436,7 +436,7 @@ TEST(several_models) {
     child = bench(one, none + " " + other + " --json " + c.words);
     CHECK_EQ(child.exit_code, 3);
     const std::string object =
-        "[" + expected_json(one, c, expected, outside) + ",{\"model\":\"" + none + "\",\"error\":\"not a model file: ";
+        "[" + expected_json(one, c, expected, outside) + ",{\"model\":\"" + none + "\",\"error\":\"" + none + " is a text: ";
     CHECK_EQ(child.output.substr(0, object.size()), object);
     CHECK(contains(child.output, "\"exit_code\":3}\n,{\"model\":\"" + other + "\",\"isa\":"));
     CHECK(child.output.ends_with("}\n]\nbench: " + none + " failed\n"));
@@ -444,7 +444,7 @@ TEST(several_models) {
   // When the first one fails, what stands above the rows comes with the second.
   check::Child child = bench(none, one + " -n 1 --repeat 1");
   CHECK_EQ(child.exit_code, 3);
-  CHECK(child.output.starts_with(none + " ") && contains(child.output, "  not a model file: "));
+  CHECK(child.output.starts_with(none + " ") && contains(child.output, "  " + none + " is a text: "));
   CHECK(contains(child.output, "\nA CPU; kernels "));
   // What is wrong with all of them is a usage error.
   child = bench(one, one + " --at 100 --ctx 164 -n 65 --repeat 1");

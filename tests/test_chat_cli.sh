@@ -125,4 +125,52 @@ $EDGELLM_CONVERT synthetic:tiny "$model" >/dev/null 2>&1
 chat 0 'no chat template' 'Hello\nWho?\n' -n 12
 same "$folder/out" "$folder/first" "without a template it is another text than with plain"
 
+# A model with a grammar and no template: each line is a request of its own, with the answer of a single run; nothing of the plain
+# template is around it, and no note asks for one.
+for home in models/home.srnn models/home.tm2; do
+  printf '%s\n' 'dim the bedroom lamp to forty percent' 'turn on the kitchen light' '' 'what is the meaning of life' \
+    'close the blinds in the living room at nine' '/reset' 'dim the bedroom lamp to forty percent' '/nonsense' ' /quit' >"$folder/lines"
+  $EDGELLM chat $home --threads 1 <"$folder/lines" >"$folder/out" 2>"$folder/err"
+  answered 0 '' $? "$home"
+  check [ ! -s "$folder/err" ]
+  : >"$folder/expected"
+  grep -vx -e '' -e /reset "$folder/lines" | while IFS= read -r line; do
+    if [ -s "$folder/expected" ]; then echo; fi
+    $EDGELLM $home -i "$line" --threads 1 2>/dev/null
+  done >"$folder/expected"
+  check [ "$(grep -c . "$folder/expected")" = 7 ]
+  same "$folder/out" "$folder/expected" "$home answers otherwise than in single runs"
+  for option in "--system x" "--state-load $folder/state" "--state-save $folder/new"; do
+    # shellcheck disable=SC2086
+    echo a | $EDGELLM chat $home $option >"$folder/out" 2>"$folder/err"
+    answered 2 "^edgellm: ${option%% *}: the model has a grammar and no chat template, so that each message is a request" $? "$home $option"
+  done
+  check [ ! -e "$folder/new" ]
+  echo '/system Be brief.' | $EDGELLM chat $home >"$folder/out" 2>"$folder/err"
+  answered 0 '^note: /system: the model has a grammar and no chat template' $? "$home: /system"
+  check [ ! -s "$folder/out" ]
+  echo 'turn on the kitchen light' | $EDGELLM chat $home -n 2 >"$folder/out" 2>"$folder/err"
+  answered 1 '^edgellm: the answer was cut after 2 tokens, before its grammar ends: -n allows more$' $? "$home: half an answer"
+  echo 'turn on the kitchen light' | $EDGELLM chat $home --template plain -n 100 --hash >"$folder/out" 2>"$folder/err"
+  answered 0 'logits hash' $? "$home with a template"
+done
+long=$(printf 'turn on the light and %.0s' $(seq 100))
+echo "$long" | $EDGELLM chat models/home.tm2 >"$folder/out" 2>"$folder/err"
+answered 1 'the context is full: 5[0-9]* positions are needed, there are 256' $? "a request that is longer than the context"
+
+# More names for the end, and what a pipe takes for a message: whatever is no command.
+for word in /exit /bye; do
+  chat 0 '' "Hello\nWho?\n$word\nnever\n" -n 12
+  same "$folder/out" "$folder/first" "$word did not end it"
+done
+for word in /help '/?'; do
+  chat 0 '^/system TEXT   begin one with another system text$' "$word\n" -n 12
+  check [ ! -s "$folder/out" ]
+done
+chat 0 '' '/hepl\n/quit now\n' -n 2 --hash
+check [ "$(grep -c 'logits hash' "$folder/err")" = 2 ]
+# Nobody types: a history is neither read nor written.
+chat 0 '' 'Hello\n' -n 2 --history "$folder/history"
+check [ ! -e "$folder/history" ]
+
 summary

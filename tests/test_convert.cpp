@@ -350,7 +350,7 @@ TEST(verify_runs_the_tokenizer) {
 TEST(no_source_and_no_place) {
   Folder folder;
   failure(folder, folder / "nothing", Code::failed);
-  CHECK(contains(failure(folder, folder.path), "not a source of a known kind"));
+  CHECK(contains(failure(folder, folder.path), "is an empty folder"));
   write_file(folder / "noise", "once upon a time there was a file that meant nothing at all to anyone");
   CHECK(contains(failure(folder, folder / "noise"), "not a source of a known kind"));
   write_file(folder / "empty", "");

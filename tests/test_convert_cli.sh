@@ -17,8 +17,8 @@ lacks() {
 }
 
 model=$folder/tiny.tm2
-expect 2 'expected SRC and DST'
-expect 2 'expected SRC and DST' one
+expect 2 '^edgellm-convert SRC '
+expect 1 'one: No such file or directory' one
 expect 2 'expected SRC and DST' one two three
 expect 2 'unknown option --frob' synthetic:tiny "$model" --frob
 expect 2 '--weights q4: expected t2, t5, i8, i4, f16 or f32' synthetic:tiny "$model" --weights q4
@@ -36,7 +36,7 @@ expect 1 'cannot create' synthetic:tiny "$folder/absent/tiny.tm2"
 expect 1 'No such file' synthetic:tiny "$model" --tokenizer "$folder/absent.json"
 echo 'not a model' >"$folder/noise"
 expect 3 'not a source of a known kind' "$folder/noise" "$model"
-expect 3 'not a source of a known kind' "$folder" "$model"
+expect 3 'is a folder without config.json' "$folder" "$model"
 check lacks 'random weights' "$folder/err"
 [ "$(ls "$folder")" = "$(printf 'err\nnoise\nout')" ] || fail "files were left: $(ls "$folder" | tr '\n' ' ')"
 
@@ -56,7 +56,7 @@ done
 # Every option is in --help, and what is in --help is an option.
 options=$(sed -n '/ OPTIONS\[\] = {/,/^};/s/^    {"\(--[a-z0-9-]*\)".*/\1/p' tools/convert/main.cpp)
 check [ "$(echo "$options" | wc -l)" -ge 18 ]
-check [ "$options" = "$(sed -n 's/^  \(--[a-z0-9-]*\) .*/\1/p' "$folder/help")" ]
+check [ "$options" = "$(sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z0-9-]*\) .*/\2/p' "$folder/help")" ]
 expect 0 '' --version
 check grep -q '^edgellm-convert [0-9]' "$folder/out"
 

@@ -328,7 +328,7 @@ TEST(archives_that_lie) {
   refused_for(
       "\x80\x02\x8a\x0al\xfc\x9c"
       "F\xf9 j\xa8P\x19.",
-      "no zip archive");
+      "a torch file of before version 1.6, expected a zip archive, as torch.save has written them since version 1.6");
   refused_for(zip({{"model/data/0", weights}}), "there is no data.pkl");
   // A bomb: 64 bytes that are to become 4 GB.
   refused_for(zip({{"m/data.pkl", empty}, {"m/data/0", weights, 8, 0xfffffff0}}), "member m/data/0 is compressed");

@@ -17,14 +17,22 @@ refuses() {
   [ -e "$model" ] && fail "a refused conversion leaves a file: $*"
 }
 
-refuses 'expected SRC and DST, there are 0 names'
-refuses 'expected SRC and DST, there are 1 names' a
 refuses 'expected SRC and DST, there are 3 names' a b c
-refuses 'expected SRC and DST, there are 1 names' --name x "$model"
+refuses 'SRC is missing, expected SRC and maybe DST' --name x
+refuses 'SRC is missing, expected SRC and maybe DST' -v
+refuses 'SRC is empty, expected the name of a file or a folder' ''
+refuses 'SRC is empty, expected the name of a file or a folder' '' "$model"
+refuses 'DST is empty, expected the name of a file' synthetic:tiny ''
 refuses 'unknown option --frob' synthetic:tiny "$model" --frob
 refuses 'unknown option --frob' synthetic:tiny "$model" --frob=1
 refuses 'unknown option -w' synthetic:tiny "$model" -w t2
-refuses 'unknown option --weight' synthetic:tiny "$model" --weight t2
+refuses 'unknown option --weight: did you mean --weights?' synthetic:tiny "$model" --weight t2
+refuses 'unknown option --wieghts: did you mean --weights?' synthetic:tiny "$model" --wieghts=t2
+refuses 'unknown option --tokeniser: did you mean --tokenizer?' synthetic:tiny "$model" --tokeniser x
+refuses 'unknown option --temprature: did you mean --temperature?' synthetic:tiny "$model" --temprature 1
+refuses 'unknown option --verfy: did you mean --verify?' synthetic:tiny "$model" --verfy
+refuses 'unknown option --halp: did you mean --help?' --halp
+refuses '-h takes no value' -h=1
 refuses '--verify takes no value' synthetic:tiny "$model" --verify=
 refuses '--help takes no value' --help=yes
 formats='expected t2, t5, i8, i4, f16 or f32'
@@ -112,14 +120,31 @@ check [ $? -eq 0 ]
 check [ ! -s "$folder/err" ] && check [ "$(wc -l <"$folder/out")" -eq 1 ] && check [ ! -e "$model" ]
 refuses 'unknown option --frob' --frob --help
 $EDGELLM_CONVERT --help >"$folder/out"
-check [ "$(head -n 1 "$folder/out")" = 'edgellm-convert SRC DST [options]' ]
-check [ "$(awk 'length > 119' "$folder/out" | wc -l)" -eq 0 ]
-check [ "$(awk 'length > 105' "$folder/out" | wc -l)" -gt 10 ]
+check [ "$(head -n 1 "$folder/out")" = 'edgellm-convert SRC [DST] [options]' ]
+check [ "$(awk 'length > 80' "$folder/out" | wc -l)" -eq 0 ]
+check [ "$(awk 'length > 70' "$folder/out" | wc -l)" -gt 10 ]
 check [ "$(grep -c '^                       [^ ]' "$folder/out")" -gt 10 ]
-check grep -qxF "  --rope KIND          pairs of the rotary embedding, half or interleaved, where SRC is wrong about them: TM2 version 1" "$folder/out"
-check grep -qxF '                       files made from Hugging Face weights need half' "$folder/out"
-check grep -qxF '  --sparsity-layout L  tensor: the same share of each matrix (default); erk: small matrices keep more' "$folder/out"
-check grep -qxF '  --help               this text' "$folder/out"
+headings=$(grep -xE 'Sources|Formats|Text|Changes|Checks and reports|Examples|Exit codes' "$folder/out" | tr '\n' ,)
+check [ "$headings" = 'Sources,Formats,Text,Changes,Checks and reports,Examples,Exit codes,' ]
+check [ "$(sed -n '/^Examples/,/^$/p' "$folder/out" | grep -c '^  edgellm-convert ')" -ge 5 ]
+check grep -qxF "  --rope KIND          pairs of the rotary embedding, half or interleaved, where" "$folder/out"
+check grep -qxF '                       SRC is wrong about them: TM2 version 1 files made from' "$folder/out"
+check grep -qxF '  --sparsity-layout L  tensor: the same share of each matrix (default); erk:' "$folder/out"
+check grep -qxF '  -h, --help           this text; help does the same' "$folder/out"
+# In other words, and as the name of a file where there is another one.
+for words in -h help 'synthetic:tiny -h' '--frobless=no -h'; do
+  $EDGELLM_CONVERT $words >"$folder/other" 2>"$folder/err"
+  got=$? checks=$((checks + 1))
+  case $words in
+    --frobless*) [ $got -eq 2 ] || fail "$words" ;;
+    *) [ $got -eq 0 ] && cmp -s "$folder/out" "$folder/other" || fail "$words does not print the help" ;;
+  esac
+done
+$EDGELLM_CONVERT --version >"$folder/out"
+$EDGELLM_CONVERT version >"$folder/other"
+check cmp -s "$folder/out" "$folder/other"
+$EDGELLM_CONVERT help "$model" 2>"$folder/err"
+check [ $? -eq 1 ] && check grep -q '^edgellm-convert: help: No such file or directory$' "$folder/err"
 if [ -e /dev/full ]; then
   $EDGELLM_CONVERT --help >/dev/full 2>"$folder/err"
   got=$? checks=$((checks + 1))

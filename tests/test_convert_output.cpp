@@ -205,8 +205,8 @@ TEST(the_report_adds_up) {
   add("l", Role::narrow, 20, 64, i8, {0.25, 1, 0});
   add("h", Role::head, 20, 64, i8, {1, 4, 0});
   std::ostringstream out;
-  report.print(out, "x.tm2", 1234567, 0);
-  report.print(out, "y", 99, 54321);
+  report.print_table(out, "x.tm2", 1234567, 0);
+  report.print_table(out, "y", 99, 54321);
   const std::string table =
       "                       format, activations        tensors      weights     bits zeros %         size  rms error\n"
       "a                      t2, tensor scale, token          1         1024     2.03   50.00      0.00 MB  exact\n"
@@ -228,6 +228,17 @@ TEST(the_report_adds_up) {
       "tokenizer                                                                              0.05 MB\n"
       "file                                                                                   0.00 MB  y\n";
   CHECK_EQ(out.str(), table + first + table + second);
+  CHECK_EQ(report.weights(), 6016u);
+  CHECK_EQ(report.formats_text(), "10.05 bits each: matrices t2, low rank i8, embedding i8, head i8");
+  CHECK_EQ(report.loss_text(), "rms error 2.3 % in all, at most 50 % in a matrix (b)");
+  add("c", Role::matrix, 20, 64, i8, {3, 4, 0});
+  add("g", Role::matrix, 20, 64, i8, {});
+  CHECK_EQ(report.formats_text(), "11.11 bits each: matrices t2 i8, low rank i8, embedding i8, head i8");
+  CHECK(report.loss_text().ends_with("at most 87 % in a matrix (c)"));
+  CHECK_EQ(convert::Report().loss_text(), "none: the weights are exact");
+  CHECK_EQ(convert::count_text(999999) + ", " + convert::count_text(1000000) + ", " + convert::count_text(999994999) + ", " +
+               convert::count_text(2412820480),
+           "999999, 1.00 million, 999.99 million, 2.41 billion");
   CHECK_EQ(convert::megabytes(1995000) + convert::megabytes(0), "2.00 MB0.00 MB");
 }
 

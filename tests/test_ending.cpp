@@ -71,15 +71,15 @@ TEST(how_many_tokens) {
       {plain, "-n 32", 0, 32, ""},
       {plain, "-n 33", 0, 33, ""},
       {plain, "-n 0", 0, 0, ""},
-      {plain, "--ctx 20", 0, 18, "note: cut after 18 tokens; the context is full; " + more_room},
-      {plain, "--ctx 3", 0, 1, "note: cut after 1 token; the context is full; " + more_room},
+      {plain, "--ctx 20", 0, 18, "note: cut after 18 tokens: the context is full; " + more_room},
+      {plain, "--ctx 3", 0, 1, "note: cut after 1 token: the context is full; " + more_room},
       {plain, "--ctx 2", 1, -1, "edgellm: the context is full: 3 positions are needed, there are 2; " + more_room},
       {plain, "--ctx 20 -n 19", 1, 18, "edgellm: the context is full: 21 positions are needed, there are 20; " + more_room},
       {plain, "--ctx 20 -n 18", 0, 18, ""},
       {plain, "--ctx 20 --window 16", 0, 32, "note: cut after 32 tokens; -n allows more\n"},
       {chats, "", 0, 94,
-       "note: cut after 94 tokens; the context is full; take a window (--window W) to go on with the last W\n"},
-      {chats, "--ctx 40", 0, 38, "note: cut after 38 tokens; the context is full; " + more_room},
+       "note: cut after 94 tokens: the context is full; take a window (--window W) to go on with the last W\n"},
+      {chats, "--ctx 40", 0, 38, "note: cut after 38 tokens: the context is full; " + more_room},
       {chats, "--ctx 40 --window 16", 0, 40, "note: cut after 40 tokens; -n allows more\n"},
       {chats, "-n 32", 0, 32, ""},
       {ends, "", 0, 12, ""},
@@ -159,9 +159,8 @@ TEST(special_tokens_and_ids_end_a_text) {
       {"--stop bc", 0, "a\n", ""},  // of what is printed
       {"--stop '<s>'", 0, "abcd\n", ""},
       {"--stop '<|end|>c'", 0, "abcd\n",
-       "note: --stop \"<|end|>c\": the special token <|end|> prints nothing, so this text never comes; --stop \"<|end|>\" "
-       "ends "
-       "at it\n"},
+       "note: --stop: the special token <|end|> prints nothing, so that no text has it; --stop \"<|end|>\" alone ends at "
+       "it\n"},
       {"--stop '<|end'", 0, "abcd\n", ""},
       {"--stop-id 299", 0, "abcd\n", ""},
       {"--stop-id 300", 2, "", "edgellm: --stop-id: 300 is not in the vocabulary of 300 ids\n"},

@@ -103,6 +103,17 @@ ask 3 "^edgellm: --tokenizer $cache/llama-.*: the model has no tokenizer" "$fold
 EDGELLM_MODEL=$model kept 'a variable' run "${run[@]}"
 holds 1 'every command'
 
+# Of several models each is converted, and has its row under the name that was typed.
+forget
+cp tests/golden/gguf/qwen2.gguf "$folder/src/qwen2.gguf"
+ask 0 "$(note_of "$folder/src/qwen2.gguf")" bench -n 1 --prompt-tokens 2 --repeat 1 "$model" "$folder/src/qwen2.gguf"
+check grep -q "$(note_of "$model")" "$folder/err"
+check [ "$(grep -cE '^(next|note: tokenizer) ' "$folder/err")" -eq 0 ]  # what the converter has to say of its file
+check grep -q "^$model  *[0-9]" "$folder/out"
+check grep -q "^$folder/src/qwen2.gguf  *[0-9]" "$folder/out"
+holds 2 'several models'
+forget
+
 # Where something would be lost by writing there, nothing is converted.
 forget
 ask 2 'is the same file as .*, which is read' "$model" "${run[@]}" --state-save "$model"

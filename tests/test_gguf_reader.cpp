@@ -129,21 +129,25 @@ TEST(heads_and_entries) {
   CHECK_EQ(of(head(4, 0, 0)), "refused: GGUF version 4, expected 2 or 3");
   CHECK_EQ(of(head(0x10000, 0, 0)), "refused: is big-endian (version 256), expected a little-endian file");
   CHECK_EQ(of(head(0x10001, 0, 0)), "refused: GGUF version 65537, expected 2 or 3");
-  CHECK_EQ(of(head(3, 0, 0).substr(0, 20)), "refused: number of entries needs 8 bytes at offset 16, only 4 are left");
+  CHECK_EQ(of(head(3, 0, 0).substr(0, 20)),
+           "refused: number of entries needs 8 bytes at offset 16, only 4 are left: it was cut: download it again");
   auto entry = [&](u32 type, const std::string& value) {
     return of(head(3, 0, 1) + sources::Gguf::string("key") + Bytes().put(type).data + value);
   };
   CHECK_EQ(entry(13, ""), "refused: key has the type 13, expected 0 to 12");
-  CHECK_EQ(entry(4, "123"), "refused: key needs 4 bytes at offset 39, only 3 are left");
-  CHECK_EQ(entry(8, Bytes().put(u64{5}).text("abc").data), "refused: key needs 5 bytes at offset 47, only 3 are left");
+  CHECK_EQ(entry(4, "123"), "refused: key needs 4 bytes at offset 39, only 3 are left: it was cut: download it again");
+  CHECK_EQ(entry(8, Bytes().put(u64{5}).text("abc").data),
+           "refused: key needs 5 bytes at offset 47, only 3 are left: it was cut: download it again");
   auto list = [&](u32 type, u64 count, const std::string& values) {
     return entry(9, Bytes().put(type).put(count).text(values).data);
   };
   CHECK_EQ(list(2, 2, "1234"), "");
-  CHECK_EQ(list(2, 3, "1234"), "refused: key is a list of 3 u16, only 4 bytes are left");
+  CHECK_EQ(list(2, 3, "1234"), "refused: key is a list of 3 u16, only 4 bytes are left: it was cut: download it again");
   CHECK_EQ(list(8, 2, std::string(16, '\0')), "");
-  CHECK_EQ(list(8, 3, std::string(16, '\0')), "refused: key is a list of 3 string, only 16 bytes are left");
-  CHECK_EQ(list(9, 2, std::string(23, '\0')), "refused: key is a list of 2 list, only 23 bytes are left");
+  CHECK_EQ(list(8, 3, std::string(16, '\0')),
+           "refused: key is a list of 3 string, only 16 bytes are left: it was cut: download it again");
+  CHECK_EQ(list(9, 2, std::string(23, '\0')),
+           "refused: key is a list of 2 list, only 23 bytes are left: it was cut: download it again");
   CHECK_EQ(list(9, 1, Bytes().put(u32{4}).put(u64{1}).text("abcd").data), "");
   CHECK_EQ(list(14, 0, ""), "refused: key has the type 14, expected 0 to 12");
   auto nested = [&](int depth) {
@@ -186,8 +190,7 @@ TEST(where_tensors_lie) {
   CHECK_EQ(of({tensor("a", {33}, 2, 18)}), "refused: tensor a (Q4_0) has rows of 33 weights, expected a multiple of 32");
   CHECK_EQ(of({tensor("a", {16, 2}, 2, 18)}), "refused: tensor a (Q4_0) has rows of 16 weights, expected a multiple of 32");
   CHECK_EQ(of({tensor("a", {16, 8}, 36, 64)}), "a I2_S4 (8 x 16) 64 'a';");
-  CHECK_EQ(of({tensor("a", {16, 8}, 36, 32)}),
-           "refused: tensor a (I2_S) needs 64 bytes at offset 0, the end of the file comes after 32");
+  CHECK_EQ(of({tensor("a", {16, 8}, 36, 32)}), "refused: 128 bytes, its tensors end at 160: it was cut: download it again");
   CHECK_EQ(of({tensor("a", {16}, 0, 32), tensor("b", {1}, 0, 4)}),
            "refused: tensor a (F32) needs 64 bytes at offset 0, the next tensor comes after 32");
   CHECK_EQ(of({tensor("a", {4}, 0, 48)}), "refused: 32 bytes follow the last tensor");
@@ -198,7 +201,9 @@ TEST(where_tensors_lie) {
   CHECK_EQ(of({tensor("a", {512, 16}, 42, 2304)}), "a Q2_064 (16 x 512) 2304 'a';");
   CHECK_EQ(of({tensor("a", {512, 16}, 42, 2176)}), "a Q2_0128 (16 x 512) 2176 'a';");
   CHECK_EQ(of({tensor("a", {512, 16}, 42, 2144)}),
-           "refused: tensor a (Q2_0) has 2144 bytes up to the next one, expected 2304 "
+           "refused: 2240 bytes, its tensors end at 2272: it was cut: download it again");
+  CHECK_EQ(of({tensor("a", {512, 16}, 42, 2240)}),
+           "refused: tensor a (Q2_0) has 2240 bytes up to the next one, expected 2304 "
            "(groups of 64) or 2176 (groups of 128)");
   const std::string names =
       "F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, BF16, TQ1_0, TQ2_0, I2_S, Q2_0, PQ2_0, PTQ1_0";
@@ -216,8 +221,9 @@ TEST(where_tensors_lie) {
   g.tensors.pop_back();
   const std::string whole = g.bytes();
   CHECK_EQ(test.tensors(whole.substr(0, whole.size() - 32)),
-           "refused: tensor a (F32) needs 32 bytes at offset 0, the end of the file comes after 0");
-  CHECK_EQ(test.tensors(whole.substr(0, whole.size() - 33)), "refused: ends after 63 bytes, the tensors' data start at 64");
+           "refused: 64 bytes, its tensors end at 96: it was cut: download it again");
+  CHECK_EQ(test.tensors(whole.substr(0, whole.size() - 33)),
+           "refused: 63 bytes, its tensors end at 96: it was cut: download it again");
 }
 
 // A block gives as many weights as it has, and not one more.

@@ -77,6 +77,7 @@ std::string described(const Options& o) {
   say("stop_ids", ids);
   say("ids", text(o.ids)), say("logits_file", text(o.logits_file)), say("tokenizer_file", text(o.tokenizer_file));
   say("system", text(o.system)), say("chat_template", text(o.chat_template));
+  say("history", text(o.history));
   say("state_load", text(o.state_load)), say("state_save", text(o.state_save));
   say("max_tokens", o.max_tokens), say("bench_prompt", o.bench_prompt), say("bench_at", text(o.bench_at));
   say("repeat", o.repeat), say("count_given", o.count_given), say("seed_given", o.seed_given);
@@ -122,16 +123,17 @@ std::string base(const std::string& command) {
 }  // namespace
 
 TEST(defaults) {
-  CHECK_EQ(described(Options()),
-           std::string(" command=1 command_given=0 model=(null) model_from_variable=0 map.prefault=0 map.lock=0 isa=(null) "
-                       "threads=0 context=0 window=0 kv=0"
-                       " f32_activations=0 half_rope=0 check=0 lock=0 sessions=1 count=32 hash=0 pace=0 temperature=0.7"
-                       " top_p=0.9 top_k=0 min_p=0 repeat_penalty=1 seed=0 prompt=(null) text_file=(null) from_stdin=0"
-                       " no_stdin=0 special=0 stop_ids="
-                       " ids=(null) logits_file=(null) tokenizer_file=(null) system=(null) chat_template=(null)"
-                       " state_load=(null) state_save=(null) max_tokens=0 bench_prompt=64 bench_at=0 repeat=3 count_given=0"
-                       " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 "
-                       "version=0 no_convert=0 seal=0"));
+  CHECK_EQ(
+      described(Options()),
+      std::string(" command=1 command_given=0 model=(null) model_from_variable=0 map.prefault=0 map.lock=0 isa=(null) "
+                  "threads=0 context=0 window=0 kv=0"
+                  " f32_activations=0 half_rope=0 check=0 lock=0 sessions=1 count=32 hash=0 pace=0 temperature=0.7"
+                  " top_p=0.9 top_k=0 min_p=0 repeat_penalty=1 seed=0 prompt=(null) text_file=(null) from_stdin=0"
+                  " no_stdin=0 special=0 stop_ids="
+                  " ids=(null) logits_file=(null) tokenizer_file=(null) system=(null) chat_template=(null) history=(null)"
+                  " state_load=(null) state_save=(null) max_tokens=0 bench_prompt=64 bench_at=0 repeat=3 count_given=0"
+                  " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 "
+                  "version=0 no_convert=0 seal=0"));
 }
 
 TEST(commands) {
@@ -222,6 +224,8 @@ TEST(options) {
   const Row rows[] = {
       {"-i --prompt", "a", "run tokenize", "prompt=a"},
       {"-f --file", "a", "run tokenize", "text_file=a"},
+      {"-f --file", "-", "run tokenize", "from_stdin=1"},
+      {"-f --file", "/dev/stdin", "run tokenize", "from_stdin=1"},
       {"- --stdin", nullptr, "run tokenize", "from_stdin=1"},
       {"-n --tokens", "5", "run chat bench", "count=5 count_given=1"},
       {"-t --temperature --temp", "1.5", samples, "temperature=1.5 temperature_given=1"},
@@ -240,6 +244,7 @@ TEST(options) {
       {"--state-load", "a", samples, "state_load=a"},
       {"--system", "a", "chat", "system=a"},
       {"--template", "chatml", "chat", "chat_template=chatml"},
+      {"--history", "f", "chat", "history=f"},
       {"--max-tokens", "7", "eval", "max_tokens=7"},
       {"--logits", "a", "eval", "logits_file=a"},
       {"--prompt-tokens", "7", "bench", "bench_prompt=7"},

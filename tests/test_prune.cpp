@@ -137,6 +137,7 @@ TEST(the_report_and_the_comparison) {
   CHECK(contains(same.str(), "largest difference of a logit 0 %"));
   CHECK(contains(same.str(), "the same best token after 16"));  // the whole context
   options.sparsity = 0.5;
+  options.verbose = true;
   edgellm::convert::convert(options, pruned, false);
   CHECK(!contains(pruned.str(), "largest difference of a logit 0 %"));
   CHECK(contains(pruned.str(), "50.00"));

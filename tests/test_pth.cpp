@@ -284,13 +284,16 @@ TEST(records_of_an_archive) {
   };
   using namespace std::string_literals;
   const std::string damage = "refused: damaged zip archive: ";
+  auto endless = [](size_t bytes) {
+    return "refused: a zip archive of " + std::to_string(bytes) + " bytes without its end: it was cut: download it again";
+  };
   const struct {
     size_t at;
     std::string by, expected;
   } rows[] = {
       {0, "PK\3\5", "refused: no zip archive, as torch.save has written them since version 1.6"},
-      {end, "PK\5\7", damage + "no end record"},
-      {end + 20, "\1\0"s, damage + "no end record"},
+      {end, "PK\5\7", endless(good.size())},
+      {end + 20, "\1\0"s, endless(good.size())},
       {end + 16, "\xff\xff\xff\x7f", damage + "offset outside the file"},
       {end + 10, "\3\0"s, damage + "directory entry"},
       {first, "PK\1\3", damage + "directory entry"},
@@ -316,7 +319,7 @@ TEST(records_of_an_archive) {
   CHECK_EQ(of(comment("hello")), expected);
   CHECK_EQ(of(comment(std::string(65535, 'x'))), expected);
   CHECK_EQ(of(comment("PK\5\6" + std::string(30, 'x'))), expected);
-  CHECK_EQ(of(good + "x"), damage + "no end record");
+  CHECK_EQ(of(good + "x"), endless(good.size() + 1));
   // Byte order, folders of any name, and members of no bytes at one place.
   auto with = [&](std::vector<ZipMember> more) {
     more.push_back({"m/data.pkl", pickle});

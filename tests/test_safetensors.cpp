@@ -56,7 +56,6 @@ TEST(entries) {
       {entry("U8", "1,1,1,1,1,1,1,1,4", "0,4"), "refused: tensor a has 9 dimensions, at most 8"},
       {entry("F32", "2", "0,4"), "refused: tensor a: 4 bytes, its shape and dtype need 8"},
       {entry("F32", "1", "0,3"), "refused: tensor a: 3 bytes, its shape and dtype need 4"},
-      {entry("F32", "1", "1,5"), "refused: tensor a: bytes 1 to 5 are not inside the 4 bytes of data"},
       {entry("F32", "1", "4,0"), "refused: tensor a: bytes 4 to 0 are not inside the 4 bytes of data"},
       {entry("U8", "3", "0,3"), "refused: the last 1 bytes of the data belong to no tensor"},
       {entry("U8", "3", "1,4"), "refused: byte 1 of the data: a tensor begins, the one before ended at 0"},
@@ -83,11 +82,15 @@ TEST(entries) {
        "refused: tensor a: dtype, shape and two data_offsets are not all there"},
       {"{\"a\":1}", "refused: tensor a: dtype, shape and two data_offsets are not all there"},
       {"[]", "refused: the header is not a JSON object"},
-      {"{", "refused: not JSON: line 1, column 2: expected the name of a member"},
+      {"{",
+       "refused: not JSON: line 1, column 2: expected the name of a member, where it ends: it was cut, or never finished"},
       {"{\"__metadata__\":7}", "refused: the last 4 bytes of the data belong to no tensor"},
   };
   for (const auto& [header, expected] : rows)
     CHECK_EQ(header + " -> " + test(header, "abcd"), header + " -> " + expected);
+  const std::string beyond = entry("F32", "1", "1,5");
+  CHECK_EQ(test(beyond, "abcd"), convert::text("refused: ", beyond.size() + 12, " bytes, its tensors end at ",
+                                               beyond.size() + 13, ": it was cut: download it again"));
   auto u8 = [](const char* name, int from, int to) {
     return convert::text("\"", name, "\":{\"dtype\":\"U8\",\"shape\":[", to - from, "],\"data_offsets\":[", from, ",", to,
                          "]}");
@@ -106,13 +109,13 @@ TEST(heads) {
   write_file(test.path, Bytes().put(u64{2}).text("{}").data);
   CHECK_EQ(test.read(), "");
   write_file(test.path, Bytes().put(u64{3}).text("{}").data);
-  CHECK_EQ(test.read(), "refused: header needs 3 bytes at offset 8, only 2 are left");
+  CHECK_EQ(test.read(), "refused: header needs 3 bytes at offset 8, only 2 are left: it was cut: download it again");
   write_file(test.path, "1234567");
-  CHECK_EQ(test.read(), "refused: header length needs 8 bytes at offset 0, only 7 are left");
+  CHECK_EQ(test.read(), "refused: header length needs 8 bytes at offset 0, only 7 are left: it was cut: download it again");
   write_file(test.path, Bytes().put(u64{(100 << 20) + 1}).data);
   CHECK_EQ(test.read(), "refused: header of 104857601 bytes, at most 104857600");
   write_file(test.path, Bytes().put(u64{100 << 20}).data);
-  CHECK_EQ(test.read(), "refused: header needs 104857600 bytes at offset 8, only 0 are left");
+  CHECK_EQ(test.read(), "refused: header needs 104857600 bytes at offset 8, only 0 are left: it was cut: download it again");
 }
 
 TEST(files_of_a_folder) {

@@ -41,6 +41,7 @@ static int sealed(u32 extra) {
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -215,7 +216,7 @@ TEST(seals_where_the_kernel_can) {
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0 ? 0 : 1;
   });
   if (able.exit_code != 0) SKIP("this kernel or emulator has no seccomp");
-  for (u32 extra = 0; extra < 8; extra++) {
+  for (u32 extra = 0; extra < 16; extra++) {
     const check::Child child = check::in_child([&] { return sealed(extra); });
     if (child.output == "not sealed: a sanitizer needs system calls of its own\n") SKIP(child.output);
     CHECK_EQ(child.output, std::string());
@@ -225,12 +226,71 @@ TEST(seals_where_the_kernel_can) {
 
 // Each call by itself, for each choice of the extras: what no one asked for is refused, and nothing else is.
 TEST(each_call_by_itself) {
-  for (u32 extra = 0; extra < 8; extra++) {
+  for (u32 extra = 0; extra < 16; extra++) {
     check::Child child = check::in_child([&] {
       if (int code = sealed(extra)) return code;
       for (const NamedCall& call : CALLS) {
         const bool wanted = call.needs == NEVER || (static_cast<u32>(call.needs) & ~extra) != 0;
         if (refused(call.number) != wanted) note("extras ", extra, ": ", call.name, wanted ? " goes on\n" : " is refused\n");
+      }
+      return 0;
+    });
+    CHECK_CHILD(child);
+  }
+}
+
+// With SEAL_TERMINAL a request reaches standard input alone, and of the requests only those that an edited line needs. Standard input
+// is no terminal here, or one without a right: what goes through answers another error than the seal's.
+TEST(each_request_of_a_terminal_by_itself) {
+  struct Request {
+    const char* name;
+    u64 number;
+    bool allowed;
+  };
+  const Request requests[] = {
+      {"TCGETS", TCGETS, true},
+      {"TCSETS", TCSETS, true},
+      {"TCSETSW", TCSETSW, true},
+      {"TCSETSF", TCSETSF, true},
+      {"TCGETS2", 0x802c542a, true},
+      {"TCSETS2", 0x402c542b, true},
+      {"TCSETSW2", 0x402c542c, true},
+      {"TCSETSF2", 0x402c542d, true},
+      {"TIOCGWINSZ", TIOCGWINSZ, true},
+      {"TIOCSTI", TIOCSTI, false},
+      {"TIOCLINUX", TIOCLINUX, false},
+      {"TIOCSWINSZ", TIOCSWINSZ, false},
+      {"TIOCSCTTY", TIOCSCTTY, false},
+      {"TIOCNOTTY", TIOCNOTTY, false},
+      {"TIOCSPGRP", TIOCSPGRP, false},
+      {"TIOCGPGRP", TIOCGPGRP, false},
+      {"TIOCCONS", TIOCCONS, false},
+      {"TIOCSETD", TIOCSETD, false},
+      {"TCGETA", TCGETA, false},
+      {"TCSETA", TCSETA, false},
+      {"TCFLSH", TCFLSH, false},
+      {"TCSBRK", TCSBRK, false},
+      {"FIONREAD", FIONREAD, false},
+      {"FIONBIO", FIONBIO, false},
+      {"FIOCLEX", FIOCLEX, false},
+      {"KDSETMODE", 0x4b3a, false},
+      {"0", 0, false},
+      {"TCGETS and a high word", TCGETS | u64{1} << 32, false},
+      {"TIOCSTI and a high word", TIOCSTI | u64{1} << 32, false},
+  };
+  for (u32 extra : {u32{SEAL_TERMINAL}, u32{SEAL_SOCKETS | SEAL_FILES | SEAL_FIGURES}, u32{SEAL_TERMINAL | SEAL_FILES}}) {
+    check::Child child = check::in_child([&] {
+      if (int code = sealed(extra)) return code;
+      for (const Request& request : requests) {
+        const u64 descriptors[] = {0, 1, 2, 3, ~u64{0}, u64{1} << 32};
+        for (u64 fd : descriptors) {
+          errno = 0;
+          const long answer = syscall(SYS_ioctl, fd, request.number, 0L);  // 0: no place for an answer
+          const bool refused = answer == -1 && errno == EPERM,
+                     wanted = fd == 0 && request.allowed && (extra & SEAL_TERMINAL);
+          if (refused == wanted)
+            note("extras ", extra, ": ", request.name, " of ", fd, wanted ? " is refused\n" : " goes on\n");
+        }
       }
       return 0;
     });

@@ -88,6 +88,8 @@ TEST(what_is_read) {
       {"", "", "<none", ""},
       {"", "-", "<crlf", "hi"},
       {"", "-", "<none", ""},
+      {"", "-f -", "<line", "hi"},
+      {"cat line |", "--file /dev/stdin", "", "hi"},
       {"cat line |", "", "", "hi"},
       {"cat line |", "-", "", "hi"},
       {"true |", "", "", ""},
@@ -109,7 +111,7 @@ TEST(what_is_read) {
                     here = "here=$PWD; edgellm() { (cd \"$here\" && " + program + " \"$@\"); }; cd " + folder.path + "; ";
   for (const auto& one : cases) {
     std::string words = one.words;
-    if (const size_t at = words.find("-f "); at != std::string::npos) words.insert(at + 3, folder.path + "/");
+    if (const size_t at = words.find("-f line"); at != std::string::npos) words.insert(at + 3, folder.path + "/");
     const std::string command = std::string(one.before) + " edgellm tokenize " + model + " " + words + " " + one.after;
     const Said said = shell(here + command);
     CHECK_EQ(command + ": " + std::to_string(said.code), command + ": " + std::to_string(one.code));
@@ -135,18 +137,20 @@ TEST(what_is_said_while_nothing_comes) {
   const std::string model = byte_model();
   const std::string waits =
       "note: waiting for the text on standard input; with -i TEXT, -f FILE or --no-stdin it is not read\n";
-  for (const char* how : {"", " -"}) {
+  const std::string asked = waits.substr(0, waits.find(';')) + "\n";
+  for (const std::string how : {"", " -", " --stdin"}) {
     int ends[2];
     CHECK_EQ(pipe(ends), 0);
     Running running("tokenize " + model + how, ends[0], ends[1]);
     close(ends[0]);
-    CHECK_EQ(running.hears("note: "), waits);
+    const std::string& note = how.empty() ? waits : asked;
+    CHECK_EQ(running.hears(note), note);
     send(ends[1], "late\n");
     close(ends[1]);
     const Said said = running.end();
     CHECK_EQ(said.code, 0);
     CHECK_EQ(said.out, ids_of("late"));
-    CHECK_EQ(said.err, waits);
+    CHECK_EQ(said.err, note);
   }
   // Ctrl-C ends the wait.
   int ends[2];
@@ -207,6 +211,17 @@ TEST(who_does_not_wait) {
     Running running(words, ends[0], ends[1]);
     close(ends[0]);
     CHECK_EQ(words + ": " + std::to_string(running.end().code), words + ": 0");
+    close(ends[1]);
+  }
+  // Nor does what lacks its model.
+  for (const char* words : {"none.tm2", "none.tm2 -", "tokenize none.tm2"}) {
+    int ends[2];
+    CHECK_EQ(pipe(ends), 0);
+    Running running(words, ends[0], ends[1]);
+    close(ends[0]);
+    const Said said = running.end();
+    CHECK_EQ(said.code, 3);
+    CHECK_EQ(said.err, std::string("edgellm: cannot open none.tm2: No such file or directory\n"));
     close(ends[1]);
   }
 }

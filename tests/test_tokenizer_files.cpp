@@ -95,7 +95,9 @@ TEST(what_the_files_say) {
       {{{config, "[]"}}, "refused: tokenizer_config.json: is not an object"},
       {{{"config.json", "1"}}, "refused: config.json: is not an object"},
       {{{added, "[]"}}, "refused: added_tokens.json: is not an object"},
-      {{{config, "{"}}, "refused: tokenizer_config.json: not JSON: line 1, column 2: expected the name of a member"},
+      {{{config, "{"}},
+       "refused: tokenizer_config.json: not JSON: line 1, column 2: expected the name of a member, where it ends: it was "
+       "cut, or never finished"},
       {{{config, R"({"added_tokens_decoder":[]})"}},
        "refused: tokenizer_config.json: \"added_tokens_decoder\" is not an object"},
       {{{config, R"({"added_tokens_decoder":{"1":"x"}})"}},

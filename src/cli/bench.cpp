@@ -3,6 +3,7 @@
 #include "cli/bench.h"
 
 #include "base/sort.h"
+#include "cli/find_model.h"
 #include "platform/bandwidth.h"
 #include "platform/clock.h"
 #include "platform/process.h"
@@ -222,13 +223,13 @@ Status prepare(Options& options, Bench* bench, Measured* result, i32* prompt) {
   return {};
 }
 
-// Measures the model at options.model and reports it.
-Status bench_model(Options& options, const Report& report) {
+// Measures the model at options.model and reports it under the name that was typed.
+Status bench_model(Options& options, const char* name, const Report& report) {
   static Bench bench;
   static Measured result;
   i32 prompt = 1;
   EDGELLM_TRY(prepare(options, &bench, &result, &prompt));
-  bench.path = options.model;
+  bench.path = name;
   i64 start = now_ns();
   EDGELLM_TRY(open_model(options, &bench.engine));
   result.load_ms = ms_since(start);
@@ -253,9 +254,11 @@ Status bench_model(Options& options, const Report& report) {
 
 // Its row says why there are no figures, so that its status needs no words; a usage error without any means something else.
 Status bench_in_child(Options& options, const Report& report) {
-  Status status = bench_model(options, report);
+  const char* name = options.model;
+  Status status = find_models(options);
+  if (status.ok()) status = bench_model(options, name, report);
   if (status.ok() || status.interrupted()) return status;
-  report_failure(report, options.model, static_cast<i32>(status.code()), status.text());
+  report_failure(report, name, static_cast<i32>(status.code()), status.text());
   return status.code() == Code::usage ? status : Status::error(status.code(), "");
 }
 
@@ -325,7 +328,7 @@ Status bench_command(Options& options) {
   if (!options.model) options.model = bundled_model();
   if (!options.model) return usage_error("bench: no bundled model found, give a model file");
   Report report = {.fd = STDOUT, .json = options.json, .machine = nullptr, .head = true, .name_columns = 5};
-  if (options.model_count <= 1) return bench_model(options, report);
+  if (options.model_count <= 1) return bench_model(options, options.model_count ? options.models[0] : options.model, report);
   const Machine machine = this_machine();
   report.machine = machine.name;
   return bench_several(options, report);

@@ -1,13 +1,18 @@
 // edgellm chat MODEL: a conversation, one line for each message. Answers go to stdout and nothing else does, each with a line
-// feed at its end and an empty line before the next.
+// feed at its end and an empty line before the next. With a model that has a grammar and no chat template each message is a request
+// of its own, and its answer that of `edgellm MODEL -i MESSAGE`.
 #include "engine/conversation.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "cli/command.h"
+#include "cli/messages.h"
+#include "platform/seal.h"
 #include "platform/seed.h"
 #include "platform/signals.h"
+#include "platform/terminal.h"
 
 namespace edgellm {
 
@@ -15,71 +20,19 @@ namespace {
 
 constexpr i32 ANSWER_TOKENS = 512;
 constexpr const char* NO_SYSTEM = "the chat template has no place for a system text";
+constexpr const char* ALONE =
+    "the model has a grammar and no chat template, so that each message is a request of its own (--template makes a "
+    "conversation)";
 
-// Messages from standard input: lines, joined where one ends with a backslash.
-class Messages {
- public:
-  enum class Next { message, end, interrupted, too_long, failed };
+enum class Command : u8 { reset, system, quit, help };
 
-  explicit Messages(Span<char> buffer) : buffer_(buffer) {}
-
-  // `message` stays until the next call.
-  Next next(Text* message);
-
- private:
-  Next read_more();
-
-  Span<char> buffer_;
-  i64 start_ = 0;  // what was read and not taken is [start, end)
-  i64 end_ = 0;
+struct CommandName {
+  Text name;
+  Command command;
 };
-
-// `message`: there is more than before.
-Messages::Next Messages::read_more() {
-  if (end_ == buffer_.count) return Next::too_long;
-  for (;;) {
-    if (!wait_to_read(STDIN)) return Next::interrupted;
-    i64 n = read_some(STDIN, buffer_.data + end_, buffer_.count - end_);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Next::failed;
-    end_ += n;
-    return n ? Next::message : Next::end;
-  }
-}
-
-// A line may end as it does on Windows.
-Text without_return(Text line) {
-  return line.size && line[line.size - 1] == '\r' ? line.slice(0, line.size - 1) : line;
-}
-
-Messages::Next Messages::next(Text* message) {
-  char* line = buffer_.data;
-  end_ -= start_;
-  memmove(line, line + start_, static_cast<size_t>(end_));
-  start_ = 0;
-  for (i64 at = 0;; at++) {
-    if (at == end_) {
-      Next more = read_more();
-      if (more == Next::end && end_ > 0) {
-        start_ = end_;
-        *message = without_return({line, end_});
-        return Next::message;
-      }
-      if (more != Next::message) return more;
-    }
-    if (line[at] != '\n') continue;
-    Text said = without_return({line, at});
-    if (said.size == 0 || said[said.size - 1] != '\\') {
-      start_ = at + 1;
-      *message = said;
-      return Next::message;
-    }
-    i64 joined = said.size - 1;
-    memmove(line + joined, line + at, static_cast<size_t>(end_ - at));
-    end_ -= at - joined;
-    at = joined;
-  }
-}
+constexpr CommandName COMMANDS[] = {{"/reset", Command::reset}, {"/system", Command::system}, {"/quit", Command::quit},
+                                    {"/exit", Command::quit},   {"/bye", Command::quit},      {"/help", Command::help},
+                                    {"/?", Command::help}};
 
 bool blank(Text text) {
   for (i64 i = 0; i < text.size; i++) {
@@ -88,13 +41,41 @@ bool blank(Text text) {
   return true;
 }
 
-// An answer to stdout, without the white space that it starts with.
+// The first word, and what follows it without the white space between them.
+Text first_word(Text text, Text* rest) {
+  i64 end = 0;
+  while (end < text.size && !blank(text.slice(end, 1)))
+    end++;
+  *rest = text.from(end);
+  while (rest->size && blank(rest->slice(0, 1)))
+    *rest = rest->from(1);
+  return text.slice(0, end);
+}
+
+// A slash and letters: whoever types that means a command, and neither a path nor a comment.
+bool like_command(Text word) {
+  for (i64 i = 1; i < word.size; i++) {
+    if ((word[i] | 0x20) < 'a' || (word[i] | 0x20) > 'z') return false;
+  }
+  return word.size > 1 && word[0] == '/';
+}
+
+void refuse(Text word) {
+  Nearest nearest(word);
+  for (const CommandName& one : COMMANDS)
+    nearest.offer(one.name);
+  note("note: ", word, " is no command", nearest.found() ? "; " : "", nearest.name(), nearest.found() ? " is one" : "",
+       "; /help shows them, and to say it put a space before it\n");
+}
+
+// An answer to stdout, without the white space that it starts with, unless `whole`.
 struct Answer {
   char last = 0;
+  bool whole = false;
 
   static bool sink(void* context, Text text) {
     Answer& answer = *static_cast<Answer*>(context);
-    while (!answer.last && text.size && (text[0] == ' ' || text[0] == '\n'))
+    while (!answer.whole && !answer.last && text.size && (text[0] == ' ' || text[0] == '\n'))
       text = text.from(1);
     if (text.size == 0) return true;
     answer.last = text[text.size - 1];
@@ -104,7 +85,9 @@ struct Answer {
 
 struct ChatLoop {
   const Options& options;
-  Messages messages;
+  ReadMessages read;
+  TypedMessages* typed;  // null: messages are read, or the terminal edits them
+  bool alone;            // each message is a request of its own
   Conversation conversation;
   Span<char> system_buffer;
   Text system;
@@ -114,8 +97,13 @@ struct ChatLoop {
   i32 answers = 0;
 
   Status run();
+  NextMessage next(Text* message);
   bool command(Text message);
+  void obey(Command command, Text text);
+  void help();
   void reset();
+  Status generate(Text message, Answer* answer, Generated* made);
+  Status report(const Generated& made);
   Status turn(Text message);
 };
 
@@ -124,32 +112,91 @@ void ChatLoop::reset() {
   sound = true;
 }
 
-// False when it is no command.
-bool ChatLoop::command(Text message) {
-  constexpr Text SYSTEM = "/system ";
-  if (message == "/quit") {
-    over = true;
-  } else if (message == "/reset") {
-    reset();
-  } else if (message.size > SYSTEM.size && message.slice(0, SYSTEM.size) == SYSTEM) {
-    if (conversation.form.system.size == 0) {
-      note("note: ", NO_SYSTEM, "\n");
-      return true;
-    }
-    system = {system_buffer.data, message.size - SYSTEM.size};
-    memcpy(system_buffer.data, message.from(SYSTEM.size).data, static_cast<size_t>(system.size));
-    reset();
-  } else {
-    return false;
+void ChatLoop::help() {
+  if (!alone) {
+    note(
+        "/reset         begin a new conversation\n"
+        "/system TEXT   begin one with another system text\n");
   }
+  note(
+      "/quit          end (as /exit, /bye and Ctrl-D do)\n"
+      "/help          show this\n"
+      "A space before the slash makes a message of it. A line that ends with \\ goes on in the next.\n"
+      "Ctrl-C stops an answer.\n");
+  if (typed) {
+    note(
+        "Where a message is typed, Ctrl-C clears it, Up and Down bring back what was typed before, and Home, End,\n"
+        "Ctrl-A, E, K, U, W and L edit as in a shell; Ctrl-Z stops nothing there.\n");
+  }
+}
+
+void ChatLoop::obey(Command command, Text text) {
+  switch (command) {
+    case Command::quit:
+      over = true;
+      break;
+    case Command::help:
+      help();
+      break;
+    case Command::system:
+      if (alone || conversation.form.system.size == 0) return note("note: /system: ", alone ? ALONE : NO_SYSTEM, "\n");
+      system = {system_buffer.data, text.size};
+      memcpy(system_buffer.data, text.data, static_cast<size_t>(text.size));
+      [[fallthrough]];
+    case Command::reset:
+      reset();
+  }
+}
+
+// False when it is a message. Through a pipe everything is that is not exactly a command: nobody is there to say it otherwise.
+bool ChatLoop::command(Text message) {
+  while (terminal && message.size && blank(message.from(message.size - 1)))
+    message.size--;
+  Text text;
+  const Text word = first_word(message, &text);
+  const bool pasted = line_end(message, 0) < message.size;  // of several lines only /system means what it says
+  for (const CommandName& one : COMMANDS) {
+    if (!(word == one.name)) continue;
+    const bool takes_text = one.command == Command::system, fits = takes_text ? text.size > 0 : word.size == message.size;
+    if (fits) obey(one.command, text);
+    if (!fits && (pasted || !terminal)) return false;
+    if (!fits) {
+      note("note: ", one.name, takes_text ? " needs a text: /system Be brief." : " takes no words",
+           "; to say it put a space before it\n");
+    }
+    return true;
+  }
+  if (pasted || !terminal || !like_command(word)) return false;
+  refuse(word);
   return true;
+}
+
+Status ChatLoop::generate(Text message, Answer* answer, Generated* made) {
+  if (!alone) return take_turn(conversation, system, message, options.generate, Answer::sink, answer, made);
+  return take_request(*conversation.engine, *conversation.session, message, options.generate, Answer::sink, answer, made);
+}
+
+// What became of an answer, if that is not its own end.
+Status ChatLoop::report(const Generated& made) {
+  const Engine& engine = *conversation.engine;
+  if (alone) return end_of_text(options, engine, *conversation.session, made);
+  if (made.ending != Ending::length) return {};
+  if (made.count < options.generate.count) {
+    char words[128];
+    Writer writer(words);
+    note("note: the context is full: /reset, or start with ", more_room(engine, writer), "\n");
+  } else {
+    note("note: the answer was cut; -n allows more tokens\n");
+  }
+  return {};
 }
 
 Status ChatLoop::turn(Text message) {
   i32 before = conversation.session->position;
-  Answer answer;
+  Answer answer = {.whole = alone};
   Generated made;
-  Status status = take_turn(conversation, system, message, options.generate, Answer::sink, &answer, &made);
+  Status status = generate(message, &answer, &made);
+  if (alone) before = 0;
   const i32 after = conversation.session->position;
   sound = (status.ok() && made.count > 0) || (sound && after == before);
   EDGELLM_TRY(status);
@@ -157,35 +204,33 @@ Status ChatLoop::turn(Text message) {
   if (answer.last != '\n') print("\n");
   if (terminal && made.ending == Ending::interrupted && made.count == 0) {
     note("note: the message was not read to its end and ",
-         after == before ? "does not count\n" : "what was read of it stays; /reset forgets it\n");
+         after == before || alone ? "does not count\n" : "what was read of it stays; /reset forgets it\n");
   }
-  if (made.ending == Ending::length) {
-    if (made.count < options.generate.count) {
-      char words[128];
-      Writer writer(words);
-      note("note: the context is full: /reset, or start with ", more_room(*conversation.engine, writer), "\n");
-    } else {
-      note("note: the answer was cut; -n allows more tokens\n");
-    }
-  }
+  EDGELLM_TRY(report(made));
   if (options.verbose) note_figures(made, after - before - max(made.count - 1, 0), options);
   if (options.generate.hash && made.count) note_hash(made.last_hash);
   return {};
 }
 
+NextMessage ChatLoop::next(Text* message) {
+  if (typed) return typed->next(message);
+  if (terminal) note("> ");
+  return read.next(message);
+}
+
 Status ChatLoop::run() {
+  if (terminal) note("/help shows the commands, /quit or Ctrl-D ends\n");
   while (!over) {
-    if (terminal) note("> ");
     Text message;
-    switch (messages.next(&message)) {
-      case Messages::Next::message:
+    switch (next(&message)) {
+      case NextMessage::message:
         break;
-      case Messages::Next::too_long:
+      case NextMessage::too_long:
         return failed("a message has more than ", Conversation::TEXT_BYTES, " bytes");
-      case Messages::Next::failed:
+      case NextMessage::failed:
         return failed("standard input cannot be read: ", strerror(errno));
       default:
-        if (terminal) note("\n");
+        if (terminal && !typed) note("\n");
         if (terminal && !terminated()) set_interrupted(false);  // Ctrl-C between answers is a way to say /quit
         return {};
     }
@@ -204,48 +249,44 @@ Status ChatLoop::run() {
   return {};
 }
 
-// As --template says, otherwise as the file says, otherwise plain text.
-Status choose_template(const Options& options, const ModelFile& file, ChatTemplate* form) {
+// As --template says, otherwise as the file says, otherwise plain text; but none at all (*alone) for a model with a grammar, which
+// knows what it wants to be asked.
+Status choose_template(const Options& options, const Engine& engine, ChatTemplate* form, bool* alone) {
+  const ModelFile& file = engine.file;
   bool found;
   EDGELLM_TRY(read_chat_template(file, form, &found));
   const ChatTemplate* named = find_chat_template(options.chat_template ? options.chat_template : "plain");
   if (options.chat_template || !found) *form = *named;
-  if (!found && !options.chat_template) {
+  *alone = !found && !options.chat_template && engine.grammar.states() > 0;
+  if (!found && !options.chat_template && !*alone) {
     note("note: ", NO_CHAT_TEMPLATE, " (--template names another)\n");
   }
   return {};
 }
 
-}  // namespace
+// What only a conversation has.
+Status check_alone(const Options& options) {
+  const char* const given = options.system       ? "--system"
+                            : options.state_load ? "--state-load"
+                            : options.state_save ? "--state-save"
+                                                 : nullptr;
+  return given ? usage_error(given, ": ", ALONE) : Status();
+}
 
-Status chat_command(Options& options) {
-  EDGELLM_TRY(check_outputs(options));
-  if (!options.count_given) options.generate.count = ANSWER_TOKENS;
-  options.engine.text_bytes = Conversation::TEXT_BYTES;
-  SamplingOptions& sampling = options.generate.sampling;
-  if (!options.seed_given) sampling.seed = draw_seed();
-  Engine engine;
-  EDGELLM_TRY(open_model(options, &engine));
-  EDGELLM_TRY(settle_stops(options, engine));
-  if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; --tokenizer FILE takes that of another model file");
-  Span<u8> block;  // for the text of a turn, what was read, and the system text
-  EDGELLM_TRY(take_memory(3 * Conversation::TEXT_BYTES, {.huge_pages = false, .lock = options.engine.lock}, &block));
-  Span<char> buffers = {reinterpret_cast<char*>(block.data), block.count};
-  ChatTemplate form;
-  EDGELLM_TRY(choose_template(options, engine.file, &form));
-  if (options.system && form.system.size == 0) return usage_error("--system: ", NO_SYSTEM);
-  ChatLoop loop = {.options = options,
-                   .messages = Messages(buffers.slice(Conversation::TEXT_BYTES, Conversation::TEXT_BYTES)),
-                   .conversation = {},
-                   .system_buffer = buffers.slice(2 * Conversation::TEXT_BYTES, Conversation::TEXT_BYTES),
-                   .system = options.system ? Text(options.system) : Text(),
-                   .terminal = is_terminal(STDIN)};
-  EDGELLM_TRY(open_conversation(engine, engine.sessions[0], form, buffers.slice(0, Conversation::TEXT_BYTES),
-                                &options.generate, &loop.conversation));
+// With the history, if one is to be kept.
+Status open_typed(const Options& options, TypedMessages* typed) {
+  if (!options.history) return {};
+  const char* const others[] = {options.model, options.tokenizer_file, options.state_load, options.state_save};
+  return typed->open_history(options.history, {others, sizeof others / sizeof others[0]});
+}
+
+Status talk(const Options& options, Engine& engine, ChatLoop& loop) {
   StateOutput state;
   EDGELLM_TRY(open_states(options, engine, &state));
+  if (loop.typed) EDGELLM_TRY(open_typed(options, loop.typed));
+  const SamplingOptions& sampling = options.generate.sampling;
   if (!options.seed_given && sampling.temperature > 0) note("seed ", sampling.seed, "\n");
-  EDGELLM_TRY(seal_as_asked(options));
+  EDGELLM_TRY(seal_as_asked(options, loop.typed ? u32{SEAL_TERMINAL} : 0));
   Status status = loop.run();
   if (loop.sound) {
     EDGELLM_TRY(keep_state(options, engine, state));
@@ -253,6 +294,47 @@ Status chat_command(Options& options) {
     note("note: the conversation ended within a message; nothing was saved to ", options.state_save, "\n");
   }
   return status;
+}
+
+}  // namespace
+
+Status chat_command(Options& options) {
+  constexpr i64 MOST = Conversation::TEXT_BYTES;
+  EDGELLM_TRY(check_outputs(options));
+  if (!options.count_given) options.generate.count = ANSWER_TOKENS;
+  options.engine.text_bytes = MOST;
+  if (!options.seed_given) options.generate.sampling.seed = draw_seed();
+  Engine engine;
+  EDGELLM_TRY(open_model(options, &engine));
+  EDGELLM_TRY(settle_stops(options, engine));
+  if (!engine.has_tokenizer) return failed(NO_TOKENIZER, "; --tokenizer FILE takes that of another model file");
+  const bool edited = open_terminal();
+  const i64 bytes = 2 * MOST + (edited ? LineEditor::memory_bytes(MOST) : MOST);
+  Span<u8> block;  // the text of a turn, the system text, and what was read or typed
+  EDGELLM_TRY(take_memory(bytes, {.huge_pages = false, .lock = options.engine.lock}, &block));
+  Span<char> buffers = {reinterpret_cast<char*>(block.data), bytes};
+  ChatTemplate form;
+  bool alone;
+  EDGELLM_TRY(choose_template(options, engine, &form, &alone));
+  if (alone) EDGELLM_TRY(check_alone(options));
+  if (options.system && form.system.size == 0) return usage_error("--system: ", NO_SYSTEM);
+  TypedMessages typed(edited ? buffers.slice(2 * MOST, bytes - 2 * MOST) : Span<char>());
+  if (alone) options.generate.count = tokens_to_make(options, engine, ANSWER_TOKENS);
+  ChatLoop loop = {.options = options,
+                   .read = ReadMessages(buffers.slice(2 * MOST, MOST)),
+                   .typed = edited ? &typed : nullptr,
+                   .alone = alone,
+                   .conversation = {},
+                   .system_buffer = buffers.slice(MOST, MOST),
+                   .system = options.system ? Text(options.system) : Text(),
+                   .terminal = is_terminal(STDIN)};
+  loop.conversation.engine = &engine;
+  loop.conversation.session = &engine.sessions[0];
+  if (!alone) {
+    EDGELLM_TRY(
+        open_conversation(engine, engine.sessions[0], form, buffers.slice(0, MOST), &options.generate, &loop.conversation));
+  }
+  return talk(options, engine, loop);
 }
 
 }  // namespace edgellm

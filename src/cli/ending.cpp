@@ -38,8 +38,8 @@ void note_special_within(const Tokenizer& tokenizer, Text text) {
   for (i32 id = 0; id < tokenizer.vocab(); id++) {
     Text piece = tokenizer.special(id) ? tokenizer.piece(id) : Text();
     if (piece.size < 3 || find(text, piece) < 0) continue;
-    note("note: --stop \"", text, "\": the special token ", piece, " prints nothing, so this text never comes; --stop \"",
-         piece, "\" ends at it\n");
+    note("note: --stop: the special token ", piece, " prints nothing, so that no text has it; --stop \"", piece,
+         "\" alone ends at it\n");
     return;
   }
 }
@@ -79,14 +79,12 @@ Status end_of_text(const Options& options, const Engine& engine, const Session& 
   if (!within && options.count_given) return {};
   char words[160];
   Writer writer(words);
-  if (check_room(engine, i64{session.position} + 1).ok()) {
-    write(writer, "-n allows more");
-  } else {
-    write(writer, "the context is full; take ");
-    more_room(engine, writer);
-  }
-  if (within) return failed("the answer was cut after ", made.count, " tokens, before its grammar ends: ", writer.text());
-  note("note: cut after ", made.count, made.count == 1 ? " token; " : " tokens; ", writer.text(), "\n");
+  const bool full = !check_room(engine, i64{session.position} + 1).ok();
+  write(writer, full ? "the context is full; take " : "-n allows more");
+  if (full) more_room(engine, writer);
+  const char* tokens = made.count == 1 ? " token" : " tokens";
+  if (within) return failed("the answer was cut after ", made.count, tokens, ", before its grammar ends: ", writer.text());
+  note("note: cut after ", made.count, tokens, full ? ": " : "; ", writer.text(), "\n");
   return {};
 }
 

@@ -91,6 +91,14 @@ Status set_count(O o, N n, S v) {
   return set_number(n, v, o.command == CHAT ? 1 : 0, 1 << 30, &o.generate.count);
 }
 
+// "-" and "/dev/stdin", which cannot be mapped, are standard input.
+Status set_file(O o, N n, S v) {
+  const bool input = strcmp(v, "-") == 0 || strcmp(v, "/dev/stdin") == 0;
+  o.from_stdin |= input;
+  if (!input) o.text_file = v;
+  return check_sources(o, n);
+}
+
 Status set_stop(O o, N n, S v) {
   if (o.generate.stop.add(v)) return {};
   return usage_error(n, ": at most ", StopStrings::MAX_STRINGS, " texts of 1 to ", StopStrings::MAX_BYTES, " bytes");
@@ -132,11 +140,7 @@ const Option OPTIONS[] = {
        o.prompt = v;
        return check_sources(o, n);
      }},
-    {"-f, --file", "FILE", RUN | TOKENIZE, Group::text, "read the text from a file",
-     [](O o, N n, S v) -> Status {
-       o.text_file = v;
-       return check_sources(o, n);
-     }},
+    {"-f, --file", "FILE", RUN | TOKENIZE, Group::text, "read the text from a file; - is standard input", set_file},
     {"-, --stdin", nullptr, RUN | TOKENIZE, Group::text,
      "read standard input; a file or a pipe there is read anyway if no text is given",
      [](O o, N n, S) -> Status {
@@ -154,6 +158,8 @@ const Option OPTIONS[] = {
     {"--system", "TEXT", CHAT, Group::text, "what the model is told before the conversation", set_text<&Options::system>},
     {"--template", "NAME", CHAT, Group::text, "how the conversation is written, where the file does not say or is wrong",
      set_template},
+    {"--history", "FILE", CHAT, Group::text, "on a terminal: what was typed before comes back, and what is typed is added",
+     set_text<&Options::history>},
     {"-n, --tokens", "N", RUN, Group::text,
      "tokens to make (32; with a chat template or a grammar to the end of the answer, at most --ctx)", set_count},
     {"-n, --tokens", "N", CHAT, Group::text, "most tokens of an answer (512)", set_count},
@@ -213,8 +219,8 @@ const Option OPTIONS[] = {
      [](O o, N n, S v) -> Status { return set_word(n, v, KV_NAMES, &o.engine.kv); }},
     {"--tokenizer", "FILE", LOADS | TOKENIZE | DETOKENIZE, Group::model,
      "a model file whose tokenizer serves one that has none", set_text<&Options::tokenizer_file>},
-    {"--no-convert", nullptr, ALL_COMMANDS, Group::model,
-     "of a GGUF file, a folder and so on only say how to convert it", set_flag<&Options::no_convert>},
+    {"--no-convert", nullptr, ALL_COMMANDS, Group::model, "of a GGUF file, a folder and so on only say how to convert it",
+     set_flag<&Options::no_convert>},
     {"--mlock", nullptr, LOADS, Group::model, "pin weights and memory in RAM",
      set_flag<&Options::engine, &EngineOptions::lock>},
     {"--prefault", nullptr, LOADS, Group::model, "read the weights before the first token",
@@ -249,9 +255,12 @@ const Command COMMANDS[] = {
     {"chat", CHAT, 1, true, "MODEL", "a conversation, a line a message",
      "A conversation: a line is a message, and one that ends with \\ goes on in the\n"
      "next. /reset begins a new one, /system TEXT one with another system text, /quit\n"
-     "or Ctrl-D ends it, Ctrl-C stops an answer.\n",
+     "or Ctrl-D ends it, /help shows this and the keys. Ctrl-C stops an answer, or\n"
+     "clears what is typed. With a model that has a grammar and no chat template each\n"
+     "message is a request of its own.\n",
      "edgellm chat model.tm2\n"
      "edgellm chat model.tm2 --template chatml --system \"Be brief.\"\n"
+     "edgellm chat model.tm2 --history ~/.edgellm_history\n"
      "printf 'Hello\\nWhy?\\n' | edgellm chat model.tm2 -n 40 -s 1\n"},
     {"bench", BENCH, Options::MAX_MODELS, false, "[MODEL...]", "measure speed",
      "Measures how fast MODEL reads a prompt (prefill) and writes an answer (decode),\n"

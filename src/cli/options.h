@@ -43,6 +43,7 @@ struct Options {
   const char* logits_file = nullptr;  // --logits
   const char* tokenizer_file = nullptr;
   const char* system = nullptr;         // --system
+  const char* history = nullptr;        // --history
   const char* chat_template = nullptr;  // --template
   const char* state_load = nullptr;
   const char* state_save = nullptr;

@@ -3,20 +3,24 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "platform/files.h"
 #include "platform/signals.h"
 
 namespace edgellm {
 
-// Nothing else says how the text goes, and somebody gave something to be read.
+// Nothing else says how the text goes, and somebody gave something to be read. Nobody waits for a text to hear then that there is
+// no such model: whoever opens it says so at once.
 static bool takes_input(const Options& o) {
+  if (o.model && !can_read(o.model)) return false;
   if (o.from_stdin) return true;
   const bool said = o.prompt || o.text_file || o.state_load || o.no_stdin;
   return (o.command & (RUN | TOKENIZE)) && !said && is_file_or_pipe(STDIN);
 }
 
-static void note_waiting() {
+static void note_waiting(bool asked) {
   if (is_terminal(STDIN)) return note("note: type the text, and end it with Ctrl-D on a line of its own\n");
-  note("note: waiting for the text on standard input; with -i TEXT, -f FILE or --no-stdin it is not read\n");
+  note("note: waiting for the text on standard input", asked ? "" : "; with -i TEXT, -f FILE or --no-stdin it is not read",
+       "\n");
 }
 
 // A line feed at the end belongs to the line and not to the text.
@@ -29,9 +33,9 @@ static Text without_line_feed(Text text) {
 }
 
 // Standard input to its end, or to a signal.
-static Status read_input(Span<char> buffer, Text* text) {
+static Status read_input(Span<char> buffer, bool asked, Text* text) {
   i64 size = 0;
-  if (!ready_within(STDIN, INPUT_PATIENCE_MS)) note_waiting();
+  if (!ready_within(STDIN, INPUT_PATIENCE_MS)) note_waiting(asked);
   for (i64 n = 1; n != 0;) {
     if (size == buffer.count)
       return failed("standard input has more than ", buffer.count - 1, " bytes; give a file with -f");
@@ -58,7 +62,7 @@ Status read_text(const Options& options, Text* text) {
   if (takes_input(options)) {
     Span<u8> block;
     EDGELLM_TRY(take_memory(STDIN_BYTES + 1, {.huge_pages = false, .lock = false}, &block));
-    EDGELLM_TRY(read_input({reinterpret_cast<char*>(block.data), STDIN_BYTES + 1}, text));
+    EDGELLM_TRY(read_input({reinterpret_cast<char*>(block.data), STDIN_BYTES + 1}, options.from_stdin, text));
   }
   return {};
 }

@@ -119,4 +119,16 @@ Status take_turn(Conversation& conversation, Text system, Text user, const Gener
   return {};
 }
 
+Status take_request(Engine& engine, Session& session, Text text, const GenerateOptions& options, TextSink sink,
+                    void* context, Generated* result) {
+  session.restart();
+  Span<const i32> ids;
+  EDGELLM_TRY(encode(engine, text, {.add_bos = true}, &ids));
+  if (ids.count == 0) return failed("the message is empty for the tokenizer, and it names no first id");
+  EDGELLM_TRY(check_room(engine, ids.count));
+  GenerateOptions request = options;
+  if (!endless(engine)) request.count = static_cast<i32>(min<i64>(request.count, engine.limits.context - ids.count + 1));
+  return generate(engine, session, ids, request, sink, context, result);
+}
+
 }  // namespace edgellm

@@ -32,4 +32,8 @@ Status open_conversation(Engine& engine, Session& session, const ChatTemplate& f
 Status take_turn(Conversation& conversation, Text system, Text user, const GenerateOptions& options, TextSink sink,
                  void* context, Generated* result);
 
+// A request of its own: the session begins anew with the text, as the model wants a prompt, and generates the answer.
+Status take_request(Engine& engine, Session& session, Text text, const GenerateOptions& options, TextSink sink,
+                    void* context, Generated* result);
+
 }  // namespace edgellm

@@ -59,13 +59,6 @@ bool starts_with(Text text, Text start) {
   return text.size >= start.size && text.slice(0, start.size) == start;
 }
 
-bool holds(Text text, Text part) {
-  for (i64 at = 0; at + part.size <= text.size; at++) {
-    if (text[at] == part[0] && starts_with(text.from(at), part)) return true;
-  }
-  return false;
-}
-
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
@@ -95,12 +88,15 @@ Foreign of_text(Text text) {
   static constexpr Text PAGES[] = {"<!doctype", "<html", "<head", "<?xml"};
   for (Text mark : PAGES) {
     if (starts_in_any_case(text, mark)) {
-      return {WayOut::advice, "a page of the web",
+      return {WayOut::download, "a page of the web",
               "the link led to words about the file, not to it: download the file itself"};
     }
   }
   if (starts_with(text, "{")) return {WayOut::folder, "a JSON file", FOLDER};
-  return {WayOut::advice, "a text", "edgellm MODEL -f FILE goes on from it"};
+  return {
+      WayOut::advice, "a text",
+      "edgellm MODEL -f FILE goes on from it; "
+      "a model file is what edgellm-convert makes of a GGUF file, a Hugging Face folder or others (edgellm-convert --help)"};
 }
 
 template <class T>
@@ -136,6 +132,13 @@ bool is_llama2c(Text head) {
 }
 
 }  // namespace
+
+bool holds(Text text, Text part) {
+  for (i64 at = 0; at + part.size <= text.size; at++) {
+    if (text[at] == part[0] && starts_with(text.from(at), part)) return true;
+  }
+  return false;
+}
 
 Foreign identify(Span<const u8> bytes, i64 file_bytes) {
   const Text head = {reinterpret_cast<const char*>(bytes.data), min(bytes.count, FOREIGN_BYTES)};

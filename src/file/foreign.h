@@ -6,14 +6,15 @@
 namespace edgellm {
 
 enum class WayOut : u8 {
-  open,     // none is needed: a model file
-  repack,   // of version 1: file/legacy.h reads it, and edgellm-convert takes it
-  convert,  // edgellm-convert takes the file
-  folder,   // edgellm-convert takes the folder that it belongs to, if config.json is there
-  pull,     // git lfs pull
-  unpack,   // `advice` is the program that does
-  advice,   // what `advice` says
-  unknown,  // nothing is known about these bytes
+  open,      // none is needed: a model file
+  repack,    // of version 1: file/legacy.h reads it, and edgellm-convert takes it
+  convert,   // edgellm-convert takes the file
+  folder,    // edgellm-convert takes the folder that it belongs to, if config.json is there
+  pull,      // git lfs pull
+  download,  // once more, as `advice` says
+  unpack,    // `advice` is the program that does
+  advice,    // what `advice` says
+  unknown,   // nothing is known about these bytes
 };
 
 struct Foreign {
@@ -26,6 +27,9 @@ constexpr i64 FOREIGN_BYTES = 1 << 16;  // that are looked at, at most
 
 // `head` is the beginning of a file of `file_bytes`.
 Foreign identify(Span<const u8> head, i64 file_bytes);
+
+// Whether `part` is somewhere in the text.
+bool holds(Text text, Text part);
 
 // What a model file is and how to come by one, for whatever is nothing like it.
 constexpr const char* ABOUT_MODELS =

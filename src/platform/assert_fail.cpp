@@ -3,9 +3,11 @@
 #include <stdlib.h>
 
 #include "platform/console.h"
+#include "platform/terminal.h"
 
 extern "C" __attribute__((visibility("default"))) void __assert_fail(const char* assertion, const char* file, unsigned line,
                                                                      const char* function) noexcept {
+  edgellm::end_keys();
   edgellm::note("edgellm: ", file, ":", line, ": ", function, ": this should hold and does not: ", assertion, "\n");
   abort();
 }

@@ -19,6 +19,13 @@ bool write_at(i32 fd, const u8* buffer, i64 bytes, i64 offset);
 // Takes away what is in it.
 bool empty_file(i32 fd);
 
+// -1 when the system does not say.
+i64 file_size(i32 fd);
+
+// From here on whatever is written goes to its end, beside what other processes write there: it is locked no more
+// (platform/destination.h).
+bool append_to_file(i32 fd);
+
 // Waits until the medium has all of it.
 bool sync_file(i32 fd);
 
@@ -39,7 +46,8 @@ bool list_folder(const char* path, void (*see)(void* context, const char* name),
 // Makes a folder that only its owner enters, and those above it; whether one is there now in which files can be made.
 bool make_folder(const char* path);
 
-// The name without links and dots, at least PATH_BYTES of room; false when nothing lies there.
+// The name without links and dots, for which there is room of PATH_BYTES; false when nothing lies there, or the system does not
+// say.
 constexpr i64 PATH_BYTES = 4096;  // that a path has at most, with its end
 bool real_path(const char* path, char* buffer);
 

@@ -17,6 +17,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -84,6 +85,13 @@ constexpr Call ALLOWED[] = {
 };
 constexpr i32 CALLS = sizeof ALLOWED / sizeof ALLOWED[0];
 
+// What a terminal may be asked with SEAL_TERMINAL: how it treats keys, in both forms that a libc may know (the numbers of the second
+// are those of _IOR('T', 0x2a, struct termios2) and so on, whose header fits beside no libc's own), and how large its window is.
+constexpr u32 TERMINAL_REQUESTS[] = {TCGETS,     TCSETS,     TCSETSW,    TCSETSF,   0x802c542a,
+                                     0x402c542b, 0x402c542c, 0x402c542d, TIOCGWINSZ};
+constexpr i32 REQUESTS = sizeof TERMINAL_REQUESTS / sizeof TERMINAL_REQUESTS[0];
+constexpr u32 TERMINAL = 0;  // standard input
+
 class Filter {
  public:
   void add(u16 code, u32 value, u8 if_true = 0, u8 if_false = 0) { program_[count_++] = {code, if_true, if_false, value}; }
@@ -94,14 +102,35 @@ class Filter {
     add(BPF_JMP | BPF_JEQ | BPF_K, word, 0, 1);
     answer(value);
   }
+  // Answers `value` unless the loaded word is `word`.
+  void unless(u32 word, u32 value) {
+    add(BPF_JMP | BPF_JEQ | BPF_K, word, 1, 0);
+    answer(value);
+  }
   sock_fprog program() { return {count_, program_}; }
 
  private:
-  sock_filter program_[2 * CALLS + 8];
+  sock_filter program_[2 * (CALLS + REQUESTS) + 24];
   u16 count_ = 0;
 };
 
 constexpr u32 REFUSE = SECCOMP_RET_ERRNO | EPERM;
+
+// Of a call whose number is loaded: ioctl with a descriptor and a request that are allowed. Each argument is two words, the low one
+// first on both machines; libc fills the high one of these two with zeros.
+static void allow_terminal(Filter& filter) {
+  constexpr size_t DESCRIPTOR = offsetof(seccomp_data, args), REQUEST = DESCRIPTOR + sizeof(u64);
+  filter.unless(SYS_ioctl, REFUSE);
+  filter.load(DESCRIPTOR + sizeof(u32));
+  filter.unless(0, REFUSE);
+  filter.load(DESCRIPTOR);
+  filter.unless(TERMINAL, REFUSE);
+  filter.load(REQUEST + sizeof(u32));
+  filter.unless(0, REFUSE);
+  filter.load(REQUEST);
+  for (u32 request : TERMINAL_REQUESTS)
+    filter.when(request, SECCOMP_RET_ALLOW);
+}
 
 static void build(Filter& filter, u32 extra) {
   filter.load(offsetof(seccomp_data, arch));
@@ -113,6 +142,7 @@ static void build(Filter& filter, u32 extra) {
   }
   // The kernel's brk never answers an error code: it answers the present end of the heap, and libc would take -1 for it.
   filter.when(SYS_brk, SECCOMP_RET_ERRNO | 0);
+  if (extra & SEAL_TERMINAL) allow_terminal(filter);
   filter.answer(REFUSE);
 }
 

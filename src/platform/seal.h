@@ -12,6 +12,9 @@ enum : u32 {
   SEAL_SOCKETS = 1u << 0,  // accept and use connections on sockets that are already listening
   SEAL_FILES = 1u << 1,    // pread, pwrite, lseek, ftruncate, fsync, fdatasync on files that are already open
   SEAL_FIGURES = 1u << 2,  // getrusage: page faults and memory for `bench`
+  // ioctl on standard input, a terminal, to read and set how it treats keys and to read its window's size; nothing else, so that no
+  // key can be put into it (TIOCSTI, TIOCLINUX)
+  SEAL_TERMINAL = 1u << 3,
 };
 
 enum class Seal : i32 {

@@ -7,6 +7,8 @@
 
 #include <atomic>
 
+#include "platform/terminal.h"
+
 namespace edgellm {
 
 constexpr i32 MAX_MAPS = 8;
@@ -17,6 +19,12 @@ static std::atomic<i32> map_count;
 static std::atomic<i32> stop_signal;                   // the first that asked to stop, 0: none
 static_assert(std::atomic<i32>::is_always_lock_free);  // handlers use it
 
+// The end within a handler.
+[[noreturn]] static void end_now(int code) {
+  end_keys();
+  _exit(code);
+}
+
 static void on_fault(int signal, siginfo_t* info, void*) {
   const u8* at = static_cast<const u8*>(info->si_addr);
   for (i32 i = 0; i < map_count.load(); i++) {
@@ -24,8 +32,9 @@ static void on_fault(int signal, siginfo_t* info, void*) {
     static constexpr char message[] = "edgellm: the model file was cut short or its medium was removed while in use\n";
     ssize_t written = ::write(2, message, sizeof message - 1);
     (void)written;
-    _exit(static_cast<int>(Code::failed));
+    end_now(static_cast<int>(Code::failed));
   }
+  end_keys();
   // Not ours: the faulting instruction runs again and meets the default. A sealed process may not ask for that, and must
   // not fault for ever.
   if (::signal(signal, SIG_DFL) == SIG_ERR) _exit(128 + signal);
@@ -34,7 +43,7 @@ static void on_fault(int signal, siginfo_t* info, void*) {
 static void on_stop(int signal) {
   i32 none = 0;
   // Closing a terminal sends SIGHUP twice, by the shell and by the system.
-  if (!stop_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) _exit(128 + signal);
+  if (!stop_signal.compare_exchange_strong(none, signal) && signal != SIGHUP) end_now(128 + signal);
 }
 
 void install_signals() {
@@ -77,14 +86,16 @@ Status check_interrupted() {
 }
 
 bool wait_to_read(i32 fd) {
-  sigset_t stop, before;
+  sigset_t stop, before;  // what ends it, and what changes a terminal
   sigemptyset(&stop);
   sigaddset(&stop, SIGINT);
   sigaddset(&stop, SIGTERM);
   sigaddset(&stop, SIGHUP);
+  sigaddset(&stop, SIGWINCH);
+  sigaddset(&stop, SIGCONT);
   pthread_sigmask(SIG_BLOCK, &stop, &before);
   int ready = 0;
-  while (ready <= 0 && !interrupted()) {
+  while (ready <= 0 && !interrupted() && !terminal_changed()) {
     fd_set wanted;
     FD_ZERO(&wanted);
     FD_SET(fd, &wanted);

@@ -9,7 +9,7 @@ namespace edgellm {
 // SIGBUS and SIGSEGV inside a watched map: one line on stderr, exit code 1; elsewhere they do what they always did (exit
 // code 128 + the signal in a sealed process).
 // SIGINT, SIGTERM and SIGHUP (unless it was ignored, as under nohup): interrupted() turns true; one more SIGINT or SIGTERM while it
-// is ends the process (exit code 128 + the signal). SIGPIPE and SIGXFSZ (a file larger than `ulimit -f`) are ignored: the write
+// is ends the process (exit code 128 + the signal). Whatever ends here leaves the terminal as it was. SIGPIPE and SIGXFSZ (a file larger than `ulimit -f`) are ignored: the write
 // fails and says why.
 void install_signals();
 
@@ -22,8 +22,8 @@ bool interrupted();
 // between two pieces of its work. Never an error where no handlers are installed, as in a host program.
 Status check_interrupted();
 
-// Waits until `fd` can be read. False when one of these signals came, before or meanwhile: none is missed between a look at
-// interrupted() and the wait.
+// Waits until `fd` can be read, or the terminal changed (platform/terminal.h; whoever edits no lines hears of none). False when one
+// of these signals came, before or meanwhile: none is missed between a look at interrupted() and the wait.
 bool wait_to_read(i32 fd);
 
 // It was SIGTERM or SIGHUP, which ask to end and not just to stop.

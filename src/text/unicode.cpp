@@ -97,6 +97,10 @@ Char char_at(Text text, i64 pos) {
   return {classify(utf8_decode(text.data + pos, bytes)), bytes};
 }
 
+i32 char_width(u32 c) {
+  return c < 0x300 ? 1 : static_cast<i32>(value_at(WIDTH_STARTS, WIDTH_BLOCKS, WIDTH, WIDTH_BITS, c));
+}
+
 i64 space_before(Text text, i64 begin, i64 end) {
   for (;;) {
     i64 pos = end;

@@ -1,4 +1,5 @@
-// What tokenizers need of Unicode: UTF-8, letters and numbers, normalisation form C. Text may be any bytes.
+// What tokenizers need of Unicode: UTF-8, letters and numbers, normalisation form C; and what a line on a terminal needs of it.
+// Text may be any bytes.
 #pragma once
 #include "base/types.h"
 
@@ -29,6 +30,10 @@ Char char_at(Text text, i64 pos);
 static inline bool is_space(Char c) {
   return c.what == CharClass::space || c.what == CharClass::line_end;
 }
+
+// Columns that a character takes on a terminal: 0 for marks and what else joins the one before, 2 for East Asian wide ones and
+// emoji, otherwise 1. Control characters have none of their own: whoever draws them decides.
+i32 char_width(u32 c);
 
 // Where the white space that ends at `end` starts, `begin` at the earliest.
 i64 space_before(Text text, i64 begin, i64 end);

@@ -20,6 +20,11 @@ extern const u8 COMBINING[];
 constexpr i32 COMBINING_BITS = 6;
 extern const u8 COMBINING_CLASS[];  // canonical combining classes; the first is 0
 
+extern const u32 WIDTH_STARTS[];  // Unicode 16.0: columns on a terminal, 0 to 2
+extern const i32 WIDTH_BLOCKS;
+extern const u8 WIDTH[];
+constexpr i32 WIDTH_BITS = 2;
+
 // Canonical decompositions (Unicode 9.0). Character c of run r is decomposition i = index + c - point, where i is below the
 // next run's index; one past the last run has its index alone.
 extern const u32 DECOMPOSED[];  // first point << 12 | its index; ascending

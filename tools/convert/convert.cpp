@@ -10,10 +10,12 @@
 #include "convert/base/english.h"
 #include "convert/change/lora.h"
 #include "convert/chat/grammar.h"
+#include "convert/family/found.h"
 #include "convert/family/open.h"
 #include "convert/output/compare.h"
 #include "convert/output/destination.h"
 #include "convert/output/report.h"
+#include "convert/output/summary.h"
 #include "convert/output/text_side.h"
 #include "convert/output/verify.h"
 #include "platform/machine.h"
@@ -26,6 +28,30 @@ std::string default_name(const std::string& source) {
   std::string name = file_name(source);
   size_t dot = is_folder(source) ? std::string::npos : name.rfind('.');
   return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
+}
+
+// In the current folder, called as the source is: the name of a file that nobody named.
+std::string default_destination(const std::string& source, bool is_sparse) {
+  std::string name = source.starts_with(SYNTHETIC) ? source.substr(SYNTHETIC.size()) : default_name(source);
+  if (name.ends_with(".tm2")) name.resize(name.size() - 4);  // of a file called x.tm2.bin
+  if (is_folder(source) && name.find_first_not_of('.') == std::string::npos) {
+    std::error_code none;
+    name = std::filesystem::canonical(source, none).filename().string();
+  }
+  if (name.empty()) wrong_usage(source, " has no name that a file could have: edgellm-convert ", source, " DST");
+  return name + (is_sparse ? ".srnn" : ".tm2");
+}
+
+// Nothing is replaced that nobody named.
+void require_new(const std::string& source, const std::string& destination) {
+  std::error_code none;
+  if (std::filesystem::symlink_status(destination, none).type() == std::filesystem::file_type::not_found) return;
+  if (opened_as(destination)) {
+    wrong_usage(destination, " is the source itself: edgellm-convert ", shell_word(source),
+                " DST gives the file another name");
+  }
+  wrong_usage(destination, " is there already: edgellm-convert ", shell_word(source), " ", shell_word(destination),
+              " replaces it, another name keeps it");
 }
 
 // Of a folder that is converted the other files are the model's too, though nobody reads them now: among them only a model file, or
@@ -90,10 +116,20 @@ void note_made_ternary(const std::vector<Target>& targets, bool plain_floats, st
   }
 }
 
-// Writes the model up to the name; `report` hears what the file has become.
-void write(const Options& options, Model model, FileWriter& out, std::ostream& report, bool progress) {
-  const TextSide side = make_text_side(options, &model);
-  const Metadata metadata = make_metadata(options, model, side.chat);
+// All that is known before the first byte is written.
+struct Plan {
+  Metadata metadata;
+  std::vector<u8> tokenizer;
+  std::vector<Target> targets;
+  bool is_sparse = false;
+};
+
+// `report` hears what the model is and what becomes of it.
+Plan plan_file(const Options& options, Model model, std::ostream& report) {
+  Plan planned;
+  TextSide side = make_text_side(options, &model);
+  planned.metadata = make_metadata(options, model, side.chat);
+  planned.tokenizer = std::move(side.tokenizer);
   report << options.source << ": " << model.kind << "\n";
   for (const std::string& note : model.notes)
     report << "note: " << note << "\n";
@@ -101,37 +137,37 @@ void write(const Options& options, Model model, FileWriter& out, std::ostream& r
 
   if (options.sparsity > 0) prune(options.sparsity, options.sparsity_layout, &model);
   const bool plain_floats = model.plain_floats;
-  std::vector<Target> targets = plan(std::move(model), options.formats);
-  note_made_ternary(targets, plain_floats, report);
+  planned.targets = plan(std::move(model), options.formats);
+  note_made_ternary(planned.targets, plain_floats, report);
+  planned.is_sparse = std::any_of(planned.targets.begin(), planned.targets.end(),
+                                  [](const Target& target) { return sparse(target.spec.format); });
+  if (planned.is_sparse) report << SPARSE_NOTE;
+  return planned;
+}
+
+// Writes the file up to its name.
+Report write(const Options& options, Plan planned, FileWriter& out, bool progress) {
   std::vector<TensorSpec> specs;
   u64 total = 0;
-  for (const Target& target : targets) {
+  for (const Target& target : planned.targets) {
     specs.push_back(target.spec);
     total += data_bytes(target.spec);
   }
-
-  const bool is_sparse = std::any_of(specs.begin(), specs.end(), [](const TensorSpec& spec) { return sparse(spec.format); });
-  if (is_sparse) report << SPARSE_NOTE;
-  note_usual_name(options.destination, is_sparse, report);
-
-  out.begin(metadata, specs, side.tokenizer);
-  Report table;
+  out.begin(planned.metadata, specs, planned.tokenizer);
+  Report report;
   std::vector<Written> written;
   {
     Progress bar(total, progress);
-    for (Target& target : targets) {
+    for (Target& target : planned.targets) {
       Loss loss = encode(*target.tensor, target.spec, out, [&](u64 bytes) { bar.advance(bytes, target.spec.name); });
-      table.add(*target.tensor, target.spec, loss);
+      report.add(*target.tensor, target.spec, loss);
       written.push_back({std::move(target), loss});
     }
   }
-  u64 file_bytes = out.finish();
+  out.finish();
   require_usable(out.partial_path(), options.source);
   if (options.verify) verify(out.partial_path(), written);
-  table.print(report, options.destination, file_bytes, side.tokenizer.size());
-  if (!options.verify) return;
-  report << "verified: checksums and every weight\n"
-         << verify_tokenizer(out.partial_path(), options.verify_text.empty() ? VERIFIED_TEXT : options.verify_text);
+  return report;
 }
 
 Model open_model(const Source& source, const Options& options) {
@@ -151,7 +187,7 @@ I2sLayout likelier_layout(const Source& source, const Options& options, std::vec
     *model.i2s = layout;
     std::ostringstream unheard;
     FileWriter out(trial.destination);
-    write(trial, std::move(model), out, unheard, false);
+    write(trial, plan_file(trial, std::move(model), unheard), out, false);
     return likelihood_of_english(out.partial_path());
   };
   const Likelihood x86 = likelihood(I2sLayout::x86), arm = likelihood(I2sLayout::arm);
@@ -204,9 +240,11 @@ void compare_with_source(const Source& source, const Options& options, I2sLayout
   if (model.i2s) *model.i2s = layout;
   std::ostringstream unheard;
   FileWriter reference(options.destination + ".f32");
-  write(own, std::move(model), reference, unheard, false);
+  write(own, plan_file(own, std::move(model), unheard), reference, false);
   const Comparison c = compare(file.partial_path(), reference.partial_path(), options.verify_text);
-  report << "against the source in f32, " << c.tokens << " tokens: largest difference of a logit " << 100 * c.difference
+  report << "verified: checksums and every weight\n"
+         << verify_tokenizer(file.partial_path(), options.verify_text.empty() ? VERIFIED_TEXT : options.verify_text)
+         << "against the source in f32, " << c.tokens << " tokens: largest difference of a logit " << 100 * c.difference
          << " % of their range, mean nll " << c.nll << " (source " << c.reference_nll << "), the same best token after "
          << c.same_top << "\n";
 }
@@ -216,18 +254,38 @@ void compare_with_source(const Source& source, const Options& options, I2sLayout
 void convert(const Options& wanted, std::ostream& report, bool progress) {
   forget_opened();
   Options options = wanted;
-  options.destination = destination_of(wanted.destination);
-  for (const std::string& folder : {options.source, options.lora, options.tokenizer})
-    refuse_others_of(folder, options.destination);
-  const Source source(options.source);
+  const bool named = !wanted.destination.empty();
+  std::vector<std::string> notes;
+  const Source source = find_source(wanted.source, &notes);
+  options.source = source.path;
+  if (named) {
+    options.destination = destination_of(wanted.destination);
+    for (const std::string& folder : {wanted.source, options.source, options.lora, options.tokenizer})
+      refuse_others_of(folder, options.destination);
+  }
   Model model = open_model(source, options);
+  if (!named) options.destination = default_destination(options.source, false);  // for trials
+  model.notes.insert(model.notes.begin(), notes.begin(), notes.end());
   settle_i2s_layout(source, options, &model);
   if (options.verify) require_room_for_reference(options, model);
   const I2sLayout layout = model.i2s ? *model.i2s : I2sLayout::x86;  // settled, if there are such tensors
+  Plan planned = plan_file(options, std::move(model), report);
+  if (!named) {
+    options.destination = default_destination(options.source, planned.is_sparse);
+    require_new(wanted.source, options.destination);
+    report << "note: no DST is given: the file is called " << options.destination << "\n";
+  }
+  note_usual_name(options.destination, planned.is_sparse, report);
+  const u64 tokenizer_bytes = planned.tokenizer.size();
   FileWriter out(options.destination);
-  write(options, std::move(model), out, report, progress);
+  const Report made = write(options, std::move(planned), out, progress);
+  if (options.verbose) {
+    made.print_table(report, options.destination, std::filesystem::file_size(out.partial_path()), tokenizer_bytes);
+  }
   if (options.verify) compare_with_source(source, options, layout, out, report);
+  const std::string summary = summary_of(out.partial_path(), options.destination, made);
   out.publish();
+  report << summary;
 }
 
 }  // namespace edgellm::convert

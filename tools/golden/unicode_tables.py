@@ -5,7 +5,7 @@
 
 Categories L and N are those of Unicode 16.0, which the reference regular expression engines use (Oniguruma in Hugging Face
 `tokenizers` 0.23, regex-syntax in tiktoken). Their normaliser is older: NFC of Unicode 9.0, in which later characters neither
-combine nor reorder. Needs Python 3.14 or the package unicodedata2 16.0.0."""
+combine nor reorder. Widths on a terminal are those of Unicode 16.0. Needs Python 3.14 or the package unicodedata2 16.0.0."""
 import unicodedata
 
 if unicodedata.unidata_version != "16.0.0":
@@ -35,7 +35,13 @@ LATER_NUMBERS = parse_ranges(NUMBERS_17)
 POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 
-CATEGORY_BITS, COMBINING_BITS = 2, 6  # of a value
+# On a terminal: of category Cf and seen all the same (soft hyphen, signs before Arabic and Syriac numbers); of no width without being
+# marks (vowels and final consonants of Hangul, which join the syllable); wide whether they are assigned yet or not.
+SEEN_FORMATS = parse_ranges("ad 600-605 6dd 70f 890-891 8e2 110bd 110cd")
+JOINING = parse_ranges("1160-11ff d7b0-d7c6 d7cb-d7fb")
+WIDE_PLANES = parse_ranges("3400-4dbf 4e00-9fff f900-faff 20000-2fffd 30000-3fffd")
+
+CATEGORY_BITS, COMBINING_BITS, WIDTH_BITS = 2, 6, 2  # of a value
 BLOCK = 64  # bytes of a table of runs that are decoded together, as in unicode_tables.h
 
 
@@ -81,6 +87,14 @@ def category(c):
 
 def combining(c):
     return 0 if c in LATER else unicodedata.combining(chr(c))
+
+
+def width(c):
+    """Columns on a terminal; of control characters, which are not drawn, no matter."""
+    category = unicodedata.category(chr(c))
+    if category in ("Mn", "Me") or (category == "Cf" and c not in SEEN_FORMATS) or c in JOINING:
+        return 0
+    return 2 if c in WIDE_PLANES or unicodedata.east_asian_width(chr(c)) in "WF" else 1
 
 
 def decompositions():
@@ -129,6 +143,7 @@ def main():
     emit_runs("CATEGORY", runs(category), CATEGORY_BITS)
     emit_runs("COMBINING", runs(lambda c: classes.index(combining(c))), COMBINING_BITS)
     emit("u8", "COMBINING_CLASS", classes)
+    emit_runs("WIDTH", runs(width), WIDTH_BITS)
     emit("u32", "DECOMPOSED", [table[i][0] << 12 | i for i in first_of_run] + [len(table)])
     print(f"const i32 DECOMPOSED_RUNS = {len(first_of_run)};")
     emit("u16", "DECOMPOSED_FIRST", [a & 0xFFFF for _, a, _ in table])

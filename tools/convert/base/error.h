@@ -23,10 +23,10 @@ std::string text(const Args&... args) {
 }
 
 // "a, b, c"
-inline std::string list_text(const std::vector<std::string>& names) {
+inline std::string list_text(const std::vector<std::string>& names, const char* separator = ", ") {
   std::string out;
   for (const std::string& name : names)
-    out += (out.empty() ? "" : ", ") + name;
+    out += (out.empty() ? "" : separator) + name;
   return out;
 }
 

@@ -30,7 +30,8 @@ class Parser {
     std::string_view before = text_.substr(0, at_);
     auto line = 1 + std::count(before.begin(), before.end(), '\n');
     size_t column = before.size() - (before.rfind('\n') + 1) + 1;
-    unusable(source_, ": not JSON: line ", line, ", column ", column, ": ", what);
+    unusable(source_, ": not JSON: line ", line, ", column ", column, ": ", what,
+             at_ == text_.size() ? ", where it ends: it was cut, or never finished" : "");
   }
 
   char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }

@@ -5,12 +5,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
+#include <string_view>
 #include <utility>
 
 namespace edgellm::convert {
@@ -19,6 +22,16 @@ namespace {
 std::mutex open_files_mutex;
 std::set<const MappedFile*> open_files;
 std::map<std::pair<dev_t, ino_t>, std::string> opened;  // and maybe closed again
+
+void refuse_stand_in(const std::string& path, Bytes bytes) {
+  if (bytes.size == 0) return;  // whether it may be empty its reader knows
+  const Foreign found = identify(bytes);
+  if (found.way == WayOut::pull) {
+    const std::string folder = folder_of(path);
+    unusable(path, " is ", found.what, ": git ", folder == "." ? "" : "-C " + shell_word(folder) + " ", "lfs pull");
+  }
+  if (found.way == WayOut::download) unusable(path, " is ", found.what, ": ", found.advice);
+}
 
 }  // namespace
 
@@ -49,7 +62,9 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   } else {
     close(descriptor);
   }
-  return std::shared_ptr<const MappedFile>(new MappedFile(path, bytes));
+  std::shared_ptr<const MappedFile> file(new MappedFile(path, bytes));
+  refuse_stand_in(path, bytes);
+  return file;
 }
 
 MappedFile::MappedFile(const std::string& file_path, Bytes mapped) : path(file_path), bytes_(mapped) {
@@ -106,6 +121,18 @@ std::string file_name(const std::string& path) {
 std::string folder_of(const std::string& path) {
   std::string folder = std::filesystem::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
+}
+
+std::string shell_word(const std::string& path) {
+  auto harmless = [](char c) {
+    const unsigned char byte = static_cast<unsigned char>(c);
+    return std::isalnum(byte) || byte >= 0x80 || std::string_view("_-./:@%+=,").find(c) != std::string_view::npos;
+  };
+  if (std::all_of(path.begin(), path.end(), harmless)) return path;
+  std::string out = "'";
+  for (char c : path)
+    out += c == '\'' ? "'\\''" : std::string(1, c);
+  return out + "'";
 }
 
 }  // namespace edgellm::convert

@@ -7,6 +7,7 @@
 
 #include "base/types.h"
 #include "convert/base/error.h"
+#include "file/foreign.h"
 
 namespace edgellm::convert {
 
@@ -20,7 +21,8 @@ struct Bytes {
 
 class MappedFile {
  public:
-  // Throws when it cannot be read. An empty file has no bytes.
+  // Throws when it cannot be read, or was never downloaded, so that a stand-in lies in its place: a Git-LFS pointer, a page of the
+  // web. An empty file has no bytes.
   static std::shared_ptr<const MappedFile> open(const std::string& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -40,6 +42,15 @@ class MappedFile {
 
 using File = std::shared_ptr<const MappedFile>;
 
+// What a file is, by its first bytes.
+inline Foreign identify(Bytes file) {
+  const i64 bytes = static_cast<i64>(file.size);
+  return edgellm::identify({file.data, bytes}, bytes);
+}
+
+// What follows the words on a file that ends too early.
+constexpr char WAS_CUT[] = ": it was cut: download it again";
+
 // Reads front to back; what does not fit in the file is an error that names it.
 class Cursor {
  public:
@@ -47,7 +58,8 @@ class Cursor {
 
   Bytes take(u64 size, const std::string& what) {
     if (size > left()) {
-      unusable(file_->path, ": ", what, " needs ", size, " bytes at offset ", position_, ", only ", left(), " are left");
+      unusable(file_->path, ": ", what, " needs ", size, " bytes at offset ", position_, ", only ", left(), " are left",
+               WAS_CUT);
     }
     Bytes taken{file_->bytes().data + position_, size};
     position_ += size;
@@ -79,5 +91,8 @@ bool file_exists(const std::string& path);
 bool is_folder(const std::string& path);
 std::string file_name(const std::string& path);  // the last part, also of "folder/"
 std::string folder_of(const std::string& path);  // "." when there is none
+
+// A path as a shell takes it for one word.
+std::string shell_word(const std::string& path);
 
 }  // namespace edgellm::convert

@@ -60,6 +60,25 @@ struct Reader {
   const std::map<std::string, const Part*> parts;
   Tensors tensors = {};
 
+  u64 bytes_of(const std::string& name) const {
+    const Part& part = *parts.at(name);
+    const u64 weights = static_cast<u64>(part.rows * part.cols);
+    return group > 0 && part.role != Role::vector ? weights + weights / static_cast<u64>(group) * 4 : weights * 4;
+  }
+
+  // The file has as many bytes as its header says; groups that no matrix consists of are another matter.
+  void require_end(bool shared, u64 tables) const {
+    u64 end = from.position() + tables;
+    for (const auto& [name, part] : parts) {
+      const bool there = part->role == Role::head ? !shared : part->presence == Presence::needed;
+      if (!there || !part->computed.empty()) continue;
+      if (group > 0 && part->rows * part->cols % group != 0 && part->role != Role::vector) return;
+      end += bytes_of(name);
+    }
+    const u64 bytes = from.position() + from.left();
+    if (bytes < end) unusable(from.file()->path, ": ", bytes, " bytes, its header wants ", end, WAS_CUT);
+  }
+
   void one(const std::string& name) {
     const Part& part = *parts.at(name);
     if (group > 0 && part.role != Role::vector) {
@@ -94,13 +113,18 @@ Transformer describe(const Shape& shape, const std::string& path) {
   return t;
 }
 
+// Of legacy files, which have the cosines and sines of all positions.
+u64 rotary_bytes(const Transformer& t) {
+  return static_cast<u64>(t.context) * static_cast<u64>(t.head_dim / 2) * 8;
+}
+
 void read_legacy(Reader* reader, bool shared) {
   const Transformer& t = reader->t;
   reader->one("embed");
   for (const char* name : {"attn_norm", "q", "k", "v", "o", "ffn_norm", "gate", "down", "up"})
     reader->each(name);
   reader->one("norm");
-  reader->from.take(static_cast<u64>(t.context) * static_cast<u64>(t.head_dim / 2) * 8, "rotary tables");
+  reader->from.take(rotary_bytes(t), "rotary tables");
   if (!shared) reader->one("head");
 }
 
@@ -168,6 +192,7 @@ Model open_llama2c(const Source& source) {
   const Transformer t = describe(shape, path);
   const ModelTable table = transformer_family(t, path);
   Reader reader{from, t, group, parts_by_name(table)};
+  reader.require_end(shared, versioned ? 0 : rotary_bytes(t));
   (versioned ? read_versioned : read_legacy)(&reader, shared);
   if (from.left() > 0) unusable(path, ": ", from.left(), " bytes follow the last tensor");
   Model model = model_of(table);

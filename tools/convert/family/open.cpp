@@ -1,5 +1,8 @@
 #include "convert/family/open.h"
 
+#include "convert/family/unknown.h"
+#include "convert/source/weights.h"
+
 namespace edgellm::convert {
 namespace {
 
@@ -32,6 +35,7 @@ constexpr Kind KINDS[] = {
 }  // namespace
 
 Model open_source(const Source& source) {
+  if (source.folder && source.config && weights_in(source.path).empty()) refuse_source(source, {});
   for (const Kind& kind : KINDS) {
     if (!kind.recognises(source)) continue;
     Model model = kind.open(source);
@@ -39,14 +43,11 @@ Model open_source(const Source& source) {
     model.config = source.config;
     return model;
   }
-  if (source.path.ends_with(".safetensors") || source.path.ends_with("config.json")) {
-    unusable(source.path, ": expected the folder that holds it, with config.json");
-  }
   std::vector<std::string> known;
   for (const Kind& kind : KINDS) {
     if (kind.open != open_synthetic) known.push_back(kind.name);  // what was given is no shape
   }
-  unusable(source.path, ": not a source of a known kind (", list_text(known), ")");
+  refuse_source(source, known);
 }
 
 std::vector<SourceKind> source_kinds() {

@@ -55,7 +55,6 @@ std::string reason_of(int problem) {
 }
 
 std::string destination_of(const std::string& path) {
-  if (path.empty()) wrong_usage("DST is empty, expected the name of a file");
   struct stat status;
   if (stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     wrong_usage(path, " is ", file_kind(status.st_mode), ", expected the name of a file");

@@ -9,7 +9,8 @@
 namespace edgellm::convert {
 
 struct Options {
-  std::string source, destination;
+  std::string source;
+  std::string destination;  // empty: in the current folder, called as the source is
   Formats formats;
   std::string tokenizer;                // path; empty: the source's own, if it has one; "none": none
   std::string chat;                     // name of a chat template; empty: the source's own; "none": none
@@ -23,6 +24,7 @@ struct Options {
   std::optional<f32> temperature;  // what to sample with unless one says; none: the program's own
   std::string grammar;             // path: what may be answered; empty: anything
   std::string name;                // empty: the source's file name
+  bool verbose = false;            // a table of all tensors
 };
 
 }  // namespace edgellm::convert

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <ostream>
+#include <utility>
 
 namespace edgellm::convert {
 namespace {
@@ -43,6 +44,12 @@ std::string format_text(const TensorSpec& spec) {
 
 std::string megabytes(u64 bytes) {
   return formatted("%.2f MB", static_cast<f64>(bytes) / 1e6);
+}
+
+std::string count_text(u64 weights) {
+  const f64 count = static_cast<f64>(weights);
+  if (weights >= 1000000000) return formatted("%.2f billion", count / 1e9);
+  return weights >= 1000000 ? formatted("%.2f million", count / 1e6) : std::to_string(weights);
 }
 
 Progress::~Progress() {
@@ -95,18 +102,48 @@ std::string Report::text(const Line& line) {
                    megabytes(line.bytes).c_str(), error.c_str());
 }
 
-void Report::print(std::ostream& out, const std::string& path, u64 file_bytes, u64 tokenizer_bytes) const {
+Report::Line Report::all() const {
+  Line all{"all", ""};
+  for (const Line& line : lines_)
+    all.add(line);
+  return all;
+}
+
+std::string Report::formats_text() const {
+  const Line sum = all();
+  std::string out = formatted("%.2f bits each", 8 * static_cast<f64>(sum.bytes) / static_cast<f64>(sum.weights));
+  const char* separator = ": ";
+  for (Role role : {Role::matrix, Role::narrow, Role::embedding, Role::head}) {
+    std::string formats;
+    for (const Line& line : lines_) {
+      const std::string format = " " + line.format.substr(0, line.format.find(','));
+      if (line.what == role_name(role) && (formats + " ").find(format + " ") == std::string::npos) formats += format;
+    }
+    if (!formats.empty()) out += std::exchange(separator, ", ") + (role_name(role) + formats);
+  }
+  return out;
+}
+
+std::string Report::loss_text() const {
+  const Line* worst = nullptr;
+  for (const Line& line : matrices_) {
+    if (line.loss.error > 0 && (!worst || line.loss.relative() > worst->loss.relative())) worst = &line;
+  }
+  if (!worst) return "none: the weights are exact";
+  return formatted("rms error %.2g %% in all, at most %.2g %% in a matrix (", 100 * all().loss.relative(),
+                   100 * worst->loss.relative()) +
+         worst->what + ")";
+}
+
+void Report::print_table(std::ostream& out, const std::string& path, u64 file_bytes, u64 tokenizer_bytes) const {
   out << formatted("%-22s %-26s %7s %12s %8s %7s %12s  %s\n", "", "format, activations", "tensors", "weights", "bits",
                    "zeros %", "size", "rms error");
   for (const Line& line : matrices_)
     out << text(line);
   out << "\n";
-  Line all{"all", ""};
-  for (const Line& line : lines_) {
+  for (const Line& line : lines_)
     out << text(line);
-    all.add(line);
-  }
-  out << text(all);
+  out << text(all());
   out << formatted("%-22s %71s\n", "tokenizer", tokenizer_bytes ? megabytes(tokenizer_bytes).c_str() : "none");
   out << formatted("%-22s %71s  ", "file", megabytes(file_bytes).c_str()) << path << "\n";
 }

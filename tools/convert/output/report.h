@@ -1,4 +1,4 @@
-// What the user sees: progress while it works, and a table of what became of the tensors.
+// What the user sees: progress while it works, and what became of the tensors, in a few words or in a table.
 #pragma once
 #include <iosfwd>
 #include <string>
@@ -25,7 +25,11 @@ class Progress {
 class Report {
  public:
   void add(const Tensor& tensor, const TensorSpec& spec, const Loss& loss);
-  void print(std::ostream& out, const std::string& path, u64 file_bytes, u64 tokenizer_bytes) const;
+  void print_table(std::ostream& out, const std::string& path, u64 file_bytes, u64 tokenizer_bytes) const;
+
+  u64 weights() const { return all().weights; }
+  std::string formats_text() const;  // "4.62 bits each: matrices i4, embedding i8"
+  std::string loss_text() const;     // "rms error 7.9 % in all, at most 8.9 % in a matrix (layers.2.down)"
 
  private:
   struct Line {
@@ -35,10 +39,12 @@ class Report {
     void add(const Line& line);
   };
   static std::string text(const Line& line);
+  Line all() const;
   std::vector<Line> matrices_;  // one by one
   std::vector<Line> lines_;     // added up
 };
 
 std::string megabytes(u64 bytes);
+std::string count_text(u64 weights);  // "3.28 million"
 
 }  // namespace edgellm::convert

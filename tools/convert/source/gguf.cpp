@@ -90,7 +90,7 @@ class Reader {
     u64 size = type_bytes(element), least = size ? size : element == GgufType::string ? 8 : 12;
     if (count > from_.left() / least) {
       unusable(path(), ": ", key, " is a list of ", count, " ", type_name(element), ", only ", from_.left(),
-               " bytes are left");
+               " bytes are left", WAS_CUT);
     }
     if (size) {
       from_.take(count * size, key);
@@ -148,12 +148,25 @@ class Reader {
     return value;
   }
 
+  // The file reaches to the end of its last tensor, in the smallest format of its type.
+  void require_end(const Placed& last, u64 start) const {
+    u64 bytes = 0, end = 0;
+    for (const BlockFormat* format : block_formats(last.type)) {
+      const u64 needed = bytes_in(last, *format);
+      bytes = bytes == 0 ? needed : std::min(bytes, needed);
+    }
+    if (__builtin_add_overflow(start, last.offset, &end) || __builtin_add_overflow(end, bytes, &end)) return;
+    if (end > out_.file->bytes().size) {
+      unusable(path(), ": ", out_.file->bytes().size, " bytes, its tensors end at ", end, WAS_CUT);
+    }
+  }
+
   void place_tensors() {
     const u64 align = alignment(), start = align_up(from_.position(), align), end = out_.file->bytes().size;
     if (placed_.empty()) return;
-    if (start > end) unusable(path(), ": ends after ", end, " bytes, the tensors' data start at ", start);
     std::sort(placed_.begin(), placed_.end(),
               [](const Placed& a, const Placed& b) { return a.offset != b.offset ? a.offset < b.offset : a.name < b.name; });
+    require_end(placed_.back(), start);
     for (size_t i = 0; i < placed_.size(); i++) {
       const Placed& tensor = placed_[i];
       if (tensor.offset % align != 0 || tensor.offset > end - start) {
@@ -169,8 +182,7 @@ class Reader {
       u64 bytes = bytes_in(tensor, format);
       if (bytes > next - tensor.offset) {
         unusable(path(), ": tensor ", tensor.name, " (", format.name, ") needs ", bytes, " bytes at offset ", tensor.offset,
-                 ", the ", i + 1 < placed_.size() ? "next tensor" : "end of the file", " comes after ",
-                 next - tensor.offset);
+                 ", the next tensor comes after ", next - tensor.offset);
       }
       last = align_up(tensor.offset + bytes, align);
       Bytes data{out_.file->bytes().data + start + tensor.offset, bytes};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 
+
 namespace edgellm::convert {
 namespace {
 
@@ -52,7 +53,7 @@ class Archive {
     for (u64 back = END_BYTES; back <= size && back <= END_BYTES + 0xffff; back++) {
       if (at<u32>(size - back) == END && at<u16>(size - back + 20) == back - END_BYTES) return size - back;
     }
-    damaged("no end record");
+    unusable(file_->path, ": a zip archive of ", size, " bytes without its end", WAS_CUT);
   }
 
   // Returns where the next entry of the directory begins.
@@ -406,8 +407,10 @@ bool is_zip(Bytes head) {
 }
 
 StoredTensors read_pth(const std::string& path) {
-  if (!is_zip(MappedFile::open(path)->bytes())) {
-    unusable(path, ": no zip archive, as torch.save has written them since version 1.6");
+  if (const File file = MappedFile::open(path); !is_zip(file->bytes())) {
+    const Foreign found = identify(file->bytes());
+    unusable(path, ": ", found.what ? text(found.what, ", expected a") : "no",
+             " zip archive, as torch.save has written them since version 1.6");
   }
   const Archive archive(path);
   const std::string pickle = "data.pkl";

@@ -54,6 +54,21 @@ StoredTensor parse_entry(const Json& entry, const std::string& where, const File
   return tensor;
 }
 
+// The file reaches to the end of its last tensor.
+void require_end(const Json& header, const Cursor& from) {
+  u64 last = 0;
+  for (const auto& [name, entry] : *header.object()) {
+    const Json* range = name == "__metadata__" ? nullptr : entry.find("data_offsets");
+    if (!range || !range->array() || range->array()->size() != 2) continue;
+    const std::optional<i64> end = range->array()->at(1).whole(0, Json::MAX_WHOLE);
+    last = std::max(last, static_cast<u64>(end.value_or(0)));
+  }
+  if (last > from.left()) {
+    unusable(from.file()->path, ": ", from.position() + from.left(), " bytes, its tensors end at ", from.position() + last,
+             WAS_CUT);
+  }
+}
+
 // The format allows neither holes nor overlaps: every byte of the data belongs to one tensor.
 void check_cover(const StoredTensors& tensors, Bytes data, const std::string& path) {
   std::vector<std::pair<const u8*, const u8*>> ranges;  // begin, end
@@ -78,9 +93,14 @@ void check_cover(const StoredTensors& tensors, Bytes data, const std::string& pa
 StoredTensors read_safetensors(const std::string& path) {
   Cursor from(MappedFile::open(path));
   u64 header_bytes = from.read<u64>("header length");
-  if (header_bytes > MAX_HEADER) unusable(path, ": header of ", header_bytes, " bytes, at most ", MAX_HEADER);
+  if (header_bytes > MAX_HEADER) {
+    const Foreign found = identify(from.file()->bytes());
+    if (found.what) unusable(path, ": ", found.what, ", expected a safetensors file");
+    unusable(path, ": header of ", header_bytes, " bytes, at most ", MAX_HEADER);
+  }
   Json header = parse_json(from.take(header_bytes, "header").text(), path);
   if (!header.object()) unusable(path, ": the header is not a JSON object");
+  require_end(header, from);
   Bytes data = from.take(from.left(), "data");
   StoredTensors tensors;
   for (const auto& [name, entry] : *header.object()) {

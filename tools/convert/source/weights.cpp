@@ -1,5 +1,6 @@
 #include "convert/source/weights.h"
 
+#include <filesystem>
 #include <set>
 
 #include "convert/base/json.h"
@@ -13,6 +14,21 @@ StoredTensors read_file(const std::string& path) {
   return path.ends_with(".safetensors") ? read_safetensors(path) : read_pth(path);
 }
 
+// Sizes are checked where each part is read.
+void require_all(const std::string& folder, const std::string& index_path, const std::set<std::string>& parts) {
+  std::vector<std::string> missing;
+  std::error_code none;
+  for (const std::string& part : parts) {
+    if (std::filesystem::symlink_status(folder + "/" + part, none).type() == std::filesystem::file_type::not_found) {
+      missing.push_back(part);
+    }
+  }
+  if (missing.empty()) return;
+  unusable(index_path, ": of the ", parts.size(), " files that it names ", missing.size(),
+           missing.size() == 1 ? " is missing: " : " are missing: ", list_text(missing), ": download ",
+           missing.size() == 1 ? "it" : "them");
+}
+
 StoredTensors read_parts(const std::string& folder, const std::string& index_path) {
   const Json index = read_json(index_path);
   const Json* map = index.find("weight_map");
@@ -24,6 +40,7 @@ StoredTensors read_parts(const std::string& folder, const std::string& index_pat
     }
     parts.insert(*part.string());
   }
+  require_all(folder, index_path, parts);
   StoredTensors tensors;
   for (const std::string& part : parts) {
     for (auto& [name, tensor] : read_file(folder + "/" + part))
@@ -79,15 +96,18 @@ bool tie_head(StoredTensors* stored, const std::string& embedding, const std::st
   return true;
 }
 
-StoredTensors read_weights(const std::string& folder, const std::vector<std::string>& names) {
-  std::string expected;
+std::string weights_in(const std::string& folder, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
-    const std::string path = folder + "/" + name, index = path + ".index.json";
-    if (file_exists(path)) return read_file(path);
-    if (file_exists(index)) return read_parts(folder, index);
-    expected += text(expected.empty() ? "" : " or ", name);
+    for (const std::string& file : {name, name + ".index.json"})
+      if (file_exists(folder + "/" + file)) return file;
   }
-  unusable(folder, ": there is no ", expected, ", nor an index of its parts");
+  return "";
+}
+
+StoredTensors read_weights(const std::string& folder, const std::vector<std::string>& names) {
+  const std::string name = weights_in(folder, names), path = folder + "/" + name;
+  if (!name.empty()) return name.ends_with(".index.json") ? read_parts(folder, path) : read_file(path);
+  unusable(folder, ": there is no ", list_text(names, " or "), ", nor an index of its parts");
 }
 
 }  // namespace edgellm::convert

@@ -10,9 +10,14 @@ namespace edgellm::convert {
 bool tie_head(StoredTensors* stored, const std::string& embedding, const std::string& head, bool tied,
               const std::string& source, std::vector<std::string>* notes);
 
+// The files that a folder keeps its weights in, the first that is there counts.
+inline const std::vector<std::string> WEIGHTS = {"model.safetensors", "pytorch_model.bin"};
+
+// The name of the one that `read_weights` would read, or of its index; empty: there is none.
+std::string weights_in(const std::string& folder, const std::vector<std::string>& names = WEIGHTS);
+
 // All tensors of `folder`, which has one of the files `names`, safetensors or torch.save by its end, or its parts, which
 // NAME.index.json lists. Throws when there is none of them, naming them all.
-StoredTensors read_weights(const std::string& folder,
-                           const std::vector<std::string>& names = {"model.safetensors", "pytorch_model.bin"});
+StoredTensors read_weights(const std::string& folder, const std::vector<std::string>& names = WEIGHTS);
 
 }  // namespace edgellm::convert
