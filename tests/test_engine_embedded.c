@@ -584,7 +584,7 @@ static void test_refused_calls(void) {
   } while (0)
   CONFIG_REFUSED(model, NULL, EDGELLM_USAGE, "config.model is NULL");
   CONFIG_REFUSED(model, (const char*)model + 8, EDGELLM_USAGE, "8 bytes past a multiple of 64");
-  CONFIG_REFUSED(model_bytes, 0, EDGELLM_BAD_MODEL, "0 bytes");
+  CONFIG_REFUSED(model_bytes, 0, EDGELLM_BAD_MODEL, "not a model file but an empty file");
   CONFIG_REFUSED(model_bytes, model_bytes - 1, EDGELLM_BAD_MODEL, "it was cut");
   CONFIG_REFUSED(sessions, 257, EDGELLM_USAGE, "config.sessions is 257, expected 0 to 256");
   CONFIG_REFUSED(sessions, -1, EDGELLM_USAGE, "config.sessions is -1");

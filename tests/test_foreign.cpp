@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "convert_sources.h"
+#include "edgellm.h"
 #include "engine/state.h"
 #include "file/model_file.h"
 #include "program.h"
@@ -384,6 +385,20 @@ TEST(version_1) {
              "edgellm: " + path + " is a TM2 version 1 file: edgellm-convert " + path + " v1.tm2\n");
   }
   CHECK_EQ(opened(read_file(path)), "not a model file but a TM2 version 1 file: " + CONVERTS);
+}
+
+// A host hears what its bytes are.
+TEST(the_c_interface) {
+  alignas(64) static char gguf[128] = "GGUF";
+  edgellm_config config = {};
+  config.model = gguf, config.model_bytes = sizeof gguf, config.context = 16;
+  edgellm_facts facts;
+  edgellm_error error;
+  CHECK_EQ(edgellm_plan(&config, &facts, &error), EDGELLM_BAD_MODEL);
+  CHECK_EQ(std::string(error.text), "not a model file but a GGUF file: " + CONVERTS);
+  edgellm_engine* engine = nullptr;
+  CHECK_EQ(edgellm_init(&config, gguf, sizeof gguf, &engine, &error), EDGELLM_BAD_MODEL);
+  CHECK_EQ(std::string(error.text), "not a model file but a GGUF file: " + CONVERTS);
 }
 
 // What is told is typed, and works.

@@ -2,11 +2,13 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 #include <vector>
 
 #include "check.h"
@@ -77,6 +79,82 @@ TEST(regular_files) {
   const Text place = program_path(program, sizeof program);
   CHECK(contains(std::string(place.data, static_cast<size_t>(place.size)), "test_platform_files") ||
         contains(std::string(place.data, static_cast<size_t>(place.size)), "qemu"));
+}
+
+TEST(what_lies_at_a_path) {
+  Folder folder;
+  const std::string path = folder / "file";
+  write_file(path, "0123456789");
+  const timespec times[] = {{0, 0}, {981173106, 789}};  // 2001-02-03
+  CHECK_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  CHECK_EQ(symlink("file", (folder / "link").c_str()), 0);
+  for (const char* name : {"file", "link"}) {
+    FileFacts facts = {};
+    CHECK(examine((folder / name).c_str(), &facts));
+    CHECK(facts.regular && !facts.folder);
+    CHECK_EQ(facts.bytes, i64{10});
+    CHECK_EQ(facts.modified_ns, i64{981173106000000789});
+    char real[PATH_BYTES], expected[PATH_BYTES];
+    CHECK(real_path((folder / name).c_str(), real) && real_path(path.c_str(), expected));
+    CHECK_EQ(std::string(real), std::string(expected));
+  }
+  FileFacts facts = {};
+  CHECK(examine(folder.path.c_str(), &facts) && facts.folder && !facts.regular);
+  char real[PATH_BYTES];
+  CHECK(!examine((folder / "absent").c_str(), &facts) && !real_path((folder / "absent").c_str(), real));
+}
+
+// Names of all lengths, more than one call of the system gives.
+TEST(the_names_in_a_folder) {
+  Folder folder;
+  std::set<std::string> names, found;
+  for (size_t i = 1; i <= 255; i++)
+    names.insert(std::string(i, static_cast<char>('a' + i % 26)));
+  for (const std::string& name : names)
+    write_file(folder / name, "");
+  auto see = [](void* context, const char* name) {
+    CHECK(static_cast<std::set<std::string>*>(context)->insert(name).second);
+  };
+  CHECK(list_folder(folder.path.c_str(), see, &found));
+  CHECK(found == names);
+  CHECK(!list_folder((folder / "absent").c_str(), see, &found) && errno == ENOENT);
+  CHECK(!list_folder((folder / "a").c_str(), see, &found));
+}
+
+TEST(folders_are_made) {
+  Folder folder;
+  const std::string deep = folder / "a/bc//d/";
+  for (int i = 0; i < 2; i++) {  // the second time it is there
+    CHECK(make_folder(deep.c_str()));
+    struct stat info;
+    CHECK(stat(deep.c_str(), &info) == 0 && (info.st_mode & 0777) == 0700);
+  }
+  write_file(folder / "file", "");
+  CHECK(!make_folder((folder / "file").c_str()) && errno == ENOTDIR);
+  CHECK(!make_folder((folder / "file/x/y").c_str()) && errno == ENOTDIR);
+  CHECK(!make_folder((folder / std::string(256, 'x') + "/y").c_str()) && errno == ENAMETOOLONG);
+  CHECK(!make_folder(("/" + std::string(5000, 'x')).c_str()) && errno == ENAMETOOLONG);
+  const check::Child child = check::in_child([&] {
+    if (chmod(folder.path.c_str(), 0755) != 0 || (getuid() == 0 && setuid(65534) != 0)) return 0;
+    if (getuid() != 65534) return 0;  // not root, and its own folder is open to it
+    return !make_folder((folder / "new/er").c_str()) && errno == EACCES && !make_folder(folder.path.c_str()) ? 0 : 1;
+  });
+  CHECK_EQ(child.exit_code, 0);
+}
+
+TEST(locks) {
+  Folder folder;
+  for (const std::string& path : {folder.path, folder / "file"}) {
+    if (path != folder.path) write_file(path, "");
+    const i32 one = open_to_lock(path.c_str()), other = open_to_lock(path.c_str());
+    CHECK(one >= 0 && other >= 0);
+    CHECK(take_lock(one) && take_lock(one));
+    CHECK(!take_lock(other));
+    close_file(one);
+    CHECK(take_lock(other));
+    close_file(other);
+  }
+  CHECK_EQ(open_to_lock((folder / "absent").c_str()), -1);
 }
 
 TEST(written_files) {

@@ -6,6 +6,7 @@
 // The converter gives a file its name when it is whole. One run at a time converts a source: it holds a lock on it.
 #include "cli/find_model.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -68,7 +69,7 @@ struct FolderKey {
     Writer writer(path);
     write(writer, key.folder, "/", name);
     FileFacts facts;
-    if (key.tokenizers_alone && !strstr(name, "token") && !strstr(name, "vocab")) return;
+    if (key.tokenizers_alone && !holds(name, "token") && !holds(name, "vocab")) return;
     if (examine(path, &facts) && facts.regular) key.add(name, facts);
   }
   void add(Text name, const FileFacts& facts) {
@@ -111,7 +112,8 @@ bool place(const char* source, Cache* cache, Writer& why) {
   write(folder, caches ? caches : home, caches ? "/edgellm" : "/.cache/edgellm");
   Printed version;
   char real[PATH_BYTES];
-  if (!ask_version(cache->converter, &version) || !real_path(source, real)) {
+  if (!real_path(source, real)) Writer(real).add(source);
+  if (!ask_version(cache->converter, &version)) {
     write(why, cache->converter, " --version does not answer");
     return false;
   }
@@ -173,15 +175,13 @@ Status convert_once(const ForeignPath& found, const Cache& cache) {
   return status;
 }
 
-// Names that took the place of others, until the process ends.
+// The name of a file that took the place of another's, until the process ends: there are a model and a tokenizer.
 const char* keep(const char* path) {
-  static char names[4 * PATH_BYTES];
-  static i64 used = 0;
-  const i64 bytes = static_cast<i64>(strlen(path)) + 1;
-  if (used + bytes > static_cast<i64>(sizeof names)) return nullptr;
-  memcpy(names + used, path, static_cast<size_t>(bytes));
-  used += bytes;
-  return names + used - bytes;
+  static char names[2][PATH_BYTES];
+  static i32 used = 0;
+  assert(used < 2);
+  Writer(names[used]).add(path);
+  return names[used++];
 }
 
 // *path becomes that of the converted file; or it stays, and `why` says what was in the way.
@@ -196,10 +196,8 @@ Status convert_first(const Options& options, const ForeignPath& found, const cha
     }
     EDGELLM_TRY(convert_once(found, cache));
   }
-  const char* kept = keep(cache.file);
-  if (!kept) return failed("the names of the converted files are too long");
-  if (options.verbose) note("note: ", *path, " is read from ", kept, "\n");
-  *path = kept;
+  if (options.verbose) note("note: ", *path, " is read from ", cache.file, "\n");
+  *path = keep(cache.file);
   return {};
 }
 

@@ -148,9 +148,7 @@ void describe_folder(const char* path, ForeignPath* found, Writer& words) {
 }
 
 void describe_unpacking(Text path, const char* program, Writer& words) {
-  bool tar = ends_with(path, ".tgz");
-  for (i64 at = 0; at + 5 <= path.size; at++)
-    tar |= path.slice(at, 5) == ".tar.";
+  const bool tar = ends_with(path, ".tgz") || holds(path, ".tar.");
   write(words, ": ", tar ? "tar xf" : program, " ");
   add_shell_word(words, path);
 }

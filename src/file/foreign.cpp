@@ -59,13 +59,6 @@ bool starts_with(Text text, Text start) {
   return text.size >= start.size && text.slice(0, start.size) == start;
 }
 
-bool holds(Text text, Text part) {
-  for (i64 at = 0; at + part.size <= text.size; at++) {
-    if (text[at] == part[0] && starts_with(text.from(at), part)) return true;
-  }
-  return false;
-}
-
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 }
@@ -136,6 +129,13 @@ bool is_llama2c(Text head) {
 }
 
 }  // namespace
+
+bool holds(Text text, Text part) {
+  for (i64 at = 0; at + part.size <= text.size; at++) {
+    if (text[at] == part[0] && starts_with(text.from(at), part)) return true;
+  }
+  return false;
+}
 
 Foreign identify(Span<const u8> bytes, i64 file_bytes) {
   const Text head = {reinterpret_cast<const char*>(bytes.data), min(bytes.count, FOREIGN_BYTES)};

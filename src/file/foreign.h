@@ -28,6 +28,9 @@ constexpr i64 FOREIGN_BYTES = 1 << 16;  // that are looked at, at most
 // `head` is the beginning of a file of `file_bytes`.
 Foreign identify(Span<const u8> head, i64 file_bytes);
 
+// Whether `part` is somewhere in the text.
+bool holds(Text text, Text part);
+
 // What a model file is and how to come by one, for whatever is nothing like it.
 constexpr const char* ABOUT_MODELS =
     "a model file is what edgellm-convert makes of a GGUF file, a Hugging Face folder or others (edgellm-convert --help)";

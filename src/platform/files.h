@@ -46,7 +46,8 @@ bool list_folder(const char* path, void (*see)(void* context, const char* name),
 // Makes a folder that only its owner enters, and those above it; whether one is there now in which files can be made.
 bool make_folder(const char* path);
 
-// The name without links and dots, at least PATH_BYTES of room; false when nothing lies there.
+// The name without links and dots, for which there is room of PATH_BYTES; false when nothing lies there, or the system does not
+// say.
 constexpr i64 PATH_BYTES = 4096;  // that a path has at most, with its end
 bool real_path(const char* path, char* buffer);
 
