@@ -100,7 +100,7 @@ std::vector<Row> rows() {
       "file of it";
   const std::string before =
       "a torch file of before version 1.6: torch.load and torch.save of a newer torch make one to convert";
-  const std::string text = "a text: edgellm MODEL -f FILE goes on from it";
+  const std::string text = "a text: edgellm MODEL -f FILE goes on from it; " + ABOUT;
   const std::string empty = "an empty file: what made or fetched it did not finish; do that again";
   const std::string cpp = "a file of rwkv.cpp: edgellm-convert takes the .pth that it was made from";
   StateHeader header = {};

@@ -213,7 +213,7 @@ TEST(what_is_read_and_taken) {
 TEST(the_program_at_a_terminal) {
   const Folder folder;
   std::string text;
-  for (int i = 0; i < 200000; i++)
+  for (int i = 0; i < 60000; i++)
     text += "Once upon a time there was a dog. ";
   write_file(folder / "text", text);
   const std::string edgellm = std::getenv("EDGELLM"), model = "models/stories.tm2", out = folder / "out";
@@ -235,7 +235,7 @@ TEST(the_program_at_a_terminal) {
     CHECK(!contains(read_file(out), row.line));
   }
   // Where stderr is none, nothing is there but what always is.
-  AtTerminal terminal(edgellm + " eval " + model + " --text " + (folder / "text") + " --max-tokens 20000 --threads 2 2>" +
+  AtTerminal terminal(edgellm + " eval " + model + " --text " + (folder / "text") + " --max-tokens 5000 --threads 2 2>" +
                       out);
   CHECK_EQ(terminal.exit_code(), 0);
   CHECK_EQ(read_file(out), "");

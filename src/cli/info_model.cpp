@@ -28,9 +28,9 @@ struct Facts {
   Span<i64> zeros;      // of each tensor; -1: it is none of integers; empty: nobody counted
   Sum integers;         // of the tensors whose zeros were counted
   i64 zeros_counted = 0;
-  Engine engine;              // planned, with the default context
-  i64 arena_bytes_small = 0;  // what it would be with SMALL_CONTEXT positions; 0: that many cannot be held
-  Status refused;             // why it cannot be run
+  Engine engine;          // planned, with the default context
+  i64 arena_bytes_small;  // what it would be with SMALL_CONTEXT positions; 0: that many cannot be held
+  Status refused;         // why it cannot be run
 };
 
 f64 share(i64 part, i64 whole) {
@@ -120,7 +120,7 @@ void plan(const Options& options, Span<const u8> file, Facts* facts) {
 Status open_facts(const Options& options, Facts* facts) {
   Span<const u8> map;
   EDGELLM_TRY(map_model(options.model, {}, &map));
-  facts->path = options.model;
+  facts->path = options.model_count ? options.models[0] : options.model;
   facts->file_bytes = map.count;
   if (is_legacy(map)) {
     i64 bytes;
@@ -281,31 +281,39 @@ void print_summary(const Facts& facts) {
   print_text_side(facts);
 }
 
+bool is_text(const Metadata& entry) {
+  return entry.type == MetadataType::text;
+}
+
+Text text_of(const Metadata& entry) {
+  return {reinterpret_cast<const char*>(entry.value), entry.bytes};
+}
+
+// Calls add(number) for each.
+template <class Add>
+void each_number(const Metadata& entry, const Add& add) {
+  const bool whole = entry.type == MetadataType::u32_ || entry.type == MetadataType::u32_list;
+  for (u32 i = 0; i < entry.bytes / 4; i++) {
+    const f64 number = whole ? reinterpret_cast<const u32*>(entry.value)[i]
+                             : static_cast<f64>(reinterpret_cast<const f32*>(entry.value)[i]);
+    add(Fixed{number, whole ? 0 : 9});
+  }
+}
+
 void print_value(Output& out, const Metadata& entry) {
   constexpr u32 SHOWN = 64;
-  if (entry.type != MetadataType::text && entry.bytes / 4 > SHOWN) {
+  if (is_text(entry)) {
+    out.add(text_of(entry));
+  } else if (entry.bytes / 4 > SHOWN) {
     out.add(entry.bytes / 4);
     out.add(" numbers");
-    return;
-  }
-  switch (entry.type) {
-    case MetadataType::text:
-      out.add(Text(reinterpret_cast<const char*>(entry.value), entry.bytes));
-      break;
-    case MetadataType::u32_:
-    case MetadataType::u32_list:
-      for (u32 i = 0; i < entry.bytes / 4; i++) {
-        if (i) out.add(", ");
-        out.add(reinterpret_cast<const u32*>(entry.value)[i]);
-      }
-      break;
-    case MetadataType::f32_:
-    case MetadataType::f32_list:
-      for (u32 i = 0; i < entry.bytes / 4; i++) {
-        if (i) out.add(", ");
-        out.add(Fixed{static_cast<f64>(reinterpret_cast<const f32*>(entry.value)[i]), 9});
-      }
-      break;
+  } else {
+    const char* between = "";
+    each_number(entry, [&](Fixed number) {
+      out.add(between);
+      out.add(number);
+      between = ", ";
+    });
   }
 }
 
@@ -372,19 +380,14 @@ void json_metadata(JsonWriter& json, const ModelFile& file) {
   i64 offset = 0;
   json.open("metadata");
   for (Metadata entry; next_metadata(file.metadata(), &offset, &entry);) {
-    const u32* numbers = reinterpret_cast<const u32*>(entry.value);
-    const f32* reals = reinterpret_cast<const f32*>(entry.value);
     const bool list = entry.type == MetadataType::u32_list || entry.type == MetadataType::f32_list;
-    if (entry.type == MetadataType::text) json.text(entry.key, {reinterpret_cast<const char*>(entry.value), entry.bytes});
-    if (entry.type == MetadataType::u32_) json.number(entry.key, *numbers);
-    if (entry.type == MetadataType::f32_) json.real(entry.key, {static_cast<f64>(*reals), 9});
-    if (!list) continue;
-    json.open_list(entry.key);
-    for (u32 i = 0; i < entry.bytes / 4; i++) {
-      if (entry.type == MetadataType::u32_list) json.number({}, numbers[i]);
-      if (entry.type == MetadataType::f32_list) json.real({}, {static_cast<f64>(reals[i]), 9});
+    if (is_text(entry)) {
+      json.text(entry.key, text_of(entry));
+      continue;
     }
-    json.close_list();
+    if (list) json.open_list(entry.key);
+    each_number(entry, [&](Fixed number) { json.real(list ? Text() : entry.key, number); });
+    if (list) json.close_list();
   }
   json.close();
 }

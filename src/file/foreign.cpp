@@ -93,7 +93,10 @@ Foreign of_text(Text text) {
     }
   }
   if (starts_with(text, "{")) return {WayOut::folder, "a JSON file", FOLDER};
-  return {WayOut::advice, "a text", "edgellm MODEL -f FILE goes on from it"};
+  return {
+      WayOut::advice, "a text",
+      "edgellm MODEL -f FILE goes on from it; "
+      "a model file is what edgellm-convert makes of a GGUF file, a Hugging Face folder or others (edgellm-convert --help)"};
 }
 
 template <class T>
