@@ -181,9 +181,10 @@ Status ChatLoop::generate(Text message, Answer* answer, Generated* made) {
 // What became of an answer, if that is not its own end.
 Status ChatLoop::report(const Generated& made) {
   const Engine& engine = *conversation.engine;
-  if (alone) return end_of_text(options, engine, *conversation.session, made);
+  const Session& session = *conversation.session;
+  if (alone || grammar_ends(engine)) return end_of_text(options, engine, session, made);
   if (made.ending != Ending::length) return {};
-  if (made.count < options.generate.count) {
+  if (!check_room(engine, i64{session.position} + 1).ok()) {
     char words[128];
     Writer writer(words);
     note("note: the context is full: /reset, or start with ", more_room(engine, writer), "\n");
@@ -303,7 +304,6 @@ Status talk(const Options& options, Engine& engine, ChatLoop& loop) {
 Status chat_command(Options& options) {
   constexpr i64 MOST = Conversation::TEXT_BYTES;
   EDGELLM_TRY(check_outputs(options));
-  if (!options.count_given) options.generate.count = ANSWER_TOKENS;
   options.engine.text_bytes = MOST;
   if (!options.seed_given) options.generate.sampling.seed = draw_seed();
   Engine engine;
@@ -321,7 +321,7 @@ Status chat_command(Options& options) {
   if (alone) EDGELLM_TRY(check_alone(options));
   if (options.system && form.system.size == 0) return usage_error("--system: ", NO_SYSTEM);
   TypedMessages typed(edited ? buffers.slice(2 * MOST, bytes - 2 * MOST) : Span<char>());
-  if (alone) options.generate.count = tokens_to_make(options, engine, ANSWER_TOKENS);
+  options.generate.count = tokens_to_make(options, engine, ANSWER_TOKENS);
   ChatLoop loop = {.options = options,
                    .read = ReadMessages(buffers.slice(2 * MOST, MOST)),
                    .typed = edited ? &typed : nullptr,
