@@ -121,12 +121,14 @@ void ChatLoop::help() {
   note(
       "/quit          end (as /exit, /bye and Ctrl-D do)\n"
       "/help          show this\n"
-      "A space before the slash makes a message of it. A line that ends with \\ goes on in the next.\n"
+      "A space before the slash makes a message of it. A line that ends with \\ goes on\n"
+      "in the next.\n"
       "Ctrl-C stops an answer.\n");
   if (typed) {
     note(
-        "Where a message is typed, Ctrl-C clears it, Up and Down bring back what was typed before, and Home, End,\n"
-        "Ctrl-A, E, K, U, W and L edit as in a shell; Ctrl-Z stops nothing there.\n");
+        "Where a message is typed, Ctrl-C clears it, Up and Down bring back what was\n"
+        "typed before, and Home, End, Ctrl-A, E, K, U, W and L edit as in a shell; Ctrl-Z\n"
+        "stops nothing there.\n");
   }
 }
 

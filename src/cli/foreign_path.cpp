@@ -237,6 +237,14 @@ void add_shell_word(Writer& to, Text word) {
   to.add("'");
 }
 
+bool named_like_model(Text name) {
+  constexpr Text ENDINGS[] = {".tm2", ".srnn", ".gguf", ".bin", ".pth", ".safetensors"};
+  for (Text ending : ENDINGS) {
+    if (name.size > ending.size && name.from(name.size - ending.size) == ending) return true;
+  }
+  return false;
+}
+
 Text folder_of(Text path) {
   while (path.size > 1 && path[path.size - 1] == '/')
     path.size--;
