@@ -374,8 +374,9 @@ TEST(the_converter_stores_the_template) {
   CHECK(list.texts() == texts);
   ChatModel unknown("qwen2", "{\"chat_template\":\"{{ messages[0].content | rot13 }}\"}");
   CHECK(!unknown.texts().contains("chat"));
-  CHECK(
-      contains(unknown.report, "note: the chat template is left out: line 1: a filter \"rot13\" is not known; --chat NAME"));
+  CHECK(contains(unknown.report,
+                 "note: the chat template is left out: line 1: a filter \"rot13\" is not known; "
+                 "edgellm-convert --chat NAME"));
   convert::Options options;
   options.chat = "zephyr";
   ChatModel by_hand("qwen2", "{\"chat_template\":\"x\"}", options);
@@ -417,7 +418,7 @@ TEST(the_template_with_another_tokenizer) {
     const ChatModel model = with(folder.path);
     CHECK(!model.texts().contains("chat"));
     CHECK(contains(model.report, "note: the chat template of " + model.folder.path + " is left out: " + folder.path +
-                                     " has no <|im_start|>; --chat NAME puts one in"));
+                                     " has no <|im_start|>; edgellm-convert --chat NAME puts one in"));
     CHECK(contains(model.report, "warning: the model has no chat template: a conversation is written as plain text"));
   }
   {

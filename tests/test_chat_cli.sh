@@ -95,7 +95,12 @@ check [ ! -s "$folder/out" ]
 chat 0 '^note: the answer was cut; -n allows more tokens$' 'Hello\n' -n 3
 chat 0 '^note: the context is full: /reset, or start with a larger context (--ctx, up to 256) or a window' 'Hello\n' -n 100 --ctx 32
 if grep -q 'was cut' "$folder/err"; then fail "a full context is no cut"; fi
-chat 0 ' 512 out, ' 'Hello\n' --verbose --window 64
+chat 0 ' 256 out, ' 'Hello\n' --verbose --window 64  # its file has a template: as many as --ctx says, here by default
+grep -q '^note: the answer was cut; -n allows more tokens$' "$folder/err" || fail "cut after as many tokens as --ctx says"
+chat 0 ' 200 out, ' 'Hello\n' --verbose --window 64 --ctx 200
+$EDGELLM_CONVERT synthetic:tiny "$folder/base.tm2" --chat none >/dev/null 2>&1 || fail "synthetic:tiny without a template"
+echo Hello | $EDGELLM chat "$folder/base.tm2" -s 1 -t 1 --verbose --window 64 >"$folder/out" 2>"$folder/err"
+answered 0 ' 512 out, ' $? "an answer of a model without a template"
 chat 0 ' 3 out, ' 'Hello\nWho?\n' --verbose -n 3
 turn=$($EDGELLM tokenize "$model" -i "$(printf 'User: Hello\nAssistant:')" | tr ',' '\n' | wc -l)
 check [ "$(grep 'tokens in' "$folder/err" | head -n 1 | cut -d ' ' -f 1)" = "$turn" ]

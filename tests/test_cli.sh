@@ -127,6 +127,11 @@ done
 
 # Files that are not models.
 expect 3 'No such file' "$folder/absent.tm2"
+expect 2 '^edgellm: there is neither a file nor a command "pull" (edgellm help lists the commands)$' pull llama3
+expect 3 '^edgellm: cannot open pull: No such file' run pull
+expect 3 '^edgellm: https://hub/a/m.gguf is an address: download the file or folder, and give its name$' https://hub/a/m.gguf
+expect 3 '; if it is a model on huggingface.co: `hf download owner/Tiny-1B --local-dir Tiny-1B`, then edgellm Tiny-1B$' owner/Tiny-1B
+expect 3 '^edgellm: cannot open owner/m.gguf: No such file' owner/m.gguf
 : >"$folder/empty.tm2"
 expect 3 '' "$folder/empty.tm2"
 expect 3 '' "$folder"

@@ -167,7 +167,7 @@ done
 # not.
 no_tokenizer='the model has no tokenizer: it takes and gives ids'
 no_template='the model has no chat template: a conversation is written as plain text'
-expect 0 "^warning: $no_template; --chat NAME puts one in" synthetic:tiny "$model"
+expect 0 "^warning: $no_template; edgellm-convert --chat NAME puts one in" synthetic:tiny "$model"
 echo Hello | $EDGELLM chat "$model" -n 1 >"$folder/out" 2>"$folder/err"
 check grep -q "^note: $no_template" "$folder/err"
 expect 0 '' synthetic:tiny "$model" --chat plain
@@ -181,7 +181,7 @@ echo Hello | $EDGELLM chat "$model" >"$folder/out" 2>"$folder/err"
 [ $? -eq 1 ] && grep -q "$no_tokenizer; --tokenizer FILE" "$folder/err" || fail "chat runs without a tokenizer"
 $EDGELLM tokenize "$model" -i a >"$folder/out" 2>"$folder/err"
 [ $? -eq 3 ] && grep -q "$no_tokenizer" "$folder/err" || fail "tokenize runs without a tokenizer"
-expect 0 "^warning: $no_tokenizer; --tokenizer PATH puts one in" tests/golden/recurrent/mamba "$model"
+expect 0 "^warning: $no_tokenizer; edgellm-convert --tokenizer PATH puts one in" tests/golden/recurrent/mamba "$model"
 
 # A destination is a regular file, or new: what else stands there stays. The nodes are ours.
 nodes=$folder/nodes

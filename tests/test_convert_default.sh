@@ -157,7 +157,7 @@ for option in -v --verbose; do
 done
 for option in -q --quiet; do
   run 0 synthetic:tiny tiny.tm2 $option
-  check [ "$(cat "$folder/err")" = 'warning: the model has no chat template: a conversation is written as plain text; --chat NAME puts one in' ]
+  check [ "$(cat "$folder/err")" = 'warning: the model has no chat template: a conversation is written as plain text; edgellm-convert --chat NAME puts one in' ]
   run 0 synthetic:tiny tiny.tm2 $option --chat none
   check [ ! -s "$folder/err" ]
 done

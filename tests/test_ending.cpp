@@ -85,6 +85,7 @@ TEST(how_many_tokens) {
       {ends, "", 0, 12, ""},
       {ends, "-n 12", 0, 12, ""},
       {ends, "-n 11", 0, 11, ""},  // all of it but the id that says so
+      {ends, "--ctx 13", 0, 11, ""},
       {ends, "-n 10", 1, 10, cut + "10 tokens" + before + "-n allows more\n"},
       {ends, "-n 0", 0, 0, ""},
       {ends, "--stop 1", 0, 7, ""},  // somebody wanted it to end there
@@ -136,6 +137,49 @@ TEST(a_cut_answer_goes_on_from_its_state) {
   CHECK_EQ(said.code, 1);
   CHECK_EQ(said.out, std::string());
   CHECK(contains(said.err, "edgellm: the context is full: 9 positions are needed, there are 8; take "));
+}
+
+// In a conversation each answer counts, with a template in the file or without one.
+TEST(answers_of_a_conversation) {
+  Folder folder;
+  write_file(folder / "said", "x\ny\n");
+  Script script = Script("{\"a\":1}").then(Script::STOP);
+  const std::string alone = write_script(script);
+  script.more = {{"chat", std::string("form")},
+                 {"chat.user", std::string("<{user}>")},
+                 {"chat.answer", std::string("=")},
+                 {"chat.assistant", std::string("{assistant}")}};
+  const std::string talks = write_script(script);
+  const std::string cut = "edgellm: the answer was cut after ", before = " tokens, before its grammar ends: ";
+  const std::string more_room =
+      "take a larger context (--ctx, up to 96) or a window (--window W) to go on with the last W\n";
+  const std::string full = cut + "5" + before + "the context is full; " + more_room;
+  const struct {
+    const std::string& model;
+    std::string words;
+    int code;
+    std::string out, says;
+  } cases[] = {
+      {alone, "", 0, "{\"a\":1}\n\n{\"a\":1}\n", ""},
+      {talks, "", 0, "{\"a\":1}\n\n{\"a\":1}\n", ""},
+      {alone, "-n 7", 0, "{\"a\":1}\n\n{\"a\":1}\n", ""},
+      {talks, "-n 7", 0, "{\"a\":1}\n\n{\"a\":1}\n", ""},
+      {alone, "-n 4", 1, "{\"a\"\n", cut + "4" + before + "-n allows more\n"},
+      {talks, "-n 4", 1, "{\"a\"\n", cut + "4" + before + "-n allows more\n"},
+      {alone, "--ctx 5", 1, "{\"a\":\n", full},
+      {talks, "--ctx 8", 1, "{\"a\":\n", full},
+      {talks, "--ctx 20 --stop-id 49", 0, "{\"a\":\n\n{\"a\":\n", ""},
+      {talks, "--stop :", 0, "{\"a\"\n\n{\"a\"\n", ""},
+  };
+  for (const auto& one : cases) {
+    const Said said = edgellm_says("chat " + one.model + " -t 0 " + one.words, folder / "said");
+    const std::string name = (&one.model == &alone ? "alone " : "talks ") + one.words + ": ";
+    CHECK_EQ(name + std::to_string(said.code), name + std::to_string(one.code));
+    CHECK_EQ(name + said.out, name + one.out);
+    CHECK_EQ(name + words_in(said), name + one.says);
+  }
+  CHECK_EQ(words_in(edgellm_says("chat " + talks + " -t 0 --stop-id 300", folder / "said")),
+           std::string("edgellm: --stop-id: 300 is not in the vocabulary of 300 ids\n"));
 }
 
 TEST(special_tokens_and_ids_end_a_text) {

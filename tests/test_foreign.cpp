@@ -107,6 +107,7 @@ std::vector<Row> rows() {
   header.magic = STATE_MAGIC;
   return {
       {"m.gguf", "GGUF" + bytes({3, 0, 0, 0}), "a GGUF file: edgellm-convert @ m.tm2", "a GGUF file: " + CONVERTS},
+      {"-m.gguf", "GGUF", "a GGUF file: edgellm-convert @ ./-m.tm2", "a GGUF file: " + CONVERTS},
       {"m.v2.gguf", "GGUF", "a GGUF file: edgellm-convert @ m.v2.tm2", "a GGUF file: " + CONVERTS},
       {"m.tm2", "GGUF", "a GGUF file: edgellm-convert @ m-new.tm2", "a GGUF file: " + CONVERTS},
       {"my model's.gguf", "GGUF", "a GGUF file: edgellm-convert '@' 'my model'\\''s.tm2'", "a GGUF file: " + CONVERTS},

@@ -270,10 +270,15 @@ TEST(what_ends_a_message) {
     i64 used;
   };
   const End ends[] = {
-      {"hello\rmore", LineEditor::Event::message, 6}, {"hello\nmore", LineEditor::Event::message, 6},
-      {"\r", LineEditor::Event::message, 1},          {"\x04", LineEditor::Event::end, 1},
-      {"a\x7f\x04", LineEditor::Event::end, 3},       {"abc\003d", LineEditor::Event::interrupt, 4},
-      {"\x03", LineEditor::Event::interrupt, 1},      {"a\\\r\r", LineEditor::Event::message, 4},
+      {"hello\rmore", LineEditor::Event::message, 6},
+      {"hello\nmore", LineEditor::Event::message, 6},
+      {"\r", LineEditor::Event::message, 1},
+      {"\x04", LineEditor::Event::end, 1},
+      {"a\x7f\x04", LineEditor::Event::end, 3},
+      {"abc\003d", LineEditor::Event::interrupt, 4},
+      {"\x03", LineEditor::Event::interrupt, 1},
+      {"a\\\r\r", LineEditor::Event::message, 4},
+      {PASTE "a\x03\x03\r", LineEditor::Event::interrupt, 9},
   };
   for (const End& end : ends) {
     Typed typed;

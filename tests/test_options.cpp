@@ -169,8 +169,8 @@ TEST(commands) {
                    "quotes"},
                   {"-m m", "-m: the model is named without an option: edgellm run MODEL [TEXT]"},
                   {"info --model=m", "--model: the model is named without an option: edgellm info [MODEL]"},
-                  {"chat m n", "unexpected argument \"n\": the model is \"m\""},
-                  {"detokenize m 1", "unexpected argument \"1\": the model is \"m\""},
+                  {"chat m n", "unexpected argument \"n\": the model is \"m\" (edgellm help chat shows how)"},
+                  {"detokenize m 1", "unexpected argument \"1\": the model is \"m\" (edgellm help detokenize shows how)"},
                   {"bench m n o", "command=2 model=m further=n further=o"},
                   {"bench 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7", "bench: at most 16 models"},
                   {"''", "model="},
@@ -207,6 +207,28 @@ TEST(commands) {
                   {"tokenize", "no model is given: edgellm tokenize MODEL [TEXT] (edgellm help tokenize shows how)"},
                   {"detokenize --ids 1",
                    "no model is given: edgellm detokenize MODEL --ids 1,2,3 (edgellm help detokenize shows how)"}}) {
+    CHECK_EQ(changed(row.line), std::string(row.expected));
+  }
+}
+
+// What other programs call an option, and -p, which is their prompt.
+TEST(names_from_elsewhere) {
+  struct Row {
+    const char *line, *expected;
+  };
+  for (Row row :
+       {Row{"m -c 5", "unknown option -c: here it is --ctx (edgellm help run lists them)"},
+        {"m --ctx-size=5", "unknown option --ctx-size: here it is --ctx (edgellm help run lists them)"},
+        {"bench m --n-predict 5", "unknown option --n-predict: here it is --tokens (edgellm help bench lists them)"},
+        {"m --max-tokens 5", "unknown option --max-tokens: here it is --tokens (edgellm help run lists them)"},
+        {"eval m --text t --max-tokens 5", "command=4 model=m text_file=t max_tokens=5"},
+        {"chat m --chat x", "unknown option --chat: here it is --template (edgellm help chat lists them)"},
+        {"m --chat x", "unknown option --chat (edgellm help run lists them)"},
+        {"m -v", "unknown option -v: here it is --verbose (edgellm help run lists them)"},
+        {"-V", "unknown option -V: here it is --version (edgellm help run lists them)"},
+        {"m -p hi", "-p: \"hi\" is not a number from 0.00 to 1; the text is what follows the model, or -i"},
+        {"m -p 0.5", "model=m top_p=0.5"},
+        {"chat m -p hi", "-p: \"hi\" is not a number from 0.00 to 1"}}) {
     CHECK_EQ(changed(row.line), std::string(row.expected));
   }
 }
@@ -287,6 +309,8 @@ TEST(options) {
       for (const std::string& command : COMMANDS) {
         const std::string line = base(command), without = changed(line), given = line + " " + option + " " + value;
         if (std::find(known.begin(), known.end(), command) == known.end()) {
+          const Words makers = {"run", "chat", "bench"};  // there --max-tokens is --tokens
+          if (option == "--max-tokens" && std::find(makers.begin(), makers.end(), command) != makers.end()) continue;
           std::string others;
           for (const std::string& one : split("run chat bench eval info selftest tokenize detokenize")) {
             if (std::find(known.begin(), known.end(), one) != known.end()) others += (others.empty() ? "" : ", ") + one;
@@ -608,7 +632,9 @@ TEST(decimal_numbers) {
                               "1e99"}) {
       if (!*value) continue;
       const std::string shown = std::string(value) == "''" ? "" : value;
-      CHECK_EQ(error_of(line + value), std::string(row.option) + ": \"" + shown + "\" is not a number from " + row.range);
+      const char* more = std::string(row.option) == "-p" ? "; the text is what follows the model, or -i" : "";
+      CHECK_EQ(error_of(line + value),
+               std::string(row.option) + ": \"" + shown + "\" is not a number from " + row.range + more);
     }
   }
   CHECK_EQ(error_of("m -t 1e-50"), std::string("-t: \"1e-50\" is 0 as an f32"));

@@ -299,6 +299,32 @@ TEST(signals_that_ask_to_end) {
   }
 }
 
+// Also where whoever started the program left so many descriptors open that its own have large numbers.
+TEST(waiting_to_read_from_a_large_descriptor) {
+  check::Child child = check::in_child([] {
+    install_signals();
+    rlimit most;
+    if (getrlimit(RLIMIT_NOFILE, &most) != 0) return 2;
+    most.rlim_cur = min<rlim_t>(most.rlim_max, 5000);
+    if (setrlimit(RLIMIT_NOFILE, &most) != 0) return 3;
+    int ends[2];
+    if (pipe(ends) != 0) return 4;
+    const int large = fcntl(ends[0], F_DUPFD, static_cast<int>(most.rlim_cur) - 1);
+    if (large < 0) return 5;
+    const pid_t parent = getpid(), other = fork();
+    if (other == 0) {
+      usleep(20000);
+      kill(parent, SIGINT);
+      _exit(0);
+    }
+    if (wait_to_read(large) || !interrupted()) return 6;
+    set_interrupted(false);
+    if (write(ends[1], "x", 1) != 1 || !wait_to_read(large)) return 7;
+    return 0;
+  });
+  CHECK_EQ(child.exit_code, 0);
+}
+
 // What was there before the wait, what comes meanwhile, and the end of the input are all answers; a signal is one, too.
 TEST(waiting_to_read) {
   check::Child child = check::in_child([] {

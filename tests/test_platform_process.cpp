@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <string>
 
 #include "check.h"
 #include "child.h"
@@ -100,16 +101,29 @@ TEST(closed_streams) {
   }
 }
 
-// A signal that only this process gets ends the program too; it prints when it is ready for one.
+// A signal that only this process gets ends the program too; it prints when it is ready for one. What it has started itself lives on,
+// with the pipe, and is not waited for.
 TEST(signals_are_passed_on) {
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const check::Child child = check::in_child([&] {
       install_signals();
-      const char* const arguments[] = {"sh", "-c", "echo ready; exec sleep 600", nullptr};
+      const char* const arguments[] = {"sh", "-c", "sleep 60 & echo $!; exec sleep 600", nullptr};
       Process process;
       if (!start_program("/bin/sh", arguments, &process).ok()) return 1;
-      const i32 code = wait_for_process(process, [](void* context, Text) { raise(*static_cast<int*>(context)); }, &signal);
-      return code == 128 + signal && interrupted() ? 0 : 2;
+      struct Heard {
+        int signal;
+        std::string text;
+      } heard{signal, ""};
+      const i32 code = wait_for_process(
+          process,
+          [](void* context, Text piece) {
+            Heard& self = *static_cast<Heard*>(context);
+            append(&self.text, piece);
+            if (self.text.back() == '\n') raise(self.signal);
+          },
+          &heard);
+      if (kill(std::stoi(heard.text), SIGKILL) != 0) return 2;
+      return code == 128 + signal && interrupted() ? 0 : 3;
     });
     CHECK_EQ(child.exit_code, 0);
   }
@@ -155,6 +169,7 @@ TEST(where_a_program_lies) {
   write_program(first + "/edgellm-locked", 0600);
   write_program(second + "/edgellm-locked", 0700);
   write_program(second + "/edgellm-x", 0700);
+  CHECK_EQ(mkdir((first + "/edgellm-x").c_str(), 0700), 0);  // a folder is no program
   const std::string path = "/absent::" + first + ":" + second;
   CHECK_EQ(setenv("PATH", path.c_str(), 1), 0);
   CHECK_EQ(found("edgellm-x"), second + "/edgellm-x");

@@ -121,12 +121,14 @@ void ChatLoop::help() {
   note(
       "/quit          end (as /exit, /bye and Ctrl-D do)\n"
       "/help          show this\n"
-      "A space before the slash makes a message of it. A line that ends with \\ goes on in the next.\n"
+      "A space before the slash makes a message of it. A line that ends with \\ goes on\n"
+      "in the next.\n"
       "Ctrl-C stops an answer.\n");
   if (typed) {
     note(
-        "Where a message is typed, Ctrl-C clears it, Up and Down bring back what was typed before, and Home, End,\n"
-        "Ctrl-A, E, K, U, W and L edit as in a shell; Ctrl-Z stops nothing there.\n");
+        "Where a message is typed, Ctrl-C clears it, Up and Down bring back what was\n"
+        "typed before, and Home, End, Ctrl-A, E, K, U, W and L edit as in a shell; Ctrl-Z\n"
+        "stops nothing there.\n");
   }
 }
 
@@ -179,9 +181,10 @@ Status ChatLoop::generate(Text message, Answer* answer, Generated* made) {
 // What became of an answer, if that is not its own end.
 Status ChatLoop::report(const Generated& made) {
   const Engine& engine = *conversation.engine;
-  if (alone) return end_of_text(options, engine, *conversation.session, made);
+  const Session& session = *conversation.session;
+  if (alone || grammar_ends(engine)) return end_of_text(options, engine, session, made);
   if (made.ending != Ending::length) return {};
-  if (made.count < options.generate.count) {
+  if (!check_room(engine, i64{session.position} + 1).ok()) {
     char words[128];
     Writer writer(words);
     note("note: the context is full: /reset, or start with ", more_room(engine, writer), "\n");
@@ -301,7 +304,6 @@ Status talk(const Options& options, Engine& engine, ChatLoop& loop) {
 Status chat_command(Options& options) {
   constexpr i64 MOST = Conversation::TEXT_BYTES;
   EDGELLM_TRY(check_outputs(options));
-  if (!options.count_given) options.generate.count = ANSWER_TOKENS;
   options.engine.text_bytes = MOST;
   if (!options.seed_given) options.generate.sampling.seed = draw_seed();
   Engine engine;
@@ -319,7 +321,7 @@ Status chat_command(Options& options) {
   if (alone) EDGELLM_TRY(check_alone(options));
   if (options.system && form.system.size == 0) return usage_error("--system: ", NO_SYSTEM);
   TypedMessages typed(edited ? buffers.slice(2 * MOST, bytes - 2 * MOST) : Span<char>());
-  if (alone) options.generate.count = tokens_to_make(options, engine, ANSWER_TOKENS);
+  options.generate.count = tokens_to_make(options, engine, ANSWER_TOKENS);
   ChatLoop loop = {.options = options,
                    .read = ReadMessages(buffers.slice(2 * MOST, MOST)),
                    .typed = edited ? &typed : nullptr,

@@ -72,11 +72,11 @@ Status settle_stops(Options& options, const Engine& engine);
 // done, having a chat template or a grammar that ends.
 i32 tokens_to_make(const Options& options, const Engine& engine, i32 plain);
 
-// An answer that ends here lacks something: its grammar has an end, and wants more before it.
-bool within_grammar(const Engine& engine, const Session& session);
+// The model has a grammar, and one that says when an answer is whole.
+bool grammar_ends(const Engine& engine);
 
-// After a text that only the number of its ids or the context ended: an error if a grammar asks for more, otherwise a note, unless
-// -n asked for just that.
+// After a text that only the number of its ids or the context ended: an error if there is a grammar that allows more than its end,
+// otherwise a note, unless -n asked for just that.
 Status end_of_text(const Options& options, const Engine& engine, const Session& session, const Generated& made);
 
 // Where the bundled model is: beside the program, in its share folder, or in models/ here. Null when it is not installed.

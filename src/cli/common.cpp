@@ -119,7 +119,7 @@ Status prompt_ids(Engine& engine, Text text, const EncodeOptions& how, Span<cons
     if (ids->count) return {};
     return failed("the prompt is empty, and the tokenizer names no first id; give a prompt with -i");
   }
-  note("note: ", NO_TOKENIZER, "\n");
+  note("note: ", NO_TOKENIZER, "; --tokenizer FILE takes that of another model file\n");
   char list[4096];
   if (text.size >= static_cast<i64>(sizeof list)) return failed(NO_TOKENIZER, "; the list of ids is too long");
   memcpy(list, text.data, static_cast<size_t>(text.size));

@@ -13,13 +13,6 @@ i64 endings(const Engine& engine, i32 state) {
   return count;
 }
 
-bool grammar_ends(const Engine& engine) {
-  for (i32 state = 0; state < engine.grammar.states(); state++) {
-    if (endings(engine, state)) return true;
-  }
-  return false;
-}
-
 bool has_template(const Engine& engine) {
   Text name;
   return engine.file.text_or("chat", "", &name).ok() && name.size > 0;
@@ -63,27 +56,30 @@ Status settle_stops(Options& options, const Engine& engine) {
   return {};
 }
 
+bool grammar_ends(const Engine& engine) {
+  for (i32 state = 0; state < engine.grammar.states(); state++) {
+    if (endings(engine, state)) return true;
+  }
+  return false;
+}
+
 i32 tokens_to_make(const Options& options, const Engine& engine, i32 plain) {
   if (options.count_given) return options.generate.count;
   return has_template(engine) || grammar_ends(engine) ? engine.limits.context : plain;
 }
 
-bool within_grammar(const Engine& engine, const Session& session) {
-  const i32 state = session.grammar_state;
-  return grammar_ends(engine) && endings(engine, state) < engine.grammar.from(state).count;
-}
-
 Status end_of_text(const Options& options, const Engine& engine, const Session& session, const Generated& made) {
   if (made.ending != Ending::length || made.count == 0) return {};
-  const bool within = within_grammar(engine, session);
-  if (!within && options.count_given) return {};
+  const i32 state = session.grammar_state;
+  const bool grammar = grammar_ends(engine);
+  if (grammar ? endings(engine, state) == engine.grammar.from(state).count : options.count_given) return {};
   char words[160];
   Writer writer(words);
   const bool full = !check_room(engine, i64{session.position} + 1).ok();
   write(writer, full ? "the context is full; take " : "-n allows more");
   if (full) more_room(engine, writer);
   const char* tokens = made.count == 1 ? " token" : " tokens";
-  if (within) return failed("the answer was cut after ", made.count, tokens, ", before its grammar ends: ", writer.text());
+  if (grammar) return failed("the answer was cut after ", made.count, tokens, ", before its grammar ends: ", writer.text());
   note("note: cut after ", made.count, tokens, full ? ": " : "; ", writer.text(), "\n");
   return {};
 }

@@ -214,8 +214,35 @@ Status convert_if_possible(const Options& options, const ForeignPath& found, con
   return found.source[0] && !options.no_convert ? convert_first(options, found, path, why) : Status();
 }
 
+// "owner/model", as models are called on the hub, and no path to a file here.
+bool is_hub_name(const char* path) {
+  const char* slash = strchr(path, '/');
+  if (!slash || slash == path || !slash[1] || strchr(slash + 1, '/') || path[0] == '.' || path[0] == '~' ||
+      named_like_model(path)) {
+    return false;
+  }
+  char owner[PATH_BYTES];
+  Writer(owner).add(folder_of(path));
+  FileFacts facts;
+  return !examine(owner, &facts);
+}
+
+// Of a name at which nothing lies: what else may have been meant by it.
+Status absent(const Options& options, const char* path) {
+  if (strstr(path, "://")) return bad_model(path, " is an address: download the file or folder, and give its name");
+  if (is_hub_name(path)) {
+    const char* name = strchr(path, '/') + 1;
+    return bad_model("there is no file ", path, "; if it is a model on huggingface.co: `hf download ", path, " --local-dir ",
+                     name, "`, then edgellm ", name);
+  }
+  if (options.command_given || options.model_from_variable || strpbrk(path, "/.")) return {};
+  return usage_error("there is neither a file nor a command \"", path, "\" (edgellm help lists the commands)");
+}
+
 Status find_model(const Options& options, const char** path) {
   static ForeignPath found;
+  FileFacts facts;
+  if (!examine(*path, &facts) && errno == ENOENT) EDGELLM_TRY(absent(options, *path));
   look_at(*path, &found);
   if (found.way == WayOut::open) return check_model(*path);
   if (found.way == WayOut::repack && (options.command & (RUN | CHAT | BENCH | EVAL | SELFTEST))) return {};

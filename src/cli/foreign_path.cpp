@@ -237,6 +237,14 @@ void add_shell_word(Writer& to, Text word) {
   to.add("'");
 }
 
+bool named_like_model(Text name) {
+  constexpr Text ENDINGS[] = {".tm2", ".srnn", ".gguf", ".bin", ".pth", ".safetensors"};
+  for (Text ending : ENDINGS) {
+    if (name.size > ending.size && name.from(name.size - ending.size) == ending) return true;
+  }
+  return false;
+}
+
 Text folder_of(Text path) {
   while (path.size > 1 && path[path.size - 1] == '/')
     path.size--;
@@ -268,7 +276,8 @@ void add_convert_command(Writer& to, Text source) {
   Writer name(name_buffer), path(path_buffer);
   path.add(source);
   FileFacts facts;
-  name.add(bare_name(source, examine(path_buffer, &facts) && facts.folder));
+  const Text bare = bare_name(source, examine(path_buffer, &facts) && facts.folder);
+  write(name, bare[0] == '-' ? "./" : "", bare);                 // no name is an option
   write(name, ends_with(source, ".tm2") ? "-new" : "", ".tm2");  // another than the source, where it is called so
   to.add("edgellm-convert ");
   if (to.text().size + source.size + name.text().size > LONGEST) {

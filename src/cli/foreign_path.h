@@ -23,6 +23,9 @@ void add_convert_command(Writer& to, Text source);
 // The last part of a path without what says its kind: "m" of "x/m.gguf"; of a folder all of it.
 Text bare_name(Text path, bool is_folder);
 
+// A model file, or what one is made of, by its name.
+bool named_like_model(Text name);
+
 // "." where the path has but a name.
 Text folder_of(Text path);
 

@@ -76,6 +76,10 @@ LineEditor::Event LineEditor::take_byte(u8 c) {
   }
   part_size_ = 0;  // what was begun will not be ended
   if (!pasting_) return take_control(c);
+  if (c == control('C') && last_pasted_ == static_cast<char>(c)) {  // the end of what was pasted did not come
+    pasting_ = false;
+    return Event::interrupt;
+  }
   const bool line_feed = c == '\r' || (c == '\n' && last_pasted_ != '\r');
   if (line_feed) insert("\n");
   if (c == '\t') insert("\t");

@@ -4,7 +4,8 @@
 //
 // Keys: arrows, Home, End, Delete, Backspace; with Ctrl or Alt by words (Alt-B, Alt-F, Alt-D and Alt-Backspace too); Ctrl-A, B, D,
 // E, F, H, K, L, N, P, U, W as in a shell. Enter ends the message, behind a backslash it begins a further line of it, as Alt-Enter
-// does. What is pasted between the marks of bracketed paste is text, its line feeds included.
+// does. What is pasted between the marks of bracketed paste is text, its line feeds included; Ctrl-C twice is the way out where the
+// second mark does not come.
 #pragma once
 #include "cli/history.h"
 #include "cli/line_text.h"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "cli/foreign_path.h"
 #include "cli/option_table.h"
 #include "platform/environment.h"
 #include "platform/files.h"
@@ -57,11 +58,41 @@ Text nearest_option(Text typed, u32 command) {
   return near.name();
 }
 
+// What other programs call an option.
+struct Elsewhere {
+  Text name;
+  const char* here;
+};
+
+constexpr Elsewhere ELSEWHERE[] = {
+    {"-c", "--ctx"},
+    {"--ctx-size", "--ctx"},
+    {"--num-ctx", "--ctx"},
+    {"--n-predict", "--tokens"},
+    {"--predict", "--tokens"},
+    {"--max-tokens", "--tokens"},
+    {"--max-new-tokens", "--tokens"},
+    {"--chat", "--template"},
+    {"--chat-template", "--template"},
+    {"-v", "--verbose"},
+    {"-V", "--version"},
+};
+
+const char* name_here(Text name, u32 command) {
+  for (const Elsewhere& one : ELSEWHERE) {
+    if (name == one.name && find_option(one.here, command)) return one.here;
+  }
+  return nullptr;
+}
+
 Status unknown_option(Text name, const Command& command) {
   char why[160];
   Writer writer(why);
   if (name == "-m" || name == "--model") {
     return usage_error(name, ": the model is named without an option: edgellm ", command.name, " ", command.arguments);
+  }
+  if (const char* here = name_here(name, command.bit)) {
+    return usage_error("unknown option ", name, ": here it is ", here, " (edgellm help ", command.name, " lists them)");
   }
   if (!find_option(name, ALL_COMMANDS)) {
     const Text near = nearest_option(name, command.bit);
@@ -77,11 +108,7 @@ Status unknown_option(Text name, const Command& command) {
 
 // A model file, or what one is made of: by its name, or because it is there.
 bool is_model(Text name) {
-  constexpr Text ENDINGS[] = {".tm2", ".srnn", ".gguf", ".bin", ".pth", ".safetensors"};
-  for (Text ending : ENDINGS) {
-    if (name.size > ending.size && name.from(name.size - ending.size) == ending) return true;
-  }
-  return can_read(name.data);
+  return named_like_model(name) || can_read(name.data);
 }
 
 struct Parser {
@@ -137,7 +164,12 @@ Status Parser::take_option(i32* at) {
     if (*at == count) return usage_error(name, " needs a value: ", option->argument);
     value = arguments[(*at)++];
   }
-  return option->set(options, name, value);
+  const Status status = option->set(options, name, value);
+  if (status.ok() || name != "-p" || !find_option("-i", options.command)) return status;
+  char why[200];  // elsewhere -p is the text
+  Writer writer(why);
+  write(writer, status.text());
+  return usage_error(writer.text(), "; the text is what follows the model, or -i");
 }
 
 Status Parser::take_name(const char* name) {
@@ -156,7 +188,8 @@ Status Parser::take_name(const char* name) {
       return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\", the text \"", names[1],
                          "\"; a text of several words is put in quotes");
     default:
-      return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\"");
+      return usage_error("unexpected argument \"", name, "\": the model is \"", names[0], "\" (edgellm help ",
+                         command().name, " shows how)");
   }
 }
 

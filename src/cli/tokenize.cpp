@@ -11,7 +11,8 @@ Status open_tokenizer(const Options& options, Tokenizer* tokenizer, i32* vocab) 
   EDGELLM_TRY(map_model(path, {}, &map));
   ModelFile file;
   EDGELLM_TRY(file.open(map));
-  if (file.tokenizer().count == 0) return bad_model(path, ": ", NO_TOKENIZER);
+  if (file.tokenizer().count == 0)
+    return bad_model(path, ": ", NO_TOKENIZER, "; --tokenizer FILE takes that of another model file");
   EDGELLM_TRY(file.number("vocab", 1, MAX_VOCAB, vocab));
   return tokenizer->open(file.tokenizer(), *vocab);
 }

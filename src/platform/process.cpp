@@ -45,7 +45,9 @@ void answer_signals_by_default() {
 Text program_in(Text folder, Text name, char* buffer, i64 capacity) {
   Writer path(buffer, capacity);
   write(path, folder, folder.size ? "/" : "", name);
-  return path.full() || access(buffer, X_OK) != 0 ? Text() : path.text();
+  FileFacts facts;
+  const bool program = !path.full() && access(buffer, X_OK) == 0 && examine(buffer, &facts) && facts.regular;
+  return program ? path.text() : Text();
 }
 
 }  // namespace
@@ -87,6 +89,7 @@ i32 wait_for_process(Process& process, void (*sink)(void* context, Text piece), 
       told = true;
       const i32 stop = static_cast<i32>(check_interrupted().code()) - 128;
       if (process.program || stop != SIGINT) kill(process.pid, stop);
+      if (process.program) break;  // it answers no more, and what it may have started could hold the pipe for long
     }
     n = read_some(process.pipe, piece, sizeof piece);
     if (n > 0) sink(context, {piece, n});

@@ -46,13 +46,9 @@ constexpr Call ALLOWED[] = {
     {0, SYS_clock_gettime},  // usually answered without a system call
     {0, SYS_clock_nanosleep},
     {0, SYS_nanosleep},
-    {0, SYS_ppoll},  // a terminal or pipe that somebody made non-blocking
+    {0, SYS_ppoll},  // a message or Ctrl-C; a terminal or pipe that somebody made non-blocking
 #if defined(SYS_poll)
     {0, SYS_poll},
-#endif
-    {0, SYS_pselect6},  // a message or Ctrl-C
-#if defined(SYS_pselect6_time64)
-    {0, SYS_pselect6_time64},
 #endif
     {0, SYS_rt_sigprocmask},
     {0, SYS_sched_yield},

@@ -1,8 +1,12 @@
 #include "platform/signals.h"
 
 #include <errno.h>
-#include <signal.h>
+#if defined(__linux__)
+#include <poll.h>
+#else
 #include <sys/select.h>
+#endif
+#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -85,6 +89,19 @@ Status check_interrupted() {
   return signal ? Status::error(static_cast<Code>(128 + signal), "") : Status();
 }
 
+// Until there is something to read, or one of the signals that `mask` lets through.
+static int wait_unmasked(i32 fd, const sigset_t& mask) {
+#if defined(__linux__)
+  pollfd wanted{fd, POLLIN, 0};  // a descriptor may be any number: who starts this program may have left a thousand open
+  return ppoll(&wanted, 1, nullptr, &mask);
+#else
+  fd_set wanted;
+  FD_ZERO(&wanted);
+  FD_SET(fd, &wanted);
+  return pselect(fd + 1, &wanted, nullptr, nullptr, nullptr, &mask);
+#endif
+}
+
 bool wait_to_read(i32 fd) {
   sigset_t stop, before;  // what ends it, and what changes a terminal
   sigemptyset(&stop);
@@ -96,10 +113,7 @@ bool wait_to_read(i32 fd) {
   pthread_sigmask(SIG_BLOCK, &stop, &before);
   int ready = 0;
   while (ready <= 0 && !interrupted() && !terminal_changed()) {
-    fd_set wanted;
-    FD_ZERO(&wanted);
-    FD_SET(fd, &wanted);
-    ready = pselect(fd + 1, &wanted, nullptr, nullptr, nullptr, &before);
+    ready = wait_unmasked(fd, before);
     if (ready < 0 && errno != EINTR) break;  // the read will say what is wrong
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -87,7 +87,8 @@ std::optional<Chat> own_chat(const TokenizerInfo& info, Model* model) {
   try {
     return chat_of_jinja(info.chat_template, info.bos_token, info.eos_token);
   } catch (const Error& error) {
-    model->notes.push_back(text("the chat template is left out: ", error.what(), "; --chat NAME puts one in"));
+    model->notes.push_back(
+        text("the chat template is left out: ", error.what(), "; edgellm-convert --chat NAME puts one in"));
     return std::nullopt;
   }
 }
@@ -107,7 +108,7 @@ std::optional<Chat> chat_with_other_tokenizer(const Options& options, const Buil
   if (!chat) return std::nullopt;
   const std::string lacks = other.section.empty() ? "" : special_that_lacks(*chat, own, other, model->vocab);
   if (lacks.empty()) return chat;
-  model->notes.push_back(text(dropped, options.tokenizer, " has no ", lacks, "; --chat NAME puts one in"));
+  model->notes.push_back(text(dropped, options.tokenizer, " has no ", lacks, "; edgellm-convert --chat NAME puts one in"));
   return std::nullopt;
 }
 
@@ -155,9 +156,9 @@ BuiltTokenizer make_tokenizer(const Options& options, Model* model) {
 std::string warning_of(const Options& options, const TextSide& side) {
   auto string = [](Text words) { return std::string(words.data, static_cast<size_t>(words.size)); };
   if (side.tokenizer.empty()) {
-    return options.tokenizer == "none" ? "" : string(NO_TOKENIZER) + "; --tokenizer PATH puts one in";
+    return options.tokenizer == "none" ? "" : string(NO_TOKENIZER) + "; edgellm-convert --tokenizer PATH puts one in";
   }
-  return side.chat || options.chat == "none" ? "" : string(NO_CHAT_TEMPLATE) + "; --chat NAME puts one in";
+  return side.chat || options.chat == "none" ? "" : string(NO_CHAT_TEMPLATE) + "; edgellm-convert --chat NAME puts one in";
 }
 
 }  // namespace

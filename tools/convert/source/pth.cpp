@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <deque>
 
-
 namespace edgellm::convert {
 namespace {
 
