@@ -249,6 +249,15 @@ TEST(files_that_cannot_be_run) {
   CHECK_EQ(info({path, "--isa", "sse9"}).exit_code, 2);
 }
 
+// --check says that it did what it was asked for.
+TEST(a_checksum_that_is_right) {
+  const std::string path = a_model({}), size = line(info({path}), "file");
+  CHECK(contains(size, " MB") && !contains(size, "checksum"));
+  CHECK_EQ(line(info({path, "--check"}), "file"), size + ", its checksum is right");
+  CHECK(contains(info({path, "--check", "--json"}).output, "\"checksum_right\":true,"));
+  CHECK(!contains(info({path, "--json"}).output, "checksum_right"));
+}
+
 // The lists of metadata, and tensors of every rank.
 TEST(a_file) {
   ModelRecipe recipe = {.layers = 1, .dim = 16, .ffn_dim = 32, .heads = {4u}, .kv_heads = {2u}, .head_dim = 16, .vocab = 20};

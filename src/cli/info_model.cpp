@@ -20,6 +20,7 @@ struct Sum {
 struct Facts {
   const char* path;
   i64 file_bytes;  // of the file itself
+  bool checked;    // it was read whole, and its checksum is right
   Span<u8> image;  // of a version 1 file: what it becomes in memory
   ModelFile file;
   Kernels kernels;
@@ -131,7 +132,8 @@ Status open_facts(const Options& options, Facts* facts) {
   }
   EDGELLM_TRY(facts->file.open(map));
   EDGELLM_TRY(choose_kernels(options.engine.isa, &facts->kernels));
-  if (options.engine.check) EDGELLM_TRY(facts->file.check_data());
+  facts->checked = options.engine.check;
+  if (facts->checked) EDGELLM_TRY(facts->file.check_data());
   add_up(facts);
   plan(options, map, facts);
   if (!options.tensors && !options.json && facts->all.weights > QUICKLY_COUNTED) return {};
@@ -195,7 +197,7 @@ void print_size(const Facts& facts) {
   } else {
     print(facts.all.weights, "\n");
   }
-  print("file           ", megabytes(facts.file_bytes, 2), " MB");
+  print("file           ", megabytes(facts.file_bytes, 2), " MB", facts.checked ? ", its checksum is right" : "");
   print(facts.image.count ? ", of version 1: repacked at each start (edgellm-convert makes one that need not be)\n" : "\n");
   print("weights        ", Fixed{bits(facts.all), 2}, " bits each; ");
   const char* between = "";
@@ -427,6 +429,7 @@ void json_plan(JsonWriter& json, const Facts& facts) {
 
 void json_sums(JsonWriter& json, const Facts& facts) {
   json.number("file_bytes", facts.file_bytes);
+  if (facts.checked) json.flag("checksum_right", true);
   json.number("tokenizer_bytes", facts.file.tokenizer().count);
   json.number("tensors", facts.all.tensors);
   json.number("weights", facts.all.weights);
