@@ -203,6 +203,8 @@ TEST(words_of_a_summary) {
                "a stack of blocks (mamba2 | attention ffn); 2 layers, 48 wide"},
            Row{{.blocks = "mamba2 ffn"}, "family", "a stack of blocks (mamba2 ffn), recurrent; 2 layers, 48 wide"},
            Row{with({{"name", std::string("A name")}}), "name", "A name"},
+           Row{with({{"name", std::string("\x1b[31mred\a and\nblue \xe6\xbc\xa2")}}), "name",
+               "\xef\xbf\xbd[31mred\xef\xbf\xbd and blue \xe6\xbc\xa2"},
            Row{{}, "vocabulary", "67 ids"},
            Row{{}, "tokenizer", "none: it takes and gives ids"},
            Row{{}, "chat", "no template: a conversation is written as plain text"},

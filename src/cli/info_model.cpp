@@ -1,5 +1,6 @@
 // edgellm info MODEL: what is in a file, and what the engine would make of it here.
 #include "cli/info.h"
+#include "cli/line_text.h"
 #include "engine/conversation.h"
 #include "file/family.h"
 #include "file/legacy.h"
@@ -159,6 +160,12 @@ Text text_of(const Facts& facts, Text key, Text otherwise) {
   return facts.file.text_or(key, otherwise, &value).ok() ? value : otherwise;
 }
 
+// A file may come from anywhere: what it calls itself, without what a terminal would obey.
+void print_harmless(Text text) {
+  for (i64 at = 0; at < text.size; at += glyph_at(text, at).bytes)
+    print(text[at] == '\n' ? " " : glyph_at(text, at).shown);
+}
+
 const char* tokenizer_words(const Engine& engine) {
   constexpr const char* KINDS[] = {"none: it takes and gives ids", "byte-level BPE", "SentencePiece BPE",
                                    "the longest piece that fits, as RWKV's"};
@@ -178,7 +185,9 @@ void print_family(const Facts& facts) {
   Family family;
   print("family         ");
   if (!read_family(facts.file, &family).ok()) {
-    print("unknown to this version: \"", text_of(facts, "arch", ""), "\"\n");
+    print("unknown to this version: \"");
+    print_harmless(text_of(facts, "arch", ""));
+    print("\"\n");
     return;
   }
   print(family.words);
@@ -271,7 +280,9 @@ void print_text_side(const Facts& facts) {
 }
 
 void print_summary(const Facts& facts) {
-  print("name           ", text_of(facts, "name", facts.path), "\n");
+  print("name           ");
+  print_harmless(text_of(facts, "name", facts.path));
+  print("\n");
   print_family(facts);
   print_size(facts);
   if (!facts.refused.ok()) {
