@@ -50,7 +50,7 @@ STEPS = [
     ("a\\\r", ["> a", "... "], (1, 4)),
     ("b\x0c", ["> a", "... b"], (1, 5)),
     ("\x03", ["... b^C", "> "], (1, 2)),
-    ("/hepl\r", ["note: /hepl is no command; /help is one;", " /help shows them, and to say it put a s", "pace before it", "> "], (3, 2)),
+    ("/hepl\r", ["note: /hepl is no command: did you mean", "/help? (/help shows them; a message can", "have a space before it)", "> "], (3, 2)),
     ("\x03", ["Ctrl-C once more, Ctrl-D or /quit leaves", "; /help shows the commands", "> "], (2, 2)),
 ]
 

@@ -237,9 +237,10 @@ TEST(commands_and_what_is_none) {
       {"/help", "\r\n/system TEXT   begin one with another system text\r\n"},
       {"/?", "/help          show this\r\n"},
       {"/hepl",
-       "\x1b[?2004lnote: /hepl is no command; /help is one; /help shows them, and to say it put a space before it\r\n"},
-      {"/x", "\x1b[?2004lnote: /x is no command; /help shows them, and to say it put a space before it\r\n"},
-      {"/rest now", "\x1b[?2004lnote: /rest is no command; /reset is one; "},
+       "\x1b[?2004lnote: /hepl is no command: did you mean /help? (/help shows them; a message can have a space before "
+       "it)\r\n"},
+      {"/x", "\x1b[?2004lnote: /x is no command (/help shows them; a message can have a space before it)\r\n"},
+      {"/rest now", "\x1b[?2004lnote: /rest is no command: did you mean /reset? ("},
       {"/quit now", "\x1b[?2004lnote: /quit takes no words; to say it put a space before it\r\n"},
       {"/system", "\x1b[?2004lnote: /system needs a text: /system Be brief.; to say it put a space before it\r\n"},
       {"/reset ", "/reset \r\n"},

@@ -17,7 +17,7 @@ const std::string GOLDEN = "tests/golden/gguf/";
 
 // A tensor of the file as the converter sees it.
 std::unique_ptr<convert::Tensor> opened(const convert::Gguf& gguf, const std::string& name,
-                                        convert::I2sLayout layout = convert::I2sLayout::x86) {
+                                        convert::I2sLayout layout = convert::I2sLayout::x86, float factor = 1) {
   const convert::GgufTensor& t = gguf.tensors.at(name);
   int64_t rows = static_cast<int64_t>(t.shape[0]), cols = static_cast<int64_t>(t.shape[1]);
   if (t.format->id == convert::GGML_I2_S) {
@@ -26,7 +26,7 @@ std::unique_ptr<convert::Tensor> opened(const convert::Gguf& gguf, const std::st
   }
   if (t.format->decode) {
     return std::make_unique<convert::BlockTensor>(name, convert::Role::matrix, rows, cols, gguf.file, t.data, *t.format,
-                                                  1.0f);
+                                                  factor);
   }
   return std::make_unique<convert::FloatTensor>(name, convert::Role::matrix, rows, cols, gguf.file, t.data, t.format->dtype);
 }
@@ -86,6 +86,14 @@ TEST(four_bit_types_are_i4) {
       CHECK_EQ(tensor->native() == Format::I4, expected && name != "TQ2_0");
       if (tensor->native() != Format::I4) continue;
       Values values = values_of(*tensor);
+      // With a factor beside it, which i4 has no place for, it is not.
+      for (float factor : {0.75f, 2.0f}) {
+        const std::unique_ptr<convert::Tensor> scaled = opened(gguf, name, convert::I2sLayout::x86, factor);
+        CHECK(scaled->native() != Format::I4);
+        const Values products = values_of(*scaled);
+        for (size_t i = 0; i < values.size(); i++)
+          CHECK(products[i] == factor * values[i]);
+      }
       std::vector<int8_t> codes(values.size());
       std::vector<uint16_t> scales(values.size() / 32);
       tensor->i4(0, tensor->rows, codes.data(), scales.data());

@@ -203,6 +203,8 @@ TEST(words_of_a_summary) {
                "a stack of blocks (mamba2 | attention ffn); 2 layers, 48 wide"},
            Row{{.blocks = "mamba2 ffn"}, "family", "a stack of blocks (mamba2 ffn), recurrent; 2 layers, 48 wide"},
            Row{with({{"name", std::string("A name")}}), "name", "A name"},
+           Row{with({{"name", std::string("\x1b[31mred\a and\nblue \xe6\xbc\xa2")}}), "name",
+               "\xef\xbf\xbd[31mred\xef\xbf\xbd and blue \xe6\xbc\xa2"},
            Row{{}, "vocabulary", "67 ids"},
            Row{{}, "tokenizer", "none: it takes and gives ids"},
            Row{{}, "chat", "no template: a conversation is written as plain text"},
@@ -247,6 +249,15 @@ TEST(files_that_cannot_be_run) {
   CHECK_EQ(line(info({path, "--tensors"}), "zeros"), "not counted in weights that are no integers");
   CHECK(contains(info({path, "--json"}).output, "\"cannot_run\":\"metadata: "));
   CHECK_EQ(info({path, "--isa", "sse9"}).exit_code, 2);
+}
+
+// --check says that it did what it was asked for.
+TEST(a_checksum_that_is_right) {
+  const std::string path = a_model({}), size = line(info({path}), "file");
+  CHECK(contains(size, " MB") && !contains(size, "checksum"));
+  CHECK_EQ(line(info({path, "--check"}), "file"), size + ", its checksum is right");
+  CHECK(contains(info({path, "--check", "--json"}).output, "\"checksum_right\":true,"));
+  CHECK(!contains(info({path, "--json"}).output, "checksum_right"));
 }
 
 // The lists of metadata, and tensors of every rank.

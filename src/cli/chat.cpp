@@ -64,8 +64,8 @@ void refuse(Text word) {
   Nearest nearest(word);
   for (const CommandName& one : COMMANDS)
     nearest.offer(one.name);
-  note("note: ", word, " is no command", nearest.found() ? "; " : "", nearest.name(), nearest.found() ? " is one" : "",
-       "; /help shows them, and to say it put a space before it\n");
+  note("note: ", word, " is no command", nearest.found() ? ": did you mean " : "", nearest.name(),
+       nearest.found() ? "?" : "", " (/help shows them; a message can have a space before it)\n");
 }
 
 // An answer to stdout, without the white space that it starts with, unless `whole`.
