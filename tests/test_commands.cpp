@@ -258,7 +258,9 @@ TEST(prompts_of_ids) {
     CHECK_EQ(ids_of("", false), none);
     CHECK_EQ(ids_of("7", true), std::string("7 "));
     CHECK_EQ(ids_of("7,8", false), std::string("7 8 "));
-    CHECK_EQ(ids_of("a", true), std::string("ids: \"a\" is not a whole number in a list such as 1,2,3"));
+    CHECK_EQ(
+        ids_of("a", true),
+        std::string("without a tokenizer the text is a list of ids: \"a\" is not a whole number in a list such as 1,2,3"));
     CHECK_EQ(ids_of("1,2,3,4,5,6,7,8", true).substr(0, 8), std::string("1 2 3 4 "));
     std::string longest(4095, '0');
     for (size_t i = 1; i < longest.size(); i += 2)

@@ -160,7 +160,10 @@ TEST(tokenizing) {
   for (const char* words : {"tokenize ", "detokenize "}) {
     said = edgellm_says(words + bare + (words[0] == 'd' ? " --ids 1" : " -i a"));
     CHECK_EQ(said.code, 3);
-    CHECK_EQ(said.err, "edgellm: " + bare + ": the model has no tokenizer: it takes and gives ids\n");
+    CHECK_EQ(
+        said.err,
+        "edgellm: " + bare +
+            ": the model has no tokenizer: it takes and gives ids; --tokenizer FILE takes that of another model file\n");
     CHECK_EQ(said.out, std::string());
   }
   said = edgellm_says("run " + bare + " --tokenizer " + bare + " -i a");

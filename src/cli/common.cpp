@@ -130,7 +130,7 @@ Status prompt_ids(Engine& engine, Text text, const EncodeOptions& how, Span<cons
   } target = {engine, 0};
   if (how.add_bos && engine.bos >= 0 && text.size == 0) engine.text_ids[target.count++] = engine.bos;
   EDGELLM_TRY(parse_list(
-      "ids", list,
+      "without a tokenizer the text is a list of ids", list,
       [](void* context, i32 id) {
         Target& to = *static_cast<Target*>(context);
         if (to.count < to.engine.text_ids.count) to.engine.text_ids[to.count++] = id;

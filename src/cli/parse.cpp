@@ -16,6 +16,11 @@ bool is_option(const char* argument) {
   return argument[0] == '-';
 }
 
+// Behind it nothing is an option.
+bool ends_options(const char* argument) {
+  return strcmp(argument, "--") == 0;
+}
+
 // "--name=value" has its value in it.
 const char* value_within(const char* argument) {
   const char* equals = strncmp(argument, "--", 2) == 0 ? strchr(argument, '=') : nullptr;
@@ -85,6 +90,14 @@ const char* name_here(Text name, u32 command) {
   return nullptr;
 }
 
+// What is a number, or has a sign of its own, right behind the letter of an option: "5" of "-n5" and "-n=5".
+Text joined_value(Text name, u32 command) {
+  if (name.size < 3 || name[1] == '-') return {};
+  const Option* option = find_option(name.slice(0, 2), command);
+  const bool equals = name[2] == '=', number = name[2] >= '0' && name[2] <= '9';
+  return option && option->argument && (equals || number) ? name.from(equals ? 3 : 2) : Text();
+}
+
 Status unknown_option(Text name, const Command& command) {
   char why[160];
   Writer writer(why);
@@ -95,8 +108,9 @@ Status unknown_option(Text name, const Command& command) {
     return usage_error("unknown option ", name, ": here it is ", here, " (edgellm help ", command.name, " lists them)");
   }
   if (!find_option(name, ALL_COMMANDS)) {
-    const Text near = nearest_option(name, command.bit);
+    const Text near = nearest_option(name, command.bit), value = joined_value(name, command.bit);
     if (near.size) write(writer, ": did you mean ", near.size == 1 ? "-" : "--", near, "?");
+    if (!near.size && value.size) write(writer, ": did you mean ", name.slice(0, 2), " ", value, "?");
     return usage_error("unknown option ", name, writer.text(), " (edgellm help ", command.name, " lists them)");
   }
   for (const Command& one : all_commands()) {
@@ -136,7 +150,7 @@ struct Parser {
 
 // The command is the first argument that is neither an option nor its value.
 void Parser::read_command() {
-  for (i32 at = 1; at < count && !first; at++) {
+  for (i32 at = 1; at < count && !first && !ends_options(arguments[at]); at++) {
     if (!is_option(arguments[at])) {
       first = arguments[at];
       const Command* named = find_command(first);
@@ -268,10 +282,14 @@ bool Parser::asks(const char* name, const char* other) const {
 }
 
 Status Parser::read() {
+  bool ended = false;
   for (i32 at = 1; at < count;) {
     if (at == command_at) {
       at++;
-    } else if (is_option(arguments[at])) {
+    } else if (!ended && ends_options(arguments[at])) {
+      ended = true;
+      at++;
+    } else if (!ended && is_option(arguments[at])) {
       EDGELLM_TRY(take_option(&at));
     } else {
       EDGELLM_TRY(take_name(arguments[at++]));
