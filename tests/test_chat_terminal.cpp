@@ -136,6 +136,7 @@ TEST(every_end_leaves_the_terminal_as_it_was) {
     const char* keys;
     int signal, code;
     bool answering;
+    const char* more = "";
   };
   const End ends[] = {{"/quit\r", 0, 0, false},
                       {"/exit\r", 0, 0, false},
@@ -147,11 +148,14 @@ TEST(every_end_leaves_the_terminal_as_it_was) {
                       {"half", SIGHUP, 129, false},
                       {"half", SIGBUS, 128 + SIGBUS, false},
                       {"half", SIGSEGV, 128 + SIGSEGV, false},
+                      {"half", SIGBUS, -SIGBUS, false, " --seal no"},
+                      {"half", SIGSEGV, -SIGSEGV, false, " --seal no"},
+                      {"half", SIGTERM, 143, false, " --seal no"},
                       {"", SIGTERM, 143, true},
                       {"", SIGHUP, 129, true}};
   const std::string path = tiny_model();
   for (const End& end : ends) {
-    Terminal terminal(path + ENDLESS);
+    Terminal terminal(path + ENDLESS + end.more);
     if (terminal.pid < 0) SKIP("no terminals here");
     const std::string before = terminal.modes();
     CHECK(terminal.wait_for(PROMPT));

@@ -56,8 +56,6 @@ NextMessage ReadMessages::next(Text* message) {
   }
 }
 
-// --- Typed ---------------------------------------------------------------------------------------------------------------
-
 constexpr const char* HISTORY = "--history";
 
 Status TypedMessages::open_history(const char* path, Span<const char* const> inputs) {

@@ -55,8 +55,8 @@ struct StateFile {
   i32 next_slot = 1;  // the one to write
 };
 
-// Refuses a file that is anything but a state file of this engine, or empty or at most 512 zero bytes: nothing else is ever written over. `buffer` has
-// state_image_bytes.
+// Refuses a file that is anything but a state file of this engine, or empty or at most 512 zero bytes: nothing else is ever
+// written over. `buffer` has state_image_bytes.
 Status open_state_file(const Engine& engine, const char* path, u8* buffer, StateFile* file);
 
 // Writes the next slot. Needs SEAL_FILES.

@@ -5,12 +5,11 @@
 
 namespace edgellm {
 
-// Installs the handlers, for the whole process; the program calls it once, and the embedding API never.
-// SIGBUS and SIGSEGV inside a watched map: one line on stderr, exit code 1; elsewhere they do what they always did (exit
-// code 128 + the signal in a sealed process).
-// SIGINT, SIGTERM and SIGHUP (unless it was ignored, as under nohup): interrupted() turns true; one more SIGINT or SIGTERM while it
-// is ends the process (exit code 128 + the signal). Whatever ends here leaves the terminal as it was. SIGPIPE and SIGXFSZ (a file larger than `ulimit -f`) are ignored: the write
-// fails and says why.
+// Installs the handlers, for the whole process; the program calls it once, and the embedding API never. SIGBUS and SIGSEGV
+// inside a watched map: one line on stderr, exit code 1; elsewhere they do what they always did (exit code 128 + the signal in
+// a sealed process). SIGINT, SIGTERM and SIGHUP (unless it was ignored, as under nohup): interrupted() turns true; one more
+// SIGINT or SIGTERM while it is ends the process (exit code 128 + the signal). Whatever ends here leaves the terminal as it
+// was. SIGPIPE and SIGXFSZ (a file larger than `ulimit -f`) are ignored: the write fails and says why.
 void install_signals();
 
 // The map of a file on a medium that can fail or be pulled out. At most 8; further ones are not watched.

@@ -10,8 +10,8 @@ namespace edgellm {
 bool open_terminal();
 
 // Keys come one by one from here on, unseen and without a meaning to the system (Ctrl-C is a byte), what is pasted comes between
-// marks, and what is written goes to the terminal as it is (a line feed is no carriage return). What was typed before stays to be read: *typed_ahead says that there is some, in which the system has put the
-// byte 0 for Ctrl-D. False when the terminal is gone.
+// marks, and what is written goes to the terminal as it is (a line feed is no carriage return). What was typed before stays to be
+// read: *typed_ahead says that there is some, in which the system has put the byte 0 for Ctrl-D. False when the terminal is gone.
 bool begin_keys(bool* typed_ahead);
 
 // The terminal as it was before begin_keys; nothing if it is so already. Signal handlers may call it.
