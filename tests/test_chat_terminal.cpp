@@ -148,8 +148,8 @@ TEST(every_end_leaves_the_terminal_as_it_was) {
                       {"half", SIGHUP, 129, false},
                       {"half", SIGBUS, 128 + SIGBUS, false},
                       {"half", SIGSEGV, 128 + SIGSEGV, false},
-                      {"half", SIGBUS, -SIGBUS, false, " --seal no"},
-                      {"half", SIGSEGV, -SIGSEGV, false, " --seal no"},
+                      {"half", SIGBUS, 128 + SIGBUS, false, " --seal no"},
+                      {"half", SIGSEGV, 128 + SIGSEGV, false, " --seal no"},
                       {"half", SIGTERM, 143, false, " --seal no"},
                       {"", SIGTERM, 143, true},
                       {"", SIGHUP, 129, true}};
@@ -173,7 +173,7 @@ TEST(every_end_leaves_the_terminal_as_it_was) {
       if (end.signal == SIGHUP) kill(terminal.pid, end.signal);
     }
     const int code = terminal.exit_code();
-    CHECK(code == end.code || ((end.signal == SIGBUS || end.signal == SIGSEGV) && code == -end.signal));
+    CHECK_EQ(code, end.code);
     CHECK(terminal.modes() == before);
     CHECK(end.answering || terminal.wait_for("\x1b[?2004l"));
   }
@@ -294,7 +294,7 @@ TEST(a_history_file) {
   write_file(file, std::string("MZ\0\n", 4));
   const std::string refusals[][2] = {{path + " --history " + path, "is the same file as"},
                                      {path + " --history /dev/null", "is a device, not a regular file"},
-                                     {options, "is no list of messages, and nothing is added to it; name a new file"}};
+                                     {options, "is no list of messages; name a new file"}};
   for (const auto& refusal : refusals) {
     Terminal terminal(refusal[0]);
     CHECK(terminal.wait_for(refusal[1]));

@@ -66,7 +66,7 @@ Status TypedMessages::open_history(const char* path, Span<const char* const> inp
   const i64 bytes = read_at(history_, reinterpret_cast<u8*>(memory_.data), most, start);
   if (bytes < 0) return failed(HISTORY, " ", path, ": ", strerror(errno));
   if (memchr(memory_.data, 0, static_cast<size_t>(bytes))) {
-    return usage_error(HISTORY, " ", path, ": is no list of messages, and nothing is added to it; name a new file");
+    return usage_error(HISTORY, " ", path, ": is no list of messages; name a new file");
   }
   const Text lines = {memory_.data, bytes};
   editor_.history().add_lines(start == 0 ? lines : lines.from(min(line_end(lines, 0) + 1, bytes)));
@@ -142,8 +142,7 @@ NextMessage TypedMessages::edit(Text* message) {
     leaving = false;
     if (event == LineEditor::Event::too_long) {
       editor_.leave();
-      note("note: a message has at most ", memory_.count / 4,
-           " bytes, and the rest is not here; Enter says what there is\r\n");
+      note("note: a message has at most ", memory_.count / 4, " bytes; Enter says what there is\r\n");
       editor_.go_on(window_size());
     }
   }

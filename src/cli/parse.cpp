@@ -72,11 +72,8 @@ struct Elsewhere {
 constexpr Elsewhere ELSEWHERE[] = {
     {"-c", "--ctx"},
     {"--ctx-size", "--ctx"},
-    {"--num-ctx", "--ctx"},
     {"--n-predict", "--tokens"},
-    {"--predict", "--tokens"},
     {"--max-tokens", "--tokens"},
-    {"--max-new-tokens", "--tokens"},
     {"--chat", "--template"},
     {"--chat-template", "--template"},
     {"-v", "--verbose"},

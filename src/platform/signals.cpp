@@ -40,9 +40,9 @@ static void on_fault(int signal, siginfo_t* info, void*) {
   }
   end_keys();
   // Not ours: the faulting instruction runs again and meets the default. A sealed process may not ask for that, and must
-  // not fault for ever.
-  if (::signal(signal, SIG_DFL) == SIG_ERR) _exit(128 + signal);
-  if (info->si_code == SI_USER || info->si_code <= 0) raise(signal);  // somebody sent it: no instruction will
+  // not fault for ever; what somebody sent has no such instruction.
+  const bool sent = info->si_code == SI_USER || info->si_code <= 0;
+  if (sent || ::signal(signal, SIG_DFL) == SIG_ERR) _exit(128 + signal);
 }
 
 static void on_stop(int signal) {
