@@ -70,14 +70,8 @@ struct Elsewhere {
 };
 
 constexpr Elsewhere ELSEWHERE[] = {
-    {"-c", "--ctx"},
-    {"--ctx-size", "--ctx"},
-    {"--n-predict", "--tokens"},
-    {"--max-tokens", "--tokens"},
-    {"--chat", "--template"},
-    {"--chat-template", "--template"},
-    {"-v", "--verbose"},
-    {"-V", "--version"},
+    {"-c", "--ctx"},          {"--ctx-size", "--ctx"},           {"--n-predict", "--tokens"}, {"--max-tokens", "--tokens"},
+    {"--chat", "--template"}, {"--chat-template", "--template"}, {"-v", "--verbose"},         {"-V", "--version"},
 };
 
 const char* name_here(Text name, u32 command) {
