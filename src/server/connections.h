@@ -1,0 +1,149 @@
+// The connections of a server: a table of a fixed size, each with a bounded buffer for what comes in, and a pool of exchanges, each
+// with room for a body and for the longest answer. Nothing here waits for a client: a round waits until some socket can be used,
+// moves what can be moved, and calls the handlers of requests that are complete.
+//
+//   head --> body --> handling --> flushing --> head     kept for another request, which may be here already
+//      \________\__________________^    |
+//                                       '--> lingering   no more is sent; what still comes is dropped, so that the answer arrives
+//
+// A handler answers at once, or keeps the connection's id and answers later, whole or event by event. A client that closes, also
+// one that only says that it sends no more, while its answer is not complete has gone away: its id finds nothing any more.
+#pragma once
+#include "base/arena.h"
+#include "server/chunked.h"
+#include "server/http.h"
+#include "server/response.h"
+
+namespace edgellm {
+
+struct SocketWait;
+
+constexpr i64 SECOND_NS = 1000000000;
+constexpr i64 READ_AHEAD = 4096;  // bytes behind the longest head or body that may be read with it
+
+struct ConnectionLimits {
+  i32 connections = 256;       // at once; when all are taken the one that has been idle longest makes room
+  i32 exchanges = 32;          // requests that are read, waiting or answered at once; 503
+  i64 answer = 65536;          // bytes of an answer that its client has not taken yet; more ends the connection
+  i32 fields = 64;             // header fields of a request; 431
+  i64 idle = 60 * SECOND_NS;   // between two requests
+  i64 head = 10 * SECOND_NS;   // from the first byte of a head to its last; 408
+  i64 body = 60 * SECOND_NS;   // of a body; 408
+  i64 write = 30 * SECOND_NS;  // without a byte that the client takes
+  i64 linger = 2 * SECOND_NS;  // after the last answer
+  HttpLimits http;
+};
+
+struct ConnectionId {
+  i32 index = -1;
+  u32 generation = 0;
+};
+
+// Room for a body and an answer.
+struct Exchange {
+  Span<char> body, out;
+  bool taken = false;
+};
+
+enum class ConnectionState : u8 { unused, head, body, handling, flushing, lingering };
+
+class Connections;
+struct Connection;
+
+struct Route {
+  Text method, path;  // GET is HEAD too
+  void (*handle)(void* context, Connections& connections, Connection& connection);
+};
+
+struct Connection {
+  ConnectionState state = ConnectionState::unused;
+  bool keep = false;              // another request may follow
+  bool headless = false;          // the request was HEAD: its answer has no body
+  bool look = false;              // what came may have completed a head
+  BodyEnd end = BodyEnd::length;  // of an answer in events
+  i32 fd = -1;
+  ConnectionId id;
+  i64 since =
+      0;  // when the state began or a head's first byte came; while something is to be sent, when the client took some of it
+  Span<char> in;  // what came: a head, and requests that came early
+  i64 in_used = 0, head_bytes = 0;
+  Span<HttpField> fields;
+  HttpRequest request;  // its slices lie in `in`
+  const Route* route = nullptr;
+  Exchange* exchange = nullptr;
+  i64 body_used = 0;
+  ChunkedDecoder chunked;
+  Span<char> out;  // the exchange's; of a refusal `in`
+  i64 out_used = 0, out_sent = 0;
+
+  Span<char> body() const { return exchange->body.slice(0, body_used); }  // of a request that is handled
+};
+
+class Connections {
+ public:
+  // Takes memory for everything there will ever be.
+  void place(Arena& arena, const ConnectionLimits& limits);
+
+  // `listener` may be -1. The routes and the context belong to the caller.
+  void start(i32 listener, Span<const Route> routes, void* context);
+
+  // One round: waits for at most so many milliseconds. `now` is of a clock that never goes back; `date` is in seconds since 1970.
+  void round(i64 now, i64 date, i32 milliseconds);
+
+  // Takes a connected socket that does not block; false when there is no place for it.
+  bool adopt(i32 fd, i64 now);
+
+  // From now on no connection is taken, and each ends behind its next answer, those that wait for a request at once.
+  void drain();
+
+  i32 open() const { return open_; }  // connections
+  i32 busy() const { return busy_; }  // requests that have an exchange
+
+  // A connection whose request is being handled; null when it has gone.
+  Connection* find(ConnectionId id);
+
+  // A whole answer. `response` says status, type and further fields; the rest is known here.
+  void answer(Connection& c, HttpResponse response, Text body);
+  void answer_error(Connection& c, i32 status, Text why);  // {"error": why}
+
+  // An answer in server-sent events. False: the client did not take what was sent before, and the connection has ended.
+  bool begin_events(Connection& c);
+  bool event(Connection& c, Text data);
+  bool event_comment(Connection& c);
+  bool end_events(Connection& c);
+
+ private:
+  i16 wanted(const Connection& c) const;
+  void accept_all();
+  Connection* longest_idle();
+  void serve(Connection& c, i16 found);
+  void receive(Connection& c);
+  void receive_body(Connection& c);
+  void drop_input(Connection& c);
+  bool advance(Connection& c);
+  bool read_head(Connection& c);
+  bool choose_route(Connection& c);
+  void begin_request(Connection& c);
+  void take_body(Connection& c, i64 bytes);
+  void refuse(Connection& c, i32 status, Text why, HttpField field);
+  bool commit(Connection& c, const Writer& out);
+  void send_out(Connection& c);
+  void end_answer(Connection& c);
+  void expire(Connection& c);
+  void release(Connection& c);
+  void close(Connection& c);
+
+  ConnectionLimits limits_;
+  Span<Connection> connections_;
+  Span<Exchange> exchanges_;
+  Span<SocketWait> waits_;  // the listener's, then one for each connection
+  Span<const Route> routes_;
+  void* context_ = nullptr;
+  i64 now_ = 0, date_ = 0;
+  i64 accept_again_ = INT64_MIN;  // not before: the system had no room
+  i32 listener_ = -1;
+  i32 open_ = 0, busy_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace edgellm
