@@ -97,7 +97,7 @@ void Server::run(i32 listener) {
     if (interrupted()) {
       set_interrupted(false);
       draining = true;
-      last = now_ns() + static_cast<i64>(options.drain_seconds * SECOND_NS);
+      last = now_ns() + options.drain;
       connections.drain();
     }
     if (draining && (connections.open() == 0 || now_ns() > last)) return;
