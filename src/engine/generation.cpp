@@ -1,0 +1,61 @@
+#include "engine/generation.h"
+
+namespace edgellm {
+
+Generation::Generation(Engine& engine, Session& session, Span<const i32> prompt, const GenerateOptions& options,
+                       TextSink sink, void* context)
+    : engine_(&engine), session_(&session), options_(&options), stop_(options.stop), sink_(sink), context_(context) {
+  const bool continues = session.position > 0 || prompt.count > 1 || prompt[0] != engine.bos;
+  if (engine.has_tokenizer) decoder_ = Decoder(engine.tokenizer, {.specials = false, .continues = continues});
+  stop_.reset();
+}
+
+Status Generation::draw(i32 row) {
+  return draw_id(*engine_, *session_, row, options_->sampling, &id);
+}
+
+bool Generation::ends_text() const {
+  return id == options_->end_id || options_->stop_ids.has(id) || (!options_->ignore_stop_ids && is_stop(*engine_, id));
+}
+
+void Generation::say() {
+  count++;
+  if (ends_text()) {
+    ending = Ending::stop_id;
+    return;
+  }
+  if (engine_->has_tokenizer) {
+    decoder_.push(id);
+    print_decoded();
+  } else {
+    char buffer[16];
+    Writer writer(buffer);
+    print(write(writer, " ", id).text());
+  }
+  if (stopped_) ending = Ending::stop_string;
+  if (!open_) ending = Ending::sink_closed;
+}
+
+void Generation::finish() {
+  if (engine_->has_tokenizer) {
+    decoder_.finish();
+    print_decoded();
+  }
+  if (!stopped_) stop_.finish(give, this);
+}
+
+void Generation::print_decoded() {
+  for (Text piece; (piece = decoder_.take()).size != 0;)
+    print(piece);
+}
+
+void Generation::print(Text piece) {
+  if (!stopped_) stopped_ = stop_.push(piece, give, this);
+}
+
+void Generation::give(void* self, Text text) {
+  Generation& generation = *static_cast<Generation*>(self);
+  if (generation.open_ && text.size) generation.open_ = generation.sink_(generation.context_, text);
+}
+
+}  // namespace edgellm
