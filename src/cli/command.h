@@ -15,6 +15,7 @@ Status info_command(Options& options);
 Status selftest_command(Options& options);
 Status tokenize_command(Options& options);
 Status detokenize_command(Options& options);
+Status serve_command(Options& options);
 
 // What the commands share.
 

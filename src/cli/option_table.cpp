@@ -8,8 +8,8 @@ namespace edgellm {
 
 namespace {
 
-constexpr u32 SAMPLES = RUN | CHAT;                       // commands that make text
-constexpr u32 LOADS = SAMPLES | BENCH | EVAL | SELFTEST;  // commands that run a model
+constexpr u32 SAMPLES = RUN | CHAT;                               // commands that make text
+constexpr u32 LOADS = SAMPLES | BENCH | EVAL | SELFTEST | SERVE;  // commands that run a model
 
 Status set_number(Text name, const char* value, i32 low, i32 high, i32* number) {
   u64 parsed;
@@ -190,6 +190,11 @@ const Option OPTIONS[] = {
     {"--state-load", "FILE", SAMPLES, Group::state, "go on from a saved state; the text, if any, is what follows",
      set_text<&Options::state_load>},
 
+    {"--port", "N", SERVE, Group::serving, "port; 0 is any that is free (8081)",
+     [](O o, N n, S v) -> Status { return set_number(n, v, 0, 65535, &o.serve.port); }},
+    {"--slots", "N", SERVE, Group::serving, "texts that are made at the same time (4; up to 256)",
+     [](O o, N n, S v) -> Status { return set_number(n, v, 1, MAX_SESSIONS, &o.serve.slots); }},
+
     {"--prompt-tokens", "N", BENCH, Group::measuring, "tokens of the prompt (64)",
      [](O o, N n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.bench_prompt); }},
     {"--at", "0,1024", BENCH, Group::measuring, "positions at which decoding is timed (0)", set_text<&Options::bench_at>},
@@ -263,6 +268,10 @@ const Command COMMANDS[] = {
      "edgellm chat model.tm2 --template chatml --system \"Be brief.\"\n"
      "edgellm chat model.tm2 --history ~/.edgellm_history\n"
      "printf 'Hello\\nWhy?\\n' | edgellm chat model.tm2 -n 40 -s 1\n"},
+    {"serve", SERVE, 1, true, "MODEL", "answer requests over HTTP",
+     "Answers requests over HTTP until SIGTERM or Ctrl-C: what has begun is answered to\n"
+     "its end.\n",
+     "edgellm serve model.tm2\n"},
     {"bench", BENCH, Options::MAX_MODELS, false, "[MODEL...]", "measure speed",
      "Measures how fast MODEL reads a prompt (prefill) and writes an answer (decode),\n"
      "and what that takes; the bundled model if none is given. Of several models\n"

@@ -40,6 +40,9 @@ class Generation {
   // Draws the next id from a row of logits, which is used up.
   Status draw(i32 row);
 
+  // The id that was drawn has no text and ends it.
+  bool ends_text() const;
+
   // Counts the id that was drawn and gives its text to the sink, unless it ends the text.
   void say();
 
@@ -57,7 +60,6 @@ class Generation {
   static void give(void* self, Text text);
   void print(Text piece);
   void print_decoded();
-  bool ends_text() const;
 
   Engine* engine_ = nullptr;
   Session* session_ = nullptr;

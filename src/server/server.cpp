@@ -1,0 +1,180 @@
+#include "server/server.h"
+
+#include <string.h>
+
+#include "base/json_writer.h"
+#include "base/random.h"
+#include "platform/clock.h"
+#include "platform/signals.h"
+
+namespace edgellm {
+
+constexpr i32 REQUEST_NODES = 16384;  // values and keys of a request's JSON
+constexpr i32 IDLE_WAIT_MS = 200;     // of a round when nothing is to be computed: how late a signal may be seen
+
+// Bytes that a text takes in a JSON string.
+static i64 escaped_bytes(Text text) {
+  i64 bytes = 0;
+  JsonWriter json([](void* total, Text piece) { *static_cast<i64*>(total) += piece.size; }, &bytes);
+  json.text({}, text);
+  return bytes - 2;  // the quotation marks
+}
+
+bool Choice::add(Text more) {
+  escaped += escaped_bytes(more);
+  if (escaped > room.count) return false;
+  memcpy(room.data + used, more.data, static_cast<size_t>(more.size));
+  used += more.size;
+  return true;
+}
+
+namespace {
+
+// From the scheduler to the form of the answer.
+void pass_id(void* context, i32 id) {
+  Choice& choice = *static_cast<Choice*>(context);
+  if (choice.reply->form->id) choice.reply->form->id(choice, id);
+}
+
+bool pass_text(void* context, Text text) {
+  Choice& choice = *static_cast<Choice*>(context);
+  return choice.reply->form->text(choice, text);
+}
+
+void pass_end(void* context, const Completed& completed) {
+  Choice& choice = *static_cast<Choice*>(context);
+  Reply& reply = *choice.reply;
+  choice.running = false;
+  choice.completed = completed;
+  reply.running--;
+  if (reply.server->connection(reply)) reply.form->ended(choice);
+  if (reply.running == 0) reply.number = 0;
+}
+
+constexpr CompletionListener LISTENER = {pass_id, pass_text, pass_end};
+
+constexpr Route ROUTES[] = {
+    {"POST", "/v1/edge/completions", edge_completions},
+};
+
+}  // namespace
+
+Span<const Route> server_routes() {
+  return {ROUTES, sizeof ROUTES / sizeof ROUTES[0]};
+}
+
+void Server::place(Arena& arena) {
+  const i64 answer = options.connections.answer;
+  connections.place(arena, options.connections);
+  const i32 count = options.connections.exchanges;
+  replies = {arena.take<Reply>(count), count};
+  nodes = {arena.take<JsonNode>(REQUEST_NODES), REQUEST_NODES};
+  composed = {arena.take<char>(answer), answer};
+  for (i32 i = 0; i < count; i++) {
+    char* room = arena.take<char>(answer);
+    if (!arena.counting()) replies[i].room = {room, answer};
+  }
+  for (ServedModel& model : models)
+    model.scheduler.place(arena, model.engine, options.queue);
+}
+
+bool Server::anything_runs() const {
+  for (const ServedModel& model : models) {
+    if (model.scheduler.busy() > 0 || model.scheduler.waiting() > 0) return true;
+  }
+  return false;
+}
+
+void Server::run(i32 listener) {
+  connections.start(listener, server_routes(), this);
+  i64 last = INT64_MAX;  // when draining ends
+  for (;;) {
+    connections.round(now_ns(), unix_seconds(), anything_runs() ? 0 : IDLE_WAIT_MS);
+    drop_gone();
+    for (ServedModel& model : models)
+      model.scheduler.step();
+    if (interrupted() && draining) return;
+    if (interrupted()) {
+      set_interrupted(false);
+      draining = true;
+      last = now_ns() + static_cast<i64>(options.drain_seconds * SECOND_NS);
+      connections.drain();
+    }
+    if (draining && (connections.open() == 0 || now_ns() > last)) return;
+  }
+}
+
+// Answers whose client has gone away: nobody waits for their texts.
+void Server::drop_gone() {
+  for (Reply& reply : replies) {
+    if (reply.number == 0 || connection(reply)) continue;
+    for (Choice& choice : reply.choices)
+      reply.model->scheduler.cancel(choice.completion);
+    reply.number = 0;
+  }
+}
+
+Reply* Server::begin_reply(Connection& c, ServedModel& model, i32 choices, const ReplyForm& form) {
+  if (choices > MAX_CHOICES || choices > model.scheduler.room()) return nullptr;
+  for (Reply& reply : replies) {
+    if (reply.number) continue;
+    reply.server = this;
+    reply.model = &model;
+    reply.form = &form;
+    reply.connection = c.id;
+    reply.choices = {reply.all, choices};
+    reply.running = 0;
+    reply.began = now_ns();
+    reply.number = ++answers;
+    reply.streams = false;
+    const i64 share = (reply.room.count - 2048) / choices;  // beside what the form writes around the texts
+    for (i32 i = 0; i < choices; i++) {
+      reply.all[i] = {};
+      reply.all[i].reply = &reply;
+      reply.all[i].index = i;
+      reply.all[i].room = reply.room.slice(i * share, share);
+    }
+    return &reply;
+  }
+  return nullptr;
+}
+
+void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
+  Choice& choice = reply.choices[index];
+  request.listener = &LISTENER;
+  request.context = &choice;
+  choice.running = true;
+  reply.running++;
+  choice.completion = reply.model->scheduler.submit(request);
+}
+
+u64 Server::next_seed() {
+  return random_bits(seed, answers) >> 1;  // clients keep seeds in signed numbers
+}
+
+bool Server::read_object(Connection& c, const JsonNode** object) {
+  const Status status = parse_json(c.body(), nodes);
+  if (!status.ok()) {
+    connections.answer_error(c, 400, status.text());
+  } else if (nodes[0].kind != JsonKind::object) {
+    connections.answer_error(c, 400, "the body of the request is not a JSON object");
+  } else {
+    *object = nodes.data;
+    return true;
+  }
+  return false;
+}
+
+bool Server::read_prompt(Connection& c, ServedModel& model, Text text, Span<const i32>* ids) {
+  if (!model.engine.has_tokenizer) {
+    connections.answer_error(c, 400, NO_TOKENIZER);
+    return false;
+  }
+  Status status = encode(model.engine, text, {.add_bos = true}, ids);
+  if (status.ok() && ids->count == 0) status = failed("the prompt is empty, and the tokenizer names no first id");
+  if (status.ok()) status = model.scheduler.check_prompt(ids->count);
+  if (!status.ok()) connections.answer_error(c, 400, status.text());
+  return status.ok();
+}
+
+}  // namespace edgellm

@@ -1,0 +1,113 @@
+// The server: models with their slots, connections, and the answers that are in the making between them. One thread: a round of the
+// connections, then a pass of each model that has something to do. All memory is taken before it starts.
+#pragma once
+#include "server/connections.h"
+#include "server/json.h"
+#include "server/scheduler.h"
+#include "text/chat_template.h"
+
+namespace edgellm {
+
+struct ServeOptions {
+  const char* host = "127.0.0.1";
+  i32 port = 8081;        // 0: any that is free
+  const char* node = "";  // what this machine is called
+  i32 slots = 4;          // of each model
+  i32 queue = 32;         // texts of each model that wait for a slot
+  i32 edge_tokens = 200;  // the most that one answer of the edge routes may have
+  f64 drain_seconds = 30;
+  ConnectionLimits connections;
+};
+
+struct ServedModel {
+  Text name;
+  Engine engine;
+  Scheduler scheduler;
+  ChatTemplate chat;
+  bool has_chat = false;
+  f32 temperature = 0.7f;  // where a request names none
+};
+
+struct Server;
+struct Reply;
+
+constexpr i32 MAX_CHOICES = 16;  // texts of one answer
+
+// One text of an answer.
+struct Choice {
+  Reply* reply;
+  i32 index;
+  CompletionId completion;
+  Span<char> room;  // for what has been made
+  i64 used;         // bytes
+  i64 escaped;      // bytes that these take in JSON
+  bool running;
+  Completed completed;
+
+  Text text() const { return {room.data, used}; }
+  // False: there is no room for it.
+  bool add(Text more);
+};
+
+// What a family of routes makes of texts. Each function is told of every choice of its replies.
+struct ReplyForm {
+  void (*id)(Choice& choice, i32 id);       // null: does not matter
+  bool (*text)(Choice& choice, Text text);  // false: nobody listens any more
+  void (*ended)(Choice& choice);            // choice.completed says how
+};
+
+// An answer in the making. It holds a place from the request to the end of its last text.
+struct Reply {
+  Server* server;
+  ServedModel* model;
+  const ReplyForm* form;
+  ConnectionId connection;
+  Span<Choice> choices;  // of this answer
+  i32 running;           // of them
+  i64 began;             // now_ns()
+  u64 number;            // of the answer, from 1; 0: the place is free
+  bool streams;
+  Choice all[MAX_CHOICES];
+  Span<char> room;  // shared by the choices
+};
+
+struct Server {
+  ServeOptions options;
+  Connections connections;
+  Span<ServedModel> models;
+  Span<Reply> replies;
+  Span<JsonNode> nodes;  // of the request that is handled
+  Span<char> composed;   // body of an answer
+  u64 answers = 0;       // begun so far
+  u64 seed = 0;          // of seeds that nobody gave
+  bool draining = false;
+
+  // Takes memory beside that of the models' engines.
+  void place(Arena& arena);
+
+  // Serves until a signal asks for the end, and then what has begun; a second signal ends it at once.
+  void run(i32 listener);
+
+  // A free place for an answer with so many texts; null when there is none, or the model's queue has no room for as many.
+  Reply* begin_reply(Connection& c, ServedModel& model, i32 choices, const ReplyForm& form);
+  void submit(Reply& reply, i32 index, CompletionRequest request);
+  // The connection that waits for it; null when the client has gone away.
+  Connection* connection(const Reply& reply) { return connections.find(reply.connection); }
+  u64 next_seed();
+  // Reads the body of a request as a JSON object; false: an error was answered.
+  bool read_object(Connection& c, const JsonNode** object);
+  // The ids of a text as the model wants a prompt; false: an error was answered.
+  bool read_prompt(Connection& c, ServedModel& model, Text text, Span<const i32>* ids);
+
+ private:
+  void drop_gone();
+  bool anything_runs() const;
+};
+
+// Every route of the server.
+Span<const Route> server_routes();
+
+// The families (routes_*.cpp).
+void edge_completions(void* server, Connections& connections, Connection& c);
+
+}  // namespace edgellm
