@@ -87,14 +87,33 @@ Status allow_descriptors(i64 needed) {
                 ": see `ulimit -n`");
 }
 
-i64 accept_connection(i32 listener) {
+// Of IPv6 all eight groups, in hexadecimal; an IPv4 address that came through an IPv6 socket as what it is.
+static void write_address(Writer& to, const Address& address) {
+  if (address.any.sa_family != AF_INET && address.any.sa_family != AF_INET6) return;
+  const u8* bytes = reinterpret_cast<const u8*>(&address.v4.sin_addr);
+  if (address.any.sa_family == AF_INET6) {
+    bytes = address.v6.sin6_addr.s6_addr;
+    if (!IN6_IS_ADDR_V4MAPPED(&address.v6.sin6_addr)) {
+      for (i32 i = 0; i < 16; i += 2)
+        write(to, i ? ":" : "", Hex{static_cast<u64>(bytes[i] << 8 | bytes[i + 1]), 0});
+      return;
+    }
+    bytes += 12;
+  }
+  write(to, bytes[0], '.', bytes[1], '.', bytes[2], '.', bytes[3]);
+}
+
+i64 accept_connection(i32 listener, Writer& peer) {
+  Address address = {};
+  socklen_t size = sizeof address;
 #if defined(__linux__)
-  int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int fd = accept4(listener, &address.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 #else
-  int fd = accept(listener, nullptr, nullptr);
+  int fd = accept(listener, &address.any, &size);
   if (fd >= 0) never_block(fd);
 #endif
   if (fd < 0) return errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ? SOCKET_BROKEN : SOCKET_WAIT;
+  write_address(peer, address);
   int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a token goes out when it is there
   return fd;

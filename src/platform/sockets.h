@@ -15,8 +15,9 @@ enum : i64 {
   SOCKET_BROKEN = -2,  // nothing any more
 };
 
-// The descriptor of a new connection, or one of these two; SOCKET_BROKEN: the system has no room for one more.
-i64 accept_connection(i32 listener);
+// The descriptor of a new connection, or one of these two; SOCKET_BROKEN: the system has no room for one more. The address of the
+// other side, without its port, goes to `peer`: at most 39 characters.
+i64 accept_connection(i32 listener, Writer& peer);
 
 // The number of bytes, or one of these two. Of receiving 0: the other side sends no more.
 i64 receive_some(i32 fd, Span<char> buffer);

@@ -10,7 +10,7 @@ void Connections::place(Arena& arena, const ConnectionLimits& limits) {
   // Room behind the longest head, and behind the longest body, for what is read at once.
   i64 in_bytes = limits.http.head + READ_AHEAD, body_bytes = max(limits.http.body, in_bytes) + READ_AHEAD;
   connections_ = {arena.take<Connection>(limits.connections), limits.connections};
-  exchanges_ = {arena.take<Exchange>(limits.exchanges), limits.exchanges};
+  exchanges_ = {arena.take<Exchange>(limits.exchanges + limits.spare), limits.exchanges + limits.spare};
   waits_ = {arena.take<SocketWait>(limits.connections + 1), limits.connections + 1};
   for (i32 i = 0; i < limits.connections; i++) {
     Span<char> in{arena.take<char>(in_bytes), in_bytes};
@@ -21,7 +21,8 @@ void Connections::place(Arena& arena, const ConnectionLimits& limits) {
     connections_[i].in = in;
     connections_[i].fields = fields;
   }
-  for (i32 i = 0; i < limits.exchanges; i++) {
+  for (i64 i = 0; i < exchanges_.count; i++) {
+    if (i == limits.exchanges) body_bytes = 0;  // the spare ones
     Span<char> body{arena.take<char>(body_bytes), body_bytes}, out{arena.take<char>(limits.answer), limits.answer};
     if (!arena.counting()) exchanges_[i] = {body, out, false};
   }
@@ -67,11 +68,13 @@ void Connections::accept_all() {
   for (;;) {
     Connection* idle = open_ == limits_.connections ? longest_idle() : nullptr;
     if (open_ == limits_.connections && !idle) return;
-    i64 fd = accept_connection(listener_);
+    char buffer[PEER_BYTES];
+    Writer peer(buffer);
+    i64 fd = accept_connection(listener_, peer);
     if (fd == SOCKET_BROKEN) accept_again_ = now_ + pause;
     if (fd < 0) return;
     if (idle) close(*idle);
-    adopt(static_cast<i32>(fd), now_);
+    adopt(static_cast<i32>(fd), now_, peer.text());
   }
 }
 
@@ -85,12 +88,14 @@ Connection* Connections::longest_idle() {
   return longest;
 }
 
-bool Connections::adopt(i32 fd, i64 now) {
+bool Connections::adopt(i32 fd, i64 now, Text peer) {
   for (Connection& c : connections_) {
     if (c.state != ConnectionState::unused) continue;
     c.state = ConnectionState::head;
-    c.keep = c.look = false;
+    c.keep = c.look = c.asked = false;
+    c.fresh = true;
     c.fd = fd;
+    Writer(c.peer).add(peer);
     c.since = now;
     c.in_used = c.head_bytes = c.out_used = c.out_sent = 0;
     open_++;
@@ -99,12 +104,37 @@ bool Connections::adopt(i32 fd, i64 now) {
   return false;
 }
 
+void Connections::report(Connection& c) {
+  if (c.asked && ended_) ended_(context_, c);
+  c.asked = false;
+}
+
 void Connections::close(Connection& c) {
+  report(c);
   close_socket(c.fd);
   release(c);
   c.state = ConnectionState::unused;
   c.id.generation++;
   open_--;
+}
+
+// The last free one, which is a spare one only where there is no body; null where there is none.
+Exchange* Connections::free_exchange(bool with_body) {
+  for (i64 i = with_body ? limits_.exchanges : exchanges_.count; i-- > 0;) {
+    if (!exchanges_[i].taken) return &exchanges_[i];
+  }
+  return nullptr;
+}
+
+// So that clients who send their bodies slowly, or never, do not keep all others out.
+bool Connections::end_slowest_body() {
+  Connection* slowest = nullptr;
+  for (Connection& c : connections_) {
+    bool slow = c.state == ConnectionState::body && now_ - c.since > limits_.patience;
+    if (slow && (!slowest || c.since < slowest->since)) slowest = &c;
+  }
+  if (slowest) refuse(*slowest, 408, "the body of the request took too long, and others wait for its place");
+  return slowest != nullptr;
 }
 
 void Connections::release(Connection& c) {
@@ -115,10 +145,17 @@ void Connections::release(Connection& c) {
 }
 
 void Connections::drain() {
+  if (listener_ >= 0) {
+    accept_all();
+    close_socket(listener_);
+    listener_ = -1;
+  }
   draining_ = true;
   for (Connection& c : connections_) {
-    if (c.state == ConnectionState::head && c.in_used == 0) close(c);
     c.keep = false;
+    bool idle = c.state == ConnectionState::head && c.in_used == 0;
+    if (idle) serve(c, SOCKET_READ);  // what is here already
+    if (c.state == ConnectionState::head && c.in_used == 0 && !c.fresh) close(c);
   }
 }
 
@@ -136,11 +173,11 @@ void Connections::expire(Connection& c) {
   }
   switch (c.state) {
     case ConnectionState::head:
-      if (c.in_used == 0 && waited > limits_.idle) return close(c);
-      if (c.in_used > 0 && waited > limits_.head) refuse(c, 408, "the head of the request took too long", {});
+      if (c.in_used == 0 && waited > (draining_ ? limits_.linger : limits_.idle)) return close(c);
+      if (c.in_used > 0 && waited > limits_.head) refuse(c, 408, "the head of the request took too long");
       return;
     case ConnectionState::body:
-      if (waited > limits_.body) refuse(c, 408, "the body of the request took too long", {});
+      if (waited > limits_.body) refuse(c, 408, "the body of the request took too long");
       return;
     case ConnectionState::lingering:
       if (waited > limits_.linger) close(c);
