@@ -1,18 +1,14 @@
 // Connections over socket pairs and the loopback: requests whole and in pieces, one behind the other, early and late answers, and
 // clients that are slow, rude, or gone. Time is an argument, so nothing here waits for it.
-#include "server/connections.h"
-
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -21,145 +17,9 @@
 #include "child.h"
 #include "platform/seal.h"
 #include "platform/sockets.h"
+#include "server_and_client.h"
 
 using namespace edgellm;
-
-#define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-
-static std::string string_of(Text text) {
-  return {text.data, static_cast<size_t>(text.size)};
-}
-
-static std::string plain(const std::string& body, const char* connection = "keep-alive") {
-  return "HTTP/1.1 200 OK\r\n" DATE "Content-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) +
-         "\r\nConnection: " + connection + "\r\n\r\n" + body;
-}
-
-static std::string refusal(const std::string& status, const std::string& why, const std::string& field = "") {
-  const std::string body = "{\"error\":\"" + why + "\"}";
-  return "HTTP/1.1 " + status + "\r\n" DATE "Content-Type: application/json\r\n" + field +
-         "Content-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" + body;
-}
-
-// What the handlers share.
-struct Context {
-  std::vector<ConnectionId> waiting;
-  int handled = 0;
-};
-
-static void echo(void* context, Connections& connections, Connection& c) {
-  static_cast<Context*>(context)->handled++;
-  const std::string said = string_of(c.request.method) + " " + string_of(c.request.path) + " " + string_of(c.request.query) +
-                           ":" + std::string(c.body().data, static_cast<size_t>(c.body().count));
-  connections.answer(c, {.type = "text/plain"}, {said.data(), static_cast<i64>(said.size())});
-}
-
-static void later(void* context, Connections&, Connection& c) {
-  static_cast<Context*>(context)->waiting.push_back(c.id);
-}
-
-static void events(void*, Connections& connections, Connection& c) {
-  CHECK(connections.begin_events(c) && connections.event_comment(c) && connections.event(c, "one") &&
-        connections.event(c, "two\nlines") && connections.end_events(c));
-}
-
-static void large(void*, Connections& connections, Connection& c) {
-  static const std::string body(300000, 'x');
-  connections.answer(c, {.type = "text/plain"}, {body.data(), static_cast<i64>(body.size())});
-}
-
-static void wrong(void*, Connections& connections, Connection& c) {
-  connections.answer_error(c, 400, "\"x\" is no number");
-}
-
-static const Route ROUTES[] = {{"GET", "/echo", echo},     {"POST", "/echo", echo},  {"POST", "/later", later},
-                               {"GET", "/events", events}, {"GET", "/large", large}, {"GET", "/wrong", wrong}};
-
-struct Server {
-  explicit Server(ConnectionLimits limits = small(), i32 listener = -1) {
-    Arena size;
-    connections.place(size, limits);
-    block = std::make_unique<u8[]>(static_cast<size_t>(size.used()) + Arena::ALIGNMENT);
-    u8* start = block.get() + (Arena::ALIGNMENT - reinterpret_cast<uintptr_t>(block.get()) % Arena::ALIGNMENT);
-    Arena arena(start, size.used());
-    connections.place(arena, limits);
-    CHECK_EQ(arena.used(), size.used());
-    connections.start(listener, {ROUTES, 6}, &context);
-  }
-
-  static ConnectionLimits small() {
-    ConnectionLimits limits;
-    limits.connections = 8;
-    limits.exchanges = 3;
-    limits.answer = 400000;
-    limits.fields = 16;
-    limits.http.head = 2048;
-    limits.http.body = 5000;
-    return limits;
-  }
-
-  void rounds(int count = 6) {
-    for (int i = 0; i < count; i++)
-      connections.round(now, 784111777, 0);
-  }
-
-  Connections connections;
-  Context context;
-  i64 now = 0;
-  std::unique_ptr<u8[]> block;
-};
-
-// The other end of a connection.
-class Client {
- public:
-  explicit Client(Server& server, int buffer = 0) : server_(&server) {
-    int ends[2];
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-    for (int end : ends)
-      fcntl(end, F_SETFL, O_NONBLOCK);
-    if (buffer) setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-    fd_ = ends[0];
-    CHECK(server.connections.adopt(ends[1], server.now));
-  }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-  Client(Client&& other) noexcept : server_(other.server_), fd_(other.fd_), ended_(other.ended_) { other.fd_ = -1; }
-  ~Client() { hang_up(); }
-
-  void send(const std::string& bytes) {
-    CHECK_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
-  }
-  void end() { shutdown(fd_, SHUT_WR); }
-  void hang_up() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
-
-  // What is there now.
-  std::string receive(size_t most = 1 << 20) {
-    std::string out;
-    std::vector<char> buffer(std::min<size_t>(most, 65536));
-    ssize_t n = 1;
-    while (out.size() < most && (n = recv(fd_, buffer.data(), std::min(buffer.size(), most - out.size()), 0)) > 0)
-      out.append(buffer.data(), static_cast<size_t>(n));
-    ended_ |= n == 0;
-    return out;
-  }
-  bool ended() const { return ended_; }
-
-  std::string ask(const std::string& bytes) {
-    send(bytes);
-    server_->rounds();
-    return receive();
-  }
-
- private:
-  Server* server_;
-  int fd_ = -1;
-  bool ended_ = false;
-};
-
-#define HOST "Host: a\r\n"
 
 struct Row {
   std::string bytes, answer;
@@ -367,7 +227,7 @@ TEST(slow_clients) {
     server.now += 60 * SECOND_NS;
     server.rounds();
     CHECK_EQ(server.connections.open(), 1);
-    server.now += 1;
+    server.now += LIMIT_PRECISION;
     server.rounds();
     CHECK_EQ(client.receive(), "");
     CHECK(client.ended());
@@ -416,7 +276,7 @@ TEST(slow_readers) {
     server.now += 30 * SECOND_NS;
     server.rounds();
     CHECK_EQ(server.connections.busy(), 1);
-    server.now += 1;
+    server.now += LIMIT_PRECISION;
     server.rounds();
     CHECK_EQ(server.connections.busy(), 0);
     CHECK(client.receive().size() < large.size());
@@ -460,6 +320,67 @@ TEST(slow_readers) {
   }
 }
 
+// Requests with a body leave some places to those without.
+TEST(places_for_health) {
+  Server server;
+  std::vector<Client> clients;
+  const std::string head = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n",
+                    get = "GET /echo HTTP/1.1\r\n" HOST "\r\n";
+  const std::string chunked = "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n";
+  for (int i = 0; i < 3; i++) {
+    clients.emplace_back(server);
+    CHECK_EQ(clients.back().ask(head), "");
+  }
+  const std::string full =
+      refusal("503 Service Unavailable", "all places for requests are taken: try again", "Retry-After: 1\r\n");
+  for (const std::string& bytes : {head, chunked}) {
+    Client client(server);
+    CHECK_EQ(client.ask(bytes), full);
+  }
+  for (int i = 0; i < 3; i++) {
+    Client client(server);
+    CHECK_EQ(client.ask(get), plain("GET /echo :"));
+    CHECK_EQ(client.ask(LATER), full);
+  }
+  CHECK_EQ(server.connections.busy(), 3);
+  CHECK_EQ(clients[1].ask("ok"), plain("POST /echo :ok"));
+}
+
+// A body that has come for long gives its place to a request that finds none. One whose request is being answered does not.
+TEST(slow_bodies_make_room) {
+  Server server;
+  Client answered(server), slow(server), slower(server);
+  CHECK_EQ(answered.ask(LATER), "");
+  CHECK_EQ(slower.ask("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n"), "");
+  server.now += SECOND_NS;
+  CHECK_EQ(slow.ask("POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx"), "");
+  server.now += SECOND_NS;
+  const std::string post = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nok";
+  const std::string full =
+      refusal("503 Service Unavailable", "all places for requests are taken: try again", "Retry-After: 1\r\n");
+  const std::string gone =
+      refusal("408 Request Timeout", "the body of the request took too long, and others wait for its place");
+  {
+    Client client(server);
+    CHECK_EQ(client.ask(post), full);  // two seconds are not too long
+  }
+  server.now += LIMIT_PRECISION;
+  Client next(server);
+  CHECK_EQ(next.ask(post), plain("POST /echo :ok"));
+  CHECK_EQ(slower.receive(), gone);
+  CHECK(slower.ended());
+  CHECK_EQ(slow.receive(), "");
+  CHECK_EQ(next.ask(LATER), "");  // takes the place for good
+  Client other(server);
+  CHECK_EQ(other.ask(post), full);
+  server.now += SECOND_NS;
+  Client last(server);
+  CHECK_EQ(last.ask(post), plain("POST /echo :ok"));
+  CHECK_EQ(slow.receive(), gone);
+  CHECK_EQ(server.connections.busy(), 2);
+  CHECK(server.connections.find(server.context.waiting[0]) != nullptr);
+}
+
 TEST(places_for_requests) {
   Server server;
   std::vector<Client> clients;
@@ -485,10 +406,17 @@ TEST(draining) {
   CHECK_EQ(busy.ask(LATER + "GET /echo HTTP/1.1\r\n" HOST "\r\n"), "");
   CHECK_EQ(half.ask("GET /echo HTTP/1.1\r\n"), "");
   CHECK_EQ(flushed.ask("GET /echo HTTP/1.1\r\n" HOST "\r\n"), plain("GET /echo :"));
+  Client sent(server);
+  sent.send("GET /echo HTTP/1.1\r\n" HOST "\r\n");  // nobody looked yet
   server.connections.drain();
   server.rounds();
+  CHECK_EQ(sent.receive(), plain("GET /echo :", "close"));
   CHECK_EQ(idle.receive() + flushed.receive(), "");
-  CHECK(idle.ended() && flushed.ended());
+  CHECK(flushed.ended() && !idle.ended());
+  server.now += 2 * SECOND_NS + 1;  // it may have sent what is not here yet; now it has not
+  server.rounds();
+  CHECK_EQ(idle.receive(), "");
+  CHECK(idle.ended());
   CHECK_EQ(half.ask(HOST "\r\n"), plain("GET /echo :", "close"));
   CHECK(half.ended());
   Connection* c = server.connections.find(server.context.waiting[0]);
@@ -547,13 +475,18 @@ TEST(ten_thousand_aborted_requests) {
 
 // --- Over the loopback ---------------------------------------------------------------------------------------------------
 
-static int connect_to(i32 port) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+static sockaddr_in loopback_address(i32 port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<u16>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  CHECK_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  return address;
+}
+
+static int connect_to(i32 port) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in address = loopback_address(port);
+  CHECK_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   return fd;
 }
 
@@ -626,6 +559,24 @@ TEST(loopback) {
   close(listener);
 }
 
+// What the system has taken is served, and what comes afterwards is told that nobody is there.
+TEST(draining_takes_what_waits) {
+  i32 port = 0, listener = -1;
+  CHECK(listen_on("127.0.0.1", &port, &listener).ok());
+  Server server(Server::small(), listener);
+  const int waiting = connect_to(port);
+  server.connections.drain();
+  CHECK_EQ(server.connections.open(), 1);
+  CHECK_EQ(ask(server, waiting, "GET /echo HTTP/1.1\r\n" HOST "\r\n"), plain("GET /echo :", "close"));
+  CHECK_EQ(ask(server, waiting, ""), "end");
+  close(waiting);
+  const int late = socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in address = loopback_address(port);
+  CHECK_EQ(connect(late, reinterpret_cast<const sockaddr*>(&address), sizeof address), -1);
+  CHECK_EQ(errno, ECONNREFUSED);
+  close(late);
+}
+
 // All that a connection needs of the system is there behind the seal.
 TEST(sealed) {
   const check::Child child = check::in_child([] {
@@ -660,7 +611,10 @@ TEST(listening) {
   CHECK(listen_on("127.0.0.1", &port, &listener).ok());
   const std::string said = listen_on("127.0.0.1", &port, &other).text();
   CHECK_EQ(said, "cannot listen on 127.0.0.1 port " + std::to_string(port) + ": " + std::strerror(EADDRINUSE));
-  CHECK_EQ(accept_connection(listener), i64{SOCKET_WAIT});
+  char buffer[48];
+  Writer peer(buffer);
+  CHECK_EQ(accept_connection(listener, peer), i64{SOCKET_WAIT});
+  CHECK_EQ(peer.text().size, i64{0});
   close(listener);
   CHECK(allow_descriptors(10).ok());
   CHECK(!allow_descriptors(i64{1} << 40).ok());

@@ -2,7 +2,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/json_writer.h"
 #include "platform/sockets.h"
 #include "server/connections.h"
 
@@ -15,6 +14,7 @@ void Connections::serve(Connection& c, i16 found) {
   if (found != SOCKET_WRITE && (wanted(c) & SOCKET_READ)) receive(c);
   while (advance(c)) {
   }
+  if (c.state != ConnectionState::unused && !c.moved) watch(c);
 }
 
 void Connections::receive(Connection& c) {
@@ -56,17 +56,29 @@ bool Connections::advance(Connection& c) {
   return true;
 }
 
+static void begin_report(Connection& c, i64 now) {
+  c.fresh = false;
+  c.asked = true;
+  c.figures = {};
+  c.figures.began = now;
+  Writer label(c.label);
+  write(label, c.request.method, ' ', c.request.path);
+}
+
 bool Connections::read_head(Connection& c) {
   c.look = false;
+  c.origin = {};
   HttpOutcome outcome = parse_request({c.in.data, c.in_used}, limits_.http, c.fields, &c.request);
+  c.headless = c.request.method == "HEAD";
   if (outcome.status) {
-    refuse(c, outcome.status, outcome.why, {});
+    refuse(c, outcome.status, outcome.why);
     return true;
   }
   if (outcome.bytes == 0) return false;
   c.head_bytes = outcome.bytes;
   c.keep = c.request.keep && !draining_;
   c.since = now_;
+  begin_report(c, now_);
   if (choose_route(c)) begin_request(c);
   return true;
 }
@@ -79,32 +91,67 @@ static Text allowed_methods(Span<const Route> routes, Text path, Writer& to) {
   return to.text();
 }
 
-bool Connections::choose_route(Connection& c) {
-  const HttpRequest& request = c.request;
-  c.headless = request.method == "HEAD";
-  c.route = nullptr;
+const Route* Connections::find_route(const Connection& c) const {
+  Text method = c.headless ? Text("GET") : c.request.method;
   for (const Route& route : routes_) {
-    if (route.path == request.path && route.method == (c.headless ? Text("GET") : request.method)) c.route = &route;
+    if (route.path == c.request.path && route.method == method) return &route;
   }
-  if (c.route) return true;
+  return nullptr;
+}
+
+void Connections::refuse_path(Connection& c) {
   char buffer[128];
   Writer methods(buffer);
-  Text allowed = allowed_methods(routes_, request.path, methods);
-  if (allowed.size == 0) {
-    refuse(c, 404, "there is nothing at this path", {});
-  } else {
-    refuse(c, 405, "this path is there for another method: see Allow", {"Allow", allowed});
+  Text allowed = allowed_methods(routes_, c.request.path, methods);
+  if (allowed.size == 0) return refuse(c, 404, "there is nothing at this path");
+  refuse(c, {.status = 405, .message = "this path is there for another method: see Allow", .field = {"Allow", allowed}});
+}
+
+// What a browser asks before it lets a script of another page send what it wants to send. Any header may come, as far as their
+// names are short.
+static void answer_preflight(void*, Connections& connections, Connection& c) {
+  const HttpField* headers = http_field(c.request, "access-control-request-headers");
+  bool said = headers && headers->value.size > 0 && headers->value.size <= 1024;
+  const HttpField fields[] = {
+      {"Access-Control-Allow-Methods", "GET, POST"},
+      {"Access-Control-Allow-Headers", said ? headers->value : Text("Authorization, Content-Type, X-Api-Key")},
+      {"Access-Control-Max-Age", "86400"}};
+  connections.answer(c, {.status = 204, .fields = {fields, 3}}, {});
+}
+
+constexpr Route PREFLIGHT = {"OPTIONS", "", answer_preflight, true};
+
+bool Connections::choose_route(Connection& c) {
+  c.origin = allowed_origin(access_, c.request);
+  c.route = find_route(c);
+  bool preflight = !c.route && access_.origins.count > 0 && c.request.method == "OPTIONS" && http_field(c.request, "origin");
+  if (preflight && http_field(c.request, "access-control-request-method")) {
+    if (c.origin.size == 0) {
+      refuse(c, 403, "scripts of this origin may not ask here: --cors-origin names those that may");
+      return false;
+    }
+    c.route = &PREFLIGHT;
   }
-  return false;
+  if (!(c.route && c.route->open) && !may_ask(access_, c.request)) {
+    refuse(c, {.status = 401,
+               .message = "an API key of this server is expected, as Authorization: Bearer KEY or X-Api-Key: KEY",
+               .field = {"WWW-Authenticate", "Bearer"}});
+    return false;
+  }
+  if (!c.route) refuse_path(c);
+  return c.route != nullptr;
 }
 
 // The body follows, or is here already.
 void Connections::begin_request(Connection& c) {
   const HttpRequest& request = c.request;
-  for (Exchange& exchange : exchanges_) {
-    if (!exchange.taken) c.exchange = &exchange;
+  bool with_body = request.chunked || request.body_bytes > 0;
+  c.exchange = free_exchange(with_body);
+  if (!c.exchange && end_slowest_body()) c.exchange = free_exchange(with_body);
+  if (!c.exchange) {
+    return refuse(c,
+                  {.status = 503, .message = "all places for requests are taken: try again", .field = {"Retry-After", "1"}});
   }
-  if (!c.exchange) return refuse(c, 503, "all places for requests are taken: try again", {"Retry-After", "1"});
   c.exchange->taken = true;
   busy_++;
   c.out = c.exchange->out;
@@ -114,6 +161,7 @@ void Connections::begin_request(Connection& c) {
   if (request.expects_continue && c.in_used == c.head_bytes) {  // it has not gone on by itself
     memcpy(c.out.data, HTTP_CONTINUE.data, static_cast<size_t>(HTTP_CONTINUE.size));
     c.out_used = HTTP_CONTINUE.size;
+    note_moved(c);
   }
   // What came with the head.
   i64 here = c.in_used - c.head_bytes;
@@ -130,7 +178,7 @@ void Connections::take_body(Connection& c, i64 bytes) {
   if (c.request.chunked) {
     char* from = c.exchange->body.data + c.body_used;
     ChunkedOutcome outcome = c.chunked.decode({from, bytes}, limits_.http);
-    if (outcome.status) return refuse(c, outcome.status, outcome.why, {});
+    if (outcome.status) return refuse(c, outcome.status, outcome.why);
     c.body_used += outcome.decoded;
     whole = outcome.whole;
     i64 early = bytes - outcome.taken;  // of the next request
@@ -148,6 +196,8 @@ void Connections::take_body(Connection& c, i64 bytes) {
 
 // The answer was taken; then the next request, or the end.
 void Connections::end_answer(Connection& c) {
+  c.figures.whole = true;
+  report(c);
   release(c);
   c.since = now_;
   if (!c.keep) {
@@ -160,6 +210,7 @@ void Connections::end_answer(Connection& c) {
   c.head_bytes = 0;
   c.look = true;
   c.state = ConnectionState::head;
+  full_ = false;
 }
 
 void Connections::send_out(Connection& c) {
@@ -168,6 +219,7 @@ void Connections::send_out(Connection& c) {
     if (n == SOCKET_WAIT) return;
     if (n < 0) return close(c);
     c.out_sent += n;
+    c.figures.bytes += n;
     c.since = now_;
   }
   c.out_used = c.out_sent = 0;
@@ -189,17 +241,31 @@ bool Connections::commit(Connection& c, const Writer& out) {
   }
   if (c.out_used == 0) c.since = now_;
   c.out_used += out.text().size;
+  note_moved(c);
   return true;
 }
 
+// What every answer has: the fields of CORS. Whether there are any depends on the origin that asks, if not every one may.
+void Connections::write_head(Writer& to, Connection& c, HttpResponse response) const {
+  c.figures.status = response.status;
+  HttpField fields[6];
+  i64 count = 0;
+  for (const HttpField& field : response.fields)
+    fields[count++] = field;
+  if (c.origin.size) fields[count++] = {"Access-Control-Allow-Origin", c.origin};
+  if (access_.origins.count > 0 && !(c.origin == "*")) fields[count++] = {"Vary", "Origin"};
+  assert(count <= 6);
+  response.date = date_;
+  response.fields = {fields, count};
+  write_response_head(to, response);
+}
+
 // The connection ends behind this. What came is of no more use, so the answer is written over it.
-void Connections::refuse(Connection& c, i32 status, Text why, HttpField field) {
+void Connections::refuse(Connection& c, const HttpError& error) {
+  if (!c.asked) begin_report(c, now_);
   char buffer[512];
   Writer body(buffer);
-  JsonWriter json(body);
-  json.open({});
-  json.text("error", why);
-  json.close();
+  write_error_body(body, c.request.path, error);
   if (c.out_sent < c.out_used) return close(c);  // half of a 100 Continue
   release(c);
   c.out = c.in;
@@ -208,13 +274,10 @@ void Connections::refuse(Connection& c, i32 status, Text why, HttpField field) {
   c.since = now_;
   c.state = ConnectionState::flushing;
   Writer out = free_end(c);
-  Span<const HttpField> fields{&field, field.name.size > 0 ? 1 : 0};
-  write_response_head(out, {.status = status,
-                            .type = "application/json",
-                            .bytes = body.text().size,
-                            .keep = false,
-                            .date = date_,
-                            .fields = fields});
+  Span<const HttpField> fields{&error.field, error.field.name.size > 0 ? 1 : 0};
+  write_head(
+      out, c,
+      {.status = error.status, .type = "application/json", .bytes = body.text().size, .keep = false, .fields = fields});
   if (!c.headless) out.add(body.text());
   (void)commit(c, out);
 }
@@ -224,21 +287,18 @@ void Connections::answer(Connection& c, HttpResponse response, Text body) {
   c.keep = c.keep && !draining_;
   response.bytes = body.size;
   response.keep = c.keep;
-  response.date = date_;
   Writer out = free_end(c);
-  write_response_head(out, response);
+  write_head(out, c, response);
   if (!c.headless) out.add(body);
   if (commit(c, out)) c.state = ConnectionState::flushing;
 }
 
-void Connections::answer_error(Connection& c, i32 status, Text why) {
-  char buffer[2048];  // the longest Status, each byte of it escaped
+void Connections::answer_error(Connection& c, const HttpError& error) {
+  char buffer[2560];  // the longest Status, each byte of it escaped
   Writer body(buffer);
-  JsonWriter json(body);
-  json.open({});
-  json.text("error", why);
-  json.close();
-  answer(c, {.status = status, .type = "application/json"}, body.text());
+  write_error_body(body, c.request.path, error);
+  Span<const HttpField> fields{&error.field, error.field.name.size > 0 ? 1 : 0};
+  answer(c, {.status = error.status, .type = "application/json", .fields = fields}, body.text());
 }
 
 bool Connections::begin_events(Connection& c) {
@@ -247,8 +307,7 @@ bool Connections::begin_events(Connection& c) {
   c.end = c.request.minor > 0 ? BodyEnd::chunks : BodyEnd::close;
   c.keep = c.keep && !draining_ && c.end == BodyEnd::chunks;
   Writer out = free_end(c);
-  write_response_head(out,
-                      {.type = "text/event-stream", .end = c.end, .keep = c.keep, .date = date_, .fields = {fields, 1}});
+  write_head(out, c, {.type = "text/event-stream", .end = c.end, .keep = c.keep, .fields = {fields, 1}});
   return commit(c, out);
 }
 
