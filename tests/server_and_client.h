@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "check.h"
+#include "platform/sockets.h"
 #include "server/connections.h"
 
 using namespace edgellm;
@@ -74,8 +75,11 @@ struct Server {
     Arena arena(start, size.used());
     connections.place(arena, limits);
     CHECK_EQ(arena.used(), size.used());
-    connections.start(listener, routes, &context);
+    CHECK(open_socket_set(&set).ok());
+    connections.start(listener, set, routes, &context);
   }
+  Server(const Server&) = delete;
+  ~Server() { close_socket(set); }
 
   static ConnectionLimits small() {
     ConnectionLimits limits;
@@ -97,6 +101,7 @@ struct Server {
   Context context;
   i64 now = 0;
   std::unique_ptr<u8[]> block;
+  i32 set = -1;
 };
 
 // The other end of a connection.

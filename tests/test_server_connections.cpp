@@ -227,7 +227,7 @@ TEST(slow_clients) {
     server.now += 60 * SECOND_NS;
     server.rounds();
     CHECK_EQ(server.connections.open(), 1);
-    server.now += 1;
+    server.now += LIMIT_PRECISION;
     server.rounds();
     CHECK_EQ(client.receive(), "");
     CHECK(client.ended());
@@ -276,7 +276,7 @@ TEST(slow_readers) {
     server.now += 30 * SECOND_NS;
     server.rounds();
     CHECK_EQ(server.connections.busy(), 1);
-    server.now += 1;
+    server.now += LIMIT_PRECISION;
     server.rounds();
     CHECK_EQ(server.connections.busy(), 0);
     CHECK(client.receive().size() < large.size());
@@ -364,7 +364,7 @@ TEST(slow_bodies_make_room) {
     Client client(server);
     CHECK_EQ(client.ask(post), full);  // two seconds are not too long
   }
-  server.now += 1;
+  server.now += LIMIT_PRECISION;
   Client next(server);
   CHECK_EQ(next.ask(post), plain("POST /echo :ok"));
   CHECK_EQ(slower.receive(), gone);

@@ -44,12 +44,13 @@ Status serve_command(Options& options) {
   EDGELLM_TRY(take_memory(counting.used(), {.lock = options.engine.lock}, &block));
   Arena arena(block.data, block.count);
   server.place(arena);
-  i32 listener;
+  i32 listener, set;
+  EDGELLM_TRY(open_socket_set(&set));
   EDGELLM_TRY(listen_on(serve.host, &serve.port, &listener));
   EDGELLM_TRY(allow_descriptors(serve.connections.connections + 16));
   EDGELLM_TRY(seal_as_asked(options, SEAL_SOCKETS));
   note("edgellm: ", model.name, " at http://", serve.host, ":", serve.port, "\n");
-  server.run(listener);
+  server.run(listener, set);
   return {};
 }
 

@@ -5,19 +5,17 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <stddef.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/epoll.h>
+#else
+#include <sys/event.h>
+#endif
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 namespace edgellm {
-
-static_assert(sizeof(SocketWait) == sizeof(pollfd) && offsetof(SocketWait, fd) == offsetof(pollfd, fd) &&
-              offsetof(SocketWait, wanted) == offsetof(pollfd, events) &&
-              offsetof(SocketWait, found) == offsetof(pollfd, revents));
-static_assert(SOCKET_READ == POLLIN && SOCKET_WRITE == POLLOUT);
 
 #if !defined(MSG_NOSIGNAL)
 constexpr int MSG_NOSIGNAL = 0;  // the option below does it
@@ -140,11 +138,62 @@ void close_socket(i32 fd) {
   close(fd);
 }
 
-void wait_for_sockets(Span<SocketWait> waits, i32 milliseconds) {
-  int ready = poll(reinterpret_cast<pollfd*>(waits.data), static_cast<nfds_t>(waits.count), milliseconds);
-  if (ready > 0) return;
-  for (SocketWait& wait : waits)
-    wait.found = 0;
+#if defined(__linux__)
+
+static_assert(SOCKET_READ == int{EPOLLIN} && SOCKET_WRITE == int{EPOLLOUT});
+
+Status open_socket_set(i32* set) {
+  *set = epoll_create1(EPOLL_CLOEXEC);
+  return *set < 0 ? failed("no way to wait for connections: epoll: ", strerror(errno)) : Status();
 }
+
+bool watch_socket(i32 set, i32 fd, i32 index, i16 before, i16 wanted) {
+  epoll_event event = {};
+  event.events = static_cast<u32>(wanted);
+  event.data.u32 = static_cast<u32>(index);
+  return epoll_ctl(set, before == SOCKET_NEW ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event) == 0;
+}
+
+i32 wait_for_sockets(i32 set, SocketEvent (&events)[MAX_SOCKET_EVENTS], i32 milliseconds) {
+  epoll_event found[MAX_SOCKET_EVENTS];
+  i32 n = max(epoll_wait(set, found, MAX_SOCKET_EVENTS, milliseconds), 0);
+  for (i32 i = 0; i < n; i++)
+    events[i] = {static_cast<i32>(found[i].data.u32), static_cast<i16>(found[i].events)};
+  return n;
+}
+
+#else
+
+Status open_socket_set(i32* set) {
+  *set = kqueue();
+  return *set < 0 ? failed("no way to wait for connections: kqueue: ", strerror(errno)) : Status();
+}
+
+bool watch_socket(i32 set, i32 fd, i32 index, i16 before, i16 wanted) {
+  struct kevent changes[2];
+  int count = 0;
+  i16 had = before == SOCKET_NEW ? i16{0} : before;
+  auto change = [&](i16 bit, i16 filter) {
+    if (((had ^ wanted) & bit) == 0) return;
+    u16 action = wanted & bit ? EV_ADD : EV_DELETE;
+    EV_SET(&changes[count++], static_cast<uintptr_t>(fd), filter, action, 0, 0, reinterpret_cast<void*>(intptr_t{index}));
+  };
+  change(SOCKET_READ, EVFILT_READ);
+  change(SOCKET_WRITE, EVFILT_WRITE);
+  return count == 0 || kevent(set, changes, count, nullptr, 0, nullptr) == 0;
+}
+
+i32 wait_for_sockets(i32 set, SocketEvent (&events)[MAX_SOCKET_EVENTS], i32 milliseconds) {
+  struct kevent found[MAX_SOCKET_EVENTS];
+  timespec limit = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+  i32 n = max(kevent(set, nullptr, 0, found, MAX_SOCKET_EVENTS, milliseconds < 0 ? nullptr : &limit), 0);
+  for (i32 i = 0; i < n; i++) {
+    i16 what = found[i].filter == EVFILT_WRITE ? SOCKET_WRITE : SOCKET_READ;
+    events[i] = {static_cast<i32>(reinterpret_cast<intptr_t>(found[i].udata)), what};
+  }
+  return n;
+}
+
+#endif
 
 }  // namespace edgellm

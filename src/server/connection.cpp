@@ -14,6 +14,7 @@ void Connections::serve(Connection& c, i16 found) {
   if (found != SOCKET_WRITE && (wanted(c) & SOCKET_READ)) receive(c);
   while (advance(c)) {
   }
+  if (c.state != ConnectionState::unused && !c.moved) watch(c);
 }
 
 void Connections::receive(Connection& c) {
@@ -160,6 +161,7 @@ void Connections::begin_request(Connection& c) {
   if (request.expects_continue && c.in_used == c.head_bytes) {  // it has not gone on by itself
     memcpy(c.out.data, HTTP_CONTINUE.data, static_cast<size_t>(HTTP_CONTINUE.size));
     c.out_used = HTTP_CONTINUE.size;
+    note_moved(c);
   }
   // What came with the head.
   i64 here = c.in_used - c.head_bytes;
@@ -208,6 +210,7 @@ void Connections::end_answer(Connection& c) {
   c.head_bytes = 0;
   c.look = true;
   c.state = ConnectionState::head;
+  full_ = false;
 }
 
 void Connections::send_out(Connection& c) {
@@ -238,6 +241,7 @@ bool Connections::commit(Connection& c, const Writer& out) {
   }
   if (c.out_used == 0) c.since = now_;
   c.out_used += out.text().size;
+  note_moved(c);
   return true;
 }
 

@@ -5,13 +5,15 @@
 
 namespace edgellm {
 
+constexpr i32 LISTENER = -1;  // its index in the set
+
 void Connections::place(Arena& arena, const ConnectionLimits& limits) {
   limits_ = limits;
   // Room behind the longest head, and behind the longest body, for what is read at once.
   i64 in_bytes = limits.http.head + READ_AHEAD, body_bytes = max(limits.http.body, in_bytes) + READ_AHEAD;
   connections_ = {arena.take<Connection>(limits.connections), limits.connections};
   exchanges_ = {arena.take<Exchange>(limits.exchanges + limits.spare), limits.exchanges + limits.spare};
-  waits_ = {arena.take<SocketWait>(limits.connections + 1), limits.connections + 1};
+  moved_ = {arena.take<i32>(limits.connections), limits.connections};
   for (i32 i = 0; i < limits.connections; i++) {
     Span<char> in{arena.take<char>(in_bytes), in_bytes};
     Span<HttpField> fields{arena.take<HttpField>(limits.fields), limits.fields};
@@ -28,8 +30,10 @@ void Connections::place(Arena& arena, const ConnectionLimits& limits) {
   }
 }
 
-void Connections::start(i32 listener, Span<const Route> routes, void* context) {
+void Connections::start(i32 listener, i32 set, Span<const Route> routes, void* context) {
   listener_ = listener;
+  listener_watched_ = SOCKET_NEW;
+  set_ = set;
   routes_ = routes;
   context_ = context;
 }
@@ -43,38 +47,71 @@ i16 Connections::wanted(const Connection& c) const {
   return events;
 }
 
+// What is waited for follows from the state.
+void Connections::watch(Connection& c) {
+  i16 now = wanted(c);
+  if (now == c.watched) return;
+  (void)watch_socket(set_, c.fd, c.id.index, c.watched, now);  // it is in the set
+  c.watched = now;
+}
+
+void Connections::watch_listener() {
+  if (listener_ < 0) return;
+  i16 now = 0;
+  if (!full_ && now_ >= accept_again_) now = SOCKET_READ;
+  if (now == listener_watched_) return;
+  (void)watch_socket(set_, listener_, LISTENER, listener_watched_, now);
+  listener_watched_ = now;
+}
+
+void Connections::note_moved(Connection& c) {
+  if (!c.moved) moved_[moved_count_++] = c.id.index;
+  c.moved = true;
+}
+
+// What was written is sent, in one piece for each connection.
+void Connections::move_on() {
+  while (moved_count_ > 0) {
+    Connection& c = connections_[moved_[--moved_count_]];
+    if (c.state != ConnectionState::unused && c.out_sent < c.out_used) send_out(c);
+    while (c.state != ConnectionState::unused && advance(c)) {
+    }
+    if (c.state != ConnectionState::unused) watch(c);
+    c.moved = false;
+  }
+}
+
 void Connections::round(i64 now, i64 date, i32 milliseconds) {
   now_ = now;
   date_ = date;
-  // Where all are taken and none is idle, others wait in the system's queue.
-  bool accepts = listener_ >= 0 && !draining_ && now >= accept_again_ && (open_ < limits_.connections || longest_idle());
-  waits_[0] = {accepts ? listener_ : -1, SOCKET_READ, 0};
-  for (i64 i = 0; i < connections_.count; i++) {
-    const Connection& c = connections_[i];
-    waits_[i + 1] = {c.state == ConnectionState::unused ? -1 : c.fd, wanted(c), 0};
+  move_on();
+  watch_listener();
+  SocketEvent events[MAX_SOCKET_EVENTS];
+  i32 count = wait_for_sockets(set_, events, milliseconds);
+  bool knocked = false;
+  for (i32 i = 0; i < count; i++) {
+    knocked |= events[i].index == LISTENER;
+    if (events[i].index == LISTENER) continue;
+    Connection& c = connections_[events[i].index];
+    if (c.state != ConnectionState::unused) serve(c, events[i].found);  // else it ended in this round
   }
-  wait_for_sockets(waits_, milliseconds);
-  for (i64 i = 0; i < connections_.count; i++) {
-    Connection& c = connections_[i];
-    if (c.state == ConnectionState::unused) continue;
-    if (waits_[i + 1].found) serve(c, waits_[i + 1].found);
-    if (c.state != ConnectionState::unused) expire(c);
-  }
-  if (waits_[0].found) accept_all();
+  if (knocked) accept_all();
+  expire_all();
 }
 
 void Connections::accept_all() {
   constexpr i64 pause = SECOND_NS / 10;
   for (;;) {
     Connection* idle = open_ == limits_.connections ? longest_idle() : nullptr;
-    if (open_ == limits_.connections && !idle) return;
+    full_ = open_ == limits_.connections && !idle;
+    if (full_) return;
     char buffer[PEER_BYTES];
     Writer peer(buffer);
     i64 fd = accept_connection(listener_, peer);
     if (fd == SOCKET_BROKEN) accept_again_ = now_ + pause;
     if (fd < 0) return;
     if (idle) close(*idle);
-    adopt(static_cast<i32>(fd), now_, peer.text());
+    if (!adopt(static_cast<i32>(fd), now_, peer.text())) close_socket(static_cast<i32>(fd));
   }
 }
 
@@ -91,6 +128,8 @@ Connection* Connections::longest_idle() {
 bool Connections::adopt(i32 fd, i64 now, Text peer) {
   for (Connection& c : connections_) {
     if (c.state != ConnectionState::unused) continue;
+    if (!watch_socket(set_, fd, c.id.index, SOCKET_NEW, SOCKET_READ)) return false;
+    c.watched = SOCKET_READ;
     c.state = ConnectionState::head;
     c.keep = c.look = c.asked = false;
     c.fresh = true;
@@ -116,6 +155,7 @@ void Connections::close(Connection& c) {
   c.state = ConnectionState::unused;
   c.id.generation++;
   open_--;
+  full_ = false;
 }
 
 // The last free one, which is a spare one only where there is no body; null where there is none.
@@ -163,6 +203,14 @@ Connection* Connections::find(ConnectionId id) {
   if (id.index < 0 || id.index >= connections_.count) return nullptr;
   Connection& c = connections_[id.index];
   return c.id.generation == id.generation && c.state == ConnectionState::handling ? &c : nullptr;
+}
+
+void Connections::expire_all() {
+  if (now_ - expired_ < LIMIT_PRECISION) return;
+  expired_ = now_;
+  for (Connection& c : connections_) {
+    if (c.state != ConnectionState::unused) expire(c);
+  }
 }
 
 void Connections::expire(Connection& c) {

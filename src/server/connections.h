@@ -18,10 +18,9 @@
 
 namespace edgellm {
 
-struct SocketWait;
-
 constexpr i64 SECOND_NS = 1000000000;
-constexpr i64 READ_AHEAD = 4096;  // bytes behind the longest head or body that may be read with it
+constexpr i64 LIMIT_PRECISION = SECOND_NS / 10;  // how late the end of a time may be seen
+constexpr i64 READ_AHEAD = 4096;                 // bytes behind the longest head or body that may be read with it
 
 struct ConnectionLimits {
   i32 connections = 256;         // at once; when all are taken the one that has been idle longest makes room
@@ -84,7 +83,9 @@ struct Connection {
   bool asked = false;             // a request began, and its end was not reported yet
   bool fresh = false;             // no request came so far
   bool look = false;              // what came may have completed a head
+  bool moved = false;             // it is among those that the next round begins with
   BodyEnd end = BodyEnd::length;  // of an answer in events
+  i16 watched = 0;                // what its socket is waited for
   i32 fd = -1;
   ConnectionId id;
   i64 since =
@@ -112,8 +113,8 @@ class Connections {
   // Takes memory for everything there will ever be.
   void place(Arena& arena, const ConnectionLimits& limits);
 
-  // `listener` may be -1. The routes and the context belong to the caller.
-  void start(i32 listener, Span<const Route> routes, void* context);
+  // `listener` may be -1; `set` is one of open_socket_set. The routes and the context belong to the caller.
+  void start(i32 listener, i32 set, Span<const Route> routes, void* context);
 
   // Without this everybody may ask. The keys and origins belong to the caller.
   void restrict_to(const Access& access) { access_ = access; }
@@ -121,7 +122,8 @@ class Connections {
   // Called when an answer was taken, or the client is gone: `figures`, `label` and `peer` say what there was.
   void report_to(void (*ended)(void* context, const Connection& connection)) { ended_ = ended; }
 
-  // One round: waits for at most so many milliseconds. `now` is of a clock that never goes back; `date` is in seconds since 1970.
+  // One round: sends what was answered since the last, waits for at most so many milliseconds, and takes what came. It costs what
+  // happens: of those that are silent only the time limits are looked at, now and then. `now` is of a clock that never goes back; `date` is in seconds since 1970.
   void round(i64 now, i64 date, i32 milliseconds);
 
   // Takes a connected socket that does not block; false when there is no place for it.
@@ -150,6 +152,10 @@ class Connections {
 
  private:
   i16 wanted(const Connection& c) const;
+  void watch(Connection& c);
+  void watch_listener();
+  void note_moved(Connection& c);
+  void move_on();
   void accept_all();
   Connection* longest_idle();
   void serve(Connection& c, i16 found);
@@ -171,6 +177,7 @@ class Connections {
   bool commit(Connection& c, const Writer& out);
   void send_out(Connection& c);
   void end_answer(Connection& c);
+  void expire_all();
   void expire(Connection& c);
   void release(Connection& c);
   void close(Connection& c);
@@ -179,14 +186,18 @@ class Connections {
   ConnectionLimits limits_;
   Span<Connection> connections_;
   Span<Exchange> exchanges_;
-  Span<SocketWait> waits_;  // the listener's, then one for each connection
+  Span<i32> moved_;  // connections that something was written to, or that may go on, since the last round began
+  i64 moved_count_ = 0;
   Span<const Route> routes_;
   void* context_ = nullptr;
   Access access_;
   void (*ended_)(void* context, const Connection& connection) = nullptr;
   i64 now_ = 0, date_ = 0;
+  i64 expired_ = 0;               // when the limits were looked at last
   i64 accept_again_ = INT64_MIN;  // not before: the system had no room
-  i32 listener_ = -1;
+  i32 listener_ = -1, set_ = -1;
+  i16 listener_watched_ = 0;
+  bool full_ = false;  // all are taken and none is idle: others wait in the system's queue
   i32 open_ = 0, busy_ = 0;
   bool draining_ = false;
 };

@@ -14,6 +14,7 @@ void Scheduler::place(Arena& arena, Engine& engine, i32 queue) {
   engine_ = &engine;
   const i32 slots = engine.limits.logits;
   const i64 context = engine.limits.context;
+  log_probabilities_.place(arena, engine.model.vocab);
   completions_ = {arena.take<Place>(slots + queue), slots + queue};
   slots_ = {arena.take<Slot>(slots), slots};
   steps_ = {arena.take<Step>(slots), slots};
@@ -223,6 +224,7 @@ void Scheduler::after_step(Slot& slot, const Step& step, i32* row) {
 
 void Scheduler::draw(Slot& slot, i32 row) {
   const CompletionRequest& request = slot.place->request;
+  log_probabilities_.read(engine_->kernels, logits_row(*engine_, row), request.top_log_probabilities);
   slot.completed.status = slot.text.draw(row);
   if (!slot.completed.status.ok()) return end(slot);
   if (slot.text.count == 0) slot.completed.first_ns = now_ns() - slot.place->arrived;

@@ -8,6 +8,7 @@
 #pragma once
 #include "base/arena.h"
 #include "engine/generation.h"
+#include "engine/log_probabilities.h"
 
 namespace edgellm {
 
@@ -33,10 +34,11 @@ struct CompletionListener {
 };
 
 struct CompletionRequest {
-  Span<const i32> prompt;    // at least one id, at most the scheduler's context; copied
-  GenerateOptions options;   // the bytes of its stop strings stay until it ended
-  i32 priority = 0;          // the higher goes first
-  i64 deadline = INT64_MAX;  // of now_ns(): the text ends with what there is
+  Span<const i32> prompt;         // at least one id, at most the scheduler's context; copied
+  GenerateOptions options;        // the bytes of its stop strings stay until it ended
+  i32 priority = 0;               // the higher goes first
+  i64 deadline = INT64_MAX;       // of now_ns(): the text ends with what there is
+  i32 top_log_probabilities = 0;  // how many of the most probable ids its listener wants to see beside each of its own
   const CompletionListener* listener = nullptr;
   void* context = nullptr;
 };
@@ -70,6 +72,8 @@ class Scheduler {
   i32 busy() const;     // slots
   i32 waiting() const;  // in the queue
   const Engine& engine() const { return *engine_; }
+  // Of the row of logits behind the id that a listener is told of at this moment.
+  const LogProbabilities& log_probabilities() const { return log_probabilities_; }
 
  private:
   enum class Stage : u8 { unused, waiting, running };
@@ -107,6 +111,7 @@ class Scheduler {
   void leave(Place& place);
 
   Engine* engine_ = nullptr;
+  LogProbabilities log_probabilities_;
   Span<Place> completions_;
   Span<Slot> slots_;
   Span<Step> steps_;      // of the pass that is run

@@ -85,8 +85,8 @@ bool Server::anything_runs() const {
   return false;
 }
 
-void Server::run(i32 listener) {
-  connections.start(listener, server_routes(), this);
+void Server::run(i32 listener, i32 set) {
+  connections.start(listener, set, server_routes(), this);
   i64 last = INT64_MAX;  // when draining ends
   for (;;) {
     connections.round(now_ns(), unix_seconds(), anything_runs() ? 0 : IDLE_WAIT_MS);

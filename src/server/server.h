@@ -95,7 +95,7 @@ struct Server {
   void place(Arena& arena);
 
   // Serves until a signal asks for the end, and then what has begun; a second signal ends it at once.
-  void run(i32 listener);
+  void run(i32 listener, i32 set);
 
   // A free place for an answer with so many texts; null when there is none, or the model's queue has no room for as many.
   Reply* begin_reply(Connection& c, ServedModel& model, i32 choices, const ReplyForm& form);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "input.h"
+#include "platform/sockets.h"
 
 using namespace edgellm;
 
@@ -47,7 +48,9 @@ static Connections& server() {
   u8* start = block.data() + (Arena::ALIGNMENT - reinterpret_cast<uintptr_t>(block.data()) % Arena::ALIGNMENT);
   Arena arena(start, size.used());
   connections.place(arena, limits);
-  connections.start(-1, {ROUTES, 3}, nullptr);
+  i32 set;
+  require(open_socket_set(&set).ok());
+  connections.start(-1, set, {ROUTES, 3}, nullptr);
   return connections;
 }
 
