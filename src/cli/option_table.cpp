@@ -204,7 +204,7 @@ const Option OPTIONS[] = {
     {"--max-tokens", "N", SERVE, Group::limits, "most tokens of an answer of the edge routes (200)",
      [](O o, N n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.serve.edge_tokens); }},
     {"--max-memory-mb", "N", SERVE, Group::limits, "model files and memory together take at most this, or it does not start",
-     set_bytes<1'000'000, 1, 16'777'216, &ServeOptions::max_memory>},
+     set_bytes<1'000'000, 1, 1 << 24, &ServeOptions::max_memory>},
     {"--max-body-kb", "N", SERVE, Group::limits, "longest body of a request (256; up to 65536); then 413",
      set_bytes<1024, 1, 65536, &ServeOptions::connections, &ConnectionLimits::http, &HttpLimits::body>},
     {"--answer-kb", "N", SERVE, Group::limits, "room for an answer that its client has not taken (64; 16 to 65536)",

@@ -15,7 +15,7 @@
 
 namespace edgellm {
 
-constexpr i32 MAX_MAPS = 8;
+constexpr i32 MAX_MAPS = 18;
 
 // Written before the count that admits them, read by the handler.
 static Span<const u8> maps[MAX_MAPS];

@@ -12,7 +12,7 @@ namespace edgellm {
 // was. SIGPIPE and SIGXFSZ (a file larger than `ulimit -f`) are ignored: the write fails and says why.
 void install_signals();
 
-// The map of a file on a medium that can fail or be pulled out. At most 8; further ones are not watched.
+// The map of a file on a medium that can fail or be pulled out. At most 18; further ones are not watched.
 void watch_map(Span<const u8> map);
 
 bool interrupted();
