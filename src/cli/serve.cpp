@@ -226,6 +226,8 @@ Status serve_command(Options& options) {
   note_open_door(serving);
   say_ready(options, serving);
   server.run(serving.listener, serving.set);
+  const i32 left = server.connections.busy();
+  if (left) note("note: ", left, left == 1 ? " request" : " requests", " did not end within --drain-seconds\n");
   return {};
 }
 

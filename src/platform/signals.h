@@ -25,6 +25,10 @@ Status check_interrupted();
 // of these signals came, before or meanwhile: none is missed between a look at interrupted() and the wait.
 bool wait_to_read(i32 fd);
 
+// The signal was heard, and the program ends what it has begun: interrupted() is false from now on, for check_interrupted too. One
+// more SIGINT or SIGTERM ends the process.
+void finish_in_peace();
+
 // It was SIGTERM or SIGHUP, which ask to end and not just to stop.
 bool terminated();
 

@@ -93,9 +93,8 @@ void Server::run(i32 listener, i32 set) {
     drop_gone();
     for (ServedModel& model : models)
       model.scheduler.step();
-    if (interrupted() && draining) return;
     if (interrupted()) {
-      set_interrupted(false);
+      finish_in_peace();
       draining = true;
       last = now_ns() + options.drain;
       connections.drain();

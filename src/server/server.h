@@ -94,7 +94,7 @@ struct Server {
   // Takes memory beside that of the models' engines.
   void place(Arena& arena);
 
-  // Serves until a signal asks for the end, and then what has begun; a second signal ends it at once.
+  // Serves until a signal asks for the end, and then what has begun; a second signal ends the process.
   void run(i32 listener, i32 set);
 
   // A free place for an answer with so many texts; null when there is none, or the model's queue has no room for as many.
