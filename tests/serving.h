@@ -1,196 +1,128 @@
-// A server of the program in a process of its own, started as a shell starts it, and clients of it. EDGELLM is the command.
+// The whole server in this process: models, slots and routes, and clients of it on socket pairs. Nothing happens but in rounds.
 #pragma once
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <csignal>
-#include <cstdlib>
+#include <memory>
 #include <string>
-#include <thread>
+#include <utility>
+#include <vector>
 
 #include "check.h"
-#include "files.h"
+#include "open_engine.h"
+#include "platform/clock.h"
+#include "platform/sockets.h"
+#include "server/server.h"
 
-constexpr int PATIENCE_MS = 60000;  // for what happens on any machine sooner or later
+struct Answer {
+  int status = 0;  // 0: none came
+  std::string head, body;
 
-// Waits until `holds` answers true; false when it did not in a minute.
-template <class Holds>
-bool comes_true(const Holds& holds) {
-  for (int waited = 0; waited < PATIENCE_MS; waited += 5) {
-    if (holds()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  // The value of a field of the head; empty: there is none.
+  std::string field(const std::string& name) const {
+    const size_t at = head.find("\r\n" + name + ": ");
+    if (at == std::string::npos) return "";
+    const size_t from = at + name.size() + 4;
+    return head.substr(from, head.find("\r\n", from) - from);
   }
-  return holds();
-}
+};
 
 class Serving {
  public:
-  // The words behind "serve"; the port is any that is free unless one is given.
-  explicit Serving(const std::string& words, int wanted_port = 0) {
-    const std::string command = "exec " + std::string(std::getenv("EDGELLM")) + " serve " + words + " --port " +
-                                std::to_string(wanted_port) + " </dev/null >" + (folder_ / "out") + " 2>" +
-                                (folder_ / "err");
-    pid = fork();
-    if (pid == 0) {
-      execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
-      _exit(127);
+  // Names of models and their files.
+  using Models = std::vector<std::pair<std::string, std::string>>;
+
+  explicit Serving(Models files, edgellm::ServeOptions options = small())
+      : names_(std::move(files)), models_(names_.size()) {
+    for (size_t i = 0; i < names_.size(); i++) {
+      edgellm::EngineOptions engine;
+      engine.threads = 1;
+      engine.sessions = options.slots;
+      engine.text_bytes = options.connections.http.body;
+      opened_.push_back(std::make_unique<OpenEngine>(engine, names_[i].second));
+      models_[i].name = {names_[i].first.data(), static_cast<edgellm::i64>(names_[i].first.size())};
+      models_[i].engine = opened_[i]->engine;
     }
-    comes_true([&] { return find_port() || gone(); });
-    if (!port) check::failed(__FILE__, __LINE__, "no server from: " + words + ": " + said());
+    server.options = options;
+    server.models = {models_.data(), static_cast<edgellm::i64>(models_.size())};
+    edgellm::Arena size;
+    server.place(size);
+    CHECK(edgellm::take_memory(size.used(), {}, &block_).ok());
+    edgellm::Arena arena(block_.data, block_.count);
+    server.place(arena);
+    CHECK_EQ(arena.used(), size.used());
+    CHECK(edgellm::open_socket_set(&set_).ok());
+    server.start(-1, set_);
   }
   Serving(const Serving&) = delete;
-  Serving& operator=(const Serving&) = delete;
-  ~Serving() { end(SIGKILL); }
-
-  // What it wrote to stderr so far.
-  std::string said() const { return read_file(folder_ / "err"); }
-
-  // Its exit code, or 128 + the signal that ended it; -1 when it goes on for a minute.
-  int end(int signal) {
-    if (code_ < 0) kill(pid, signal);
-    return wait();
-  }
-  int wait() {
-    comes_true([&] { return gone(); });
-    return code_;
-  }
-  bool gone() {
-    int status = 0;
-    if (code_ < 0 && waitpid(pid, &status, WNOHANG) == pid)
-      code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    return code_ >= 0;
+  ~Serving() {
+    edgellm::close_socket(set_);
+    edgellm::release_memory(block_);
   }
 
-  // Memory of its own, in KiB; -1 where the system does not say.
-  long own_memory() const {
-    const std::string status = read_file("/proc/" + std::to_string(pid) + "/status");
-    const size_t at = status.find("RssAnon:");
-    return at == std::string::npos ? -1 : std::atol(status.c_str() + at + 8);
+  static edgellm::ServeOptions small() {
+    edgellm::ServeOptions options;
+    options.node = "box";
+    options.slots = 2;
+    options.queue = 2;
+    options.connections.connections = 8;
+    options.connections.exchanges = 8;
+    options.connections.http.body = 20000;
+    return options;
   }
 
-  int port = 0;
-  pid_t pid = -1;
-
- private:
-  bool find_port() {
-    const std::string text = said(), before = "http://127.0.0.1:";
-    const size_t at = text.find(before);
-    if (at == std::string::npos || text.find('\n', at) == std::string::npos) return false;
-    port = std::atoi(text.c_str() + at + before.size());
-    return true;
+  // A client that sent this.
+  int connect(const std::string& bytes) {
+    int ends[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    for (int end : ends)
+      fcntl(end, F_SETFL, O_NONBLOCK);
+    CHECK(server.connections.adopt(ends[1], edgellm::now_ns()));
+    CHECK_EQ(::send(ends[0], bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+    return ends[0];
   }
 
-  Folder folder_;
-  int code_ = -1;
-};
-
-// A connection to it.
-class Caller {
- public:
-  // `room` is how many bytes the system keeps for it until they are received; 0: as usual.
-  explicit Caller(int port, int room = 0) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    if (room) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-  }
-  Caller(const Caller&) = delete;
-  Caller& operator=(const Caller&) = delete;
-  Caller(Caller&& other) noexcept : fd_(other.fd_), connected_(other.connected_), got_(other.got_) { other.fd_ = -1; }
-  ~Caller() { hang_up(); }
-
-  bool connected() const { return connected_; }
-  // False: the other side has ended the connection.
-  bool send(const std::string& bytes) {
-    for (size_t sent = 0; sent < bytes.size();) {
-      const ssize_t n = ::send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-      if (n <= 0) return false;
-      sent += static_cast<size_t>(n);
-    }
-    return true;
-  }
-  void end_sending() { shutdown(fd_, SHUT_WR); }
-  void hang_up() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
-  // With a reset in place of a polite end.
-  void reset() {
-    const linger at_once{1, 0};
-    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    hang_up();
+  void rounds(int count) {
+    for (int i = 0; i < count; i++)
+      CHECK(server.round());
   }
 
-  // All until the other side ends the connection, or a minute has passed without a byte.
-  std::string rest() {
-    while (receive()) {
-    }
-    return take(got_.size());
-  }
-  // One answer with a Content-Length; less when the connection ended within it.
-  std::string answer() {
-    size_t head, length;
-    do {
-      head = got_.find("\r\n\r\n");
-      const size_t at = got_.find("Content-Length: ");
-      length = at < head ? static_cast<size_t>(std::atol(got_.c_str() + at + 16)) : 0;
-    } while ((head == std::string::npos || got_.size() < head + 4 + length) && receive());
-    return take(head == std::string::npos ? got_.size() : std::min(got_.size(), head + 4 + length));
-  }
-  // Until a text has come; false: it never does.
-  bool sees(const std::string& text) {
-    while (!contains(got_, text)) {
-      if (!receive()) return false;
-    }
-    return true;
-  }
-
- private:
-  bool receive() {
-    pollfd wait{fd_, POLLIN, 0};
-    if (poll(&wait, 1, PATIENCE_MS) <= 0) return false;
+  // The answer to a client of `connect`, whose connection ends behind it.
+  Answer wait(int client) {
+    std::string bytes;
     char buffer[65536];
-    const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
-    if (n > 0) got_.append(buffer, static_cast<size_t>(n));
-    return n > 0;
-  }
-  std::string take(size_t bytes) {
-    const std::string taken = got_.substr(0, bytes);
-    got_.erase(0, bytes);
-    return taken;
+    for (ssize_t n = -1; n != 0;) {
+      n = recv(client, buffer, sizeof buffer, 0);
+      if (n > 0) bytes.append(buffer, static_cast<size_t>(n));
+      if (n < 0) rounds(1);
+    }
+    ::close(client);
+    Answer answer;
+    const size_t end = bytes.find("\r\n\r\n");
+    if (end == std::string::npos) return answer;
+    answer.head = bytes.substr(0, end + 2);
+    answer.body = bytes.substr(end + 4);
+    answer.status = std::stoi(answer.head.substr(9, 3));
+    return answer;
   }
 
-  int fd_;
-  bool connected_ = false;
-  std::string got_;
+  static std::string request(const std::string& line, const std::string& body, const std::string& fields = "") {
+    return line + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + fields +
+           (body.empty() ? "" : "Content-Length: " + std::to_string(body.size()) + "\r\n") + "\r\n" + body;
+  }
+
+  // `line` is a method and a path.
+  Answer ask(const std::string& line, const std::string& body = "", const std::string& fields = "") {
+    return wait(connect(request(line, body, fields)));
+  }
+
+  edgellm::Server server;
+
+ private:
+  Models names_;
+  std::vector<edgellm::ServedModel> models_;
+  std::vector<std::unique_ptr<OpenEngine>> opened_;
+  edgellm::Span<edgellm::u8> block_;
+  int set_ = -1;
 };
-
-// A request with a JSON body, or none.
-inline std::string request(const std::string& method, const std::string& path, const std::string& body = "",
-                           const std::string& fields = "") {
-  std::string out = method + " " + path + " HTTP/1.1\r\nHost: here\r\n" + fields;
-  if (!body.empty()) out += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
-  return out + "\r\n" + body;
-}
-
-inline int status_of(const std::string& answer) {
-  return answer.starts_with("HTTP/1.1 ") ? std::atoi(answer.c_str() + 9) : 0;
-}
-
-inline std::string body_of(const std::string& answer) {
-  const size_t head = answer.find("\r\n\r\n");
-  return head == std::string::npos ? "" : answer.substr(head + 4);
-}
-
-// Asked on a connection of its own.
-inline std::string asked(int port, const std::string& bytes) {
-  Caller caller(port);
-  return caller.send(bytes) ? caller.answer() : "";
-}

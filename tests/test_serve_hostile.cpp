@@ -4,7 +4,7 @@
 #include <random>
 #include <vector>
 
-#include "serving.h"
+#include "server_program.h"
 
 namespace {
 
@@ -17,20 +17,29 @@ std::string completion(int tokens, const std::string& fields = "") {
                  R"({"prompt":"Once upon a time","max_tokens":)" + std::to_string(tokens) + "}", fields);
 }
 
-// As many requests at once as there are places: every one of them is free.
+// As many requests at once as there are places, and all are answered: every place is free, as soon as it was seen that those who
+// had them have gone.
 void check_all_places(int port) {
-  std::vector<Caller> callers;
-  for (int i = 0; i < SLOTS + QUEUE; i++) {
-    callers.emplace_back(port);
-    CHECK(callers.back().send(completion(4)));
-  }
-  for (Caller& caller : callers)
-    CHECK_EQ(status_of(caller.answer()), 200);
+  CHECK(comes_true([&] {
+    std::vector<Caller> callers;
+    bool all = true;
+    for (int i = 0; i < SLOTS + QUEUE; i++) {
+      callers.emplace_back(port);
+      all &= callers.back().send(completion(4));
+    }
+    for (Caller& caller : callers)
+      all &= status_of(caller.answer()) == 200;
+    return all;
+  }));
+  CHECK(comes_true([&] {
+    const std::string health = asked(port, request("GET", "/v1/edge/health"));
+    return status_of(health) == 200 && contains(health, "\"slots_busy\":0,") && contains(health, "\"queue_length\":0,");
+  }));
 }
 
 size_t answers_in(const std::string& bytes) {
   size_t count = 0;
-  for (size_t at = 0; (at = bytes.find("HTTP/1.1 ", at)) != std::string::npos; at++)
+  for (size_t at = 0; (at = bytes.find("\r\nDate: ", at)) != std::string::npos; at++)
     count++;
   return count;
 }
@@ -48,7 +57,7 @@ std::vector<Wrong> wrong_requests() {
       {400, std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11)},  // TLS
       {400, std::string("\0\0\0\0", 4)},
       {400, "GET /\r\n"},  // HTTP/0.9
-      {505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
+      {505, "PRI * HTTP/2.0\r\n" + H + "\r\nSM\r\n\r\n"},
       {400, "GET / HTTP/1.1\nHost: here\n\n"},
       {400, "GET / HTTP/1.1\r\nHost: here\n\r\n"},
       {400, "GET / HTTP/1.1\rHost: here\r\r"},
@@ -117,7 +126,7 @@ const std::vector<std::string>& wrong_bodies() {
 }  // namespace
 
 TEST(wrong_requests) {
-  Serving server(MODEL);
+  ServerProgram server(MODEL);
   for (const Wrong& row : wrong_requests()) {
     Caller caller(server.port);
     caller.send(row.bytes + completion(2));
@@ -140,7 +149,7 @@ TEST(wrong_requests) {
 
 // Answers come in the order of the requests, however these are cut.
 TEST(pipelined) {
-  Serving server(MODEL);
+  ServerProgram server(MODEL);
   std::string bytes;
   std::vector<int> tokens;
   for (int i = 0; i < 40; i++) {
@@ -167,7 +176,7 @@ TEST(pipelined) {
 
 // Those who send slowly or take nothing keep nobody else from being answered.
 TEST(slow) {
-  Serving server(MODEL);
+  ServerProgram server(MODEL);
   std::vector<Caller> slow;
   const std::string whole = completion(200);
   for (int i = 0; i < 200; i++) {
@@ -188,7 +197,7 @@ TEST(slow) {
 
 // Bodies that never come hold their places only until others want them.
 TEST(slow_bodies) {
-  Serving server(MODEL);
+  ServerProgram server(MODEL);
   std::vector<Caller> slow;
   for (int i = 0; i < 60; i++) {
     slow.emplace_back(server.port);
@@ -202,7 +211,7 @@ TEST(slow_bodies) {
 
 // One that sends no more while its answer is outstanding has gone away.
 TEST(half_closed) {
-  Serving server(MODEL);
+  ServerProgram server(MODEL);
   for (int i = 0; i < 50; i++) {
     Caller caller(server.port);
     CHECK(caller.send(i % 3 == 0 ? completion(200) : i % 3 == 1 ? completion(200).substr(0, 70) : ""));
@@ -216,7 +225,7 @@ TEST(half_closed) {
 TEST(aborted) {
   const char* wanted = std::getenv("EDGELLM_ABORTS");
   const int count = wanted ? std::atoi(wanted) : 400;
-  Serving server(MODEL);
+  ServerProgram server(MODEL);
   std::mt19937 random(1);
   const auto abort_some = [&](int requests) {
     for (int i = 0; i < requests; i++) {
