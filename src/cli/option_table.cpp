@@ -194,6 +194,8 @@ const Option OPTIONS[] = {
      [](O o, N n, S v) -> Status { return set_number(n, v, 0, 65535, &o.serve.port); }},
     {"--slots", "N", SERVE, Group::serving, "texts that are made at the same time (4; up to 256)",
      [](O o, N n, S v) -> Status { return set_number(n, v, 1, MAX_SESSIONS, &o.serve.slots); }},
+    {"--stop-repeats", nullptr, SERVE, Group::serving, "end texts that go in a circle (64 tokens or more of one cycle)",
+     set_flag<&Options::serve, &ServeOptions::stop_repeats>},
 
     {"--prompt-tokens", "N", BENCH, Group::measuring, "tokens of the prompt (64)",
      [](O o, N n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.bench_prompt); }},

@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "engine/conversation.h"
+#include "platform/clock.h"
 #include "platform/seal.h"
 #include "platform/seed.h"
 #include "platform/sockets.h"
@@ -47,8 +48,9 @@ Status serve_command(Options& options) {
   i32 listener, set;
   EDGELLM_TRY(open_socket_set(&set));
   EDGELLM_TRY(listen_on(serve.host, &serve.port, &listener));
-  EDGELLM_TRY(allow_descriptors(serve.connections.connections + 16));
-  EDGELLM_TRY(seal_as_asked(options, SEAL_SOCKETS));
+  EDGELLM_TRY(allow_descriptors(serve.connections.connections + 64));
+  server.gauges.open(nullptr, now_ns());
+  EDGELLM_TRY(seal_as_asked(options, SEAL_SOCKETS | SEAL_FILES));
   note("edgellm: ", model.name, " at http://", serve.host, ":", serve.port, "\n");
   server.run(listener, set);
   return {};

@@ -55,6 +55,9 @@ constexpr CompletionListener LISTENER = {pass_id, pass_text, pass_end};
 
 constexpr Route ROUTES[] = {
     {"POST", "/v1/edge/completions", edge_completions},
+    {"GET", "/healthz", status_alive, true},
+    {"GET", "/readyz", status_ready, true},
+    {"GET", "/metrics", status_metrics},
 };
 
 }  // namespace
@@ -76,6 +79,8 @@ void Server::place(Arena& arena) {
   }
   for (ServedModel& model : models)
     model.scheduler.place(arena, model.engine, options.queue);
+  requests.place(arena, server_routes().count);
+  placed_bytes = arena.used();
 }
 
 bool Server::anything_runs() const {
@@ -85,12 +90,20 @@ bool Server::anything_runs() const {
   return false;
 }
 
+static void count_request(void* server, const Connection& c) {
+  static_cast<Server*>(server)->requests.add(c.route, c.figures.status);
+}
+
 void Server::run(i32 listener, i32 set) {
+  began = now_ns();
+  began_unix = unix_seconds();
+  connections.report_to(count_request);
   connections.start(listener, set, server_routes(), this);
   i64 last = INT64_MAX;  // when draining ends
   for (;;) {
     connections.round(now_ns(), unix_seconds(), anything_runs() ? 0 : IDLE_WAIT_MS);
     drop_gone();
+    gauges.update(now_ns());
     for (ServedModel& model : models)
       model.scheduler.step();
     if (interrupted() && draining) return;
@@ -143,6 +156,7 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
   Choice& choice = reply.choices[index];
   request.listener = &LISTENER;
   request.context = &choice;
+  request.options.stop_repeats |= options.stop_repeats;
   choice.running = true;
   reply.running++;
   choice.completion = reply.model->scheduler.submit(request);

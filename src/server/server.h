@@ -1,6 +1,7 @@
 // The server: models with their slots, connections, and the answers that are in the making between them. One thread: a round of the
 // connections, then a pass of each model that has something to do. All memory is taken before it starts.
 #pragma once
+#include "platform/gauges.h"
 #include "server/connections.h"
 #include "server/json.h"
 #include "server/scheduler.h"
@@ -16,6 +17,7 @@ struct ServeOptions {
   i32 queue = 32;         // texts of each model that wait for a slot
   i32 edge_tokens = 200;  // the most that one answer of the edge routes may have
   f64 drain_seconds = 30;
+  bool stop_repeats = false;  // texts that go in a circle end (engine/repeats.h)
   ConnectionLimits connections;
 };
 
@@ -81,6 +83,11 @@ struct Server {
   u64 answers = 0;       // begun so far
   u64 seed = 0;          // of seeds that nobody gave
   bool draining = false;
+  Gauges gauges;  // opened before the seal
+  RequestCounts requests;
+  i64 placed_bytes = 0;  // memory beside that of the engines
+  i64 began = 0;         // now_ns()
+  i64 began_unix = 0;    // seconds since 1970-01-01 UTC
 
   // Takes memory beside that of the models' engines.
   void place(Arena& arena);
@@ -109,5 +116,8 @@ Span<const Route> server_routes();
 
 // The families (routes_*.cpp).
 void edge_completions(void* server, Connections& connections, Connection& c);
+void status_alive(void* server, Connections& connections, Connection& c);
+void status_ready(void* server, Connections& connections, Connection& c);
+void status_metrics(void* server, Connections& connections, Connection& c);
 
 }  // namespace edgellm
