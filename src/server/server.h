@@ -5,6 +5,7 @@
 #include "server/connections.h"
 #include "server/json.h"
 #include "server/scheduler.h"
+#include "server/token_rate.h"
 #include "text/chat_template.h"
 
 namespace edgellm {
@@ -33,6 +34,8 @@ struct ServedModel {
 struct Server;
 struct Reply;
 
+constexpr const char* DEVICE = "cpu";  // what computes
+
 constexpr i32 MAX_CHOICES = 16;  // texts of one answer
 
 // One text of an answer.
@@ -54,7 +57,7 @@ struct Choice {
 // What a family of routes makes of texts. Each function is told of every choice of its replies.
 struct ReplyForm {
   void (*id)(Choice& choice, i32 id);       // null: does not matter
-  bool (*text)(Choice& choice, Text text);  // false: nobody listens any more
+  bool (*text)(Choice& choice, Text text);  // false: nobody listens any more; null: the choice keeps it
   void (*ended)(Choice& choice);            // choice.completed says how
 };
 
@@ -82,8 +85,10 @@ struct Server {
   Span<char> composed;   // body of an answer
   u64 answers = 0;       // begun so far
   u64 seed = 0;          // of seeds that nobody gave
+  TokenRate rate;        // of all models together
   bool draining = false;
-  Gauges gauges;  // opened before the seal
+  i64 drained = INT64_MAX;  // when draining ends, of now_ns()
+  Gauges gauges;            // opened before the seal
   RequestCounts requests;
   i64 placed_bytes = 0;  // memory beside that of the engines
   i64 began = 0;         // now_ns()
@@ -95,18 +100,29 @@ struct Server {
   // Serves until a signal asks for the end, and then what has begun; a second signal ends it at once.
   void run(i32 listener, i32 set);
 
-  // A free place for an answer with so many texts; null when there is none, or the model's queue has no room for as many.
+  // The same in steps: a round of the connections and a pass of each model; false when it is over.
+  void start(i32 listener, i32 set);
+  bool round();
+
+  // The model that a request names, or the first where it names none. A single one has every name. Null: an error was answered.
+  ServedModel* choose_model(Connection& c, const JsonNode& object);
+  // A free place for an answer with so many texts; null when there is none, or the model's queue has no room for as many, and that
+  // was answered.
   Reply* begin_reply(Connection& c, ServedModel& model, i32 choices, const ReplyForm& form);
   void submit(Reply& reply, i32 index, CompletionRequest request);
   // The connection that waits for it; null when the client has gone away.
   Connection* connection(const Reply& reply) { return connections.find(reply.connection); }
   u64 next_seed();
+  // Where the body of an answer is composed, one at a time, and its answer.
+  Writer compose() { return {composed.data, composed.count}; }
+  void answer_json(Connection& c, const Writer& body);
   // Reads the body of a request as a JSON object; false: an error was answered.
   bool read_object(Connection& c, const JsonNode** object);
   // The ids of a text as the model wants a prompt; false: an error was answered.
   bool read_prompt(Connection& c, ServedModel& model, Text text, Span<const i32>* ids);
 
  private:
+  Reply* free_reply();
   void drop_gone();
   bool anything_runs() const;
 };
@@ -116,6 +132,8 @@ Span<const Route> server_routes();
 
 // The families (routes_*.cpp).
 void edge_completions(void* server, Connections& connections, Connection& c);
+void edge_health(void* server, Connections& connections, Connection& c);
+void edge_models(void* server, Connections& connections, Connection& c);
 void status_alive(void* server, Connections& connections, Connection& c);
 void status_ready(void* server, Connections& connections, Connection& c);
 void status_metrics(void* server, Connections& connections, Connection& c);
