@@ -135,7 +135,9 @@ void status_metrics(void* context, Connections& connections, Connection& c) {
   write_machine(out, server);
   write_requests(out, server);
   write_models(out, server);
-  if (body.cut()) return connections.answer_error(c, 500, "the figures need more room than an answer has");
+  if (body.cut())
+    return connections.answer_error(
+        c, 500, "the figures of so many models need more room than an answer has: start with a larger --answer-kb");
   connections.answer(c, {.type = METRICS_TYPE}, body.text());
 }
 
