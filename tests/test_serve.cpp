@@ -52,8 +52,8 @@ TEST(refusals) {
        std::string("cannot listen on 203.0.113.7 port 0: ") + std::strerror(EADDRNOTAVAIL) +
            "; it is no address of this machine: --host 0.0.0.0 takes all of them"},
       {"ulimit -n 100; ", m, 1,
-       "so many connections need 272 open files, and the system allows 100: fewer --connections, or `ulimit -n 272`"},
-      {"ulimit -n 100; ", m + "--connections 85", 1,
+       "so many connections need 320 open files, and the system allows 100: fewer --connections, or `ulimit -n 320`"},
+      {"ulimit -n 100; ", m + "--connections 37", 1,
        "so many connections need 101 open files, and the system allows 100: fewer --connections, or `ulimit -n 101`"},
       {"", m + "--api-key-file " + (folder / "absent"), 1,
        "--api-key-file " + (folder / "absent") + ": " + std::strerror(ENOENT)},

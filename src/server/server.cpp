@@ -57,8 +57,10 @@ void note_end(Connection& c, const Completed& completed) {
   c.figures.ending = ending_of(completed);
 }
 
-void request_ended(void* server, const Connection& c) {
-  static_cast<Server*>(server)->log.add(c);
+void request_ended(void* context, const Connection& c) {
+  Server& server = *static_cast<Server*>(context);
+  server.requests.add(c.route, c.figures.status);
+  server.log.add(c);
 }
 
 // From the scheduler to the form of the answer.
@@ -92,6 +94,9 @@ constexpr CompletionListener LISTENER = {pass_id, pass_text, pass_end};
 
 constexpr Route ROUTES[] = {
     {"POST", "/v1/edge/completions", edge_completions},
+    {"GET", "/healthz", status_alive, true},
+    {"GET", "/readyz", status_ready, true},
+    {"GET", "/metrics", status_metrics},
     {"GET", "/v1/edge/health", edge_health, true},
     {"GET", "/v1/edge/models", edge_models},
 };
@@ -115,6 +120,8 @@ void Server::place(Arena& arena) {
   }
   for (ServedModel& model : models)
     model.scheduler.place(arena, model.engine, options.queue);
+  requests.place(arena, server_routes().count);
+  placed_bytes = arena.used();
 }
 
 bool Server::anything_runs() const {
@@ -132,13 +139,16 @@ void Server::run(i32 listener, i32 set) {
 
 void Server::start(i32 listener, i32 set) {
   log.on = options.log;
-  connections.start(listener, set, server_routes(), this);
+  began = now_ns();
+  began_unix = unix_seconds();
   connections.report_to(request_ended);
+  connections.start(listener, set, server_routes(), this);
 }
 
 bool Server::round() {
   connections.round(now_ns(), unix_seconds(), anything_runs() ? 0 : IDLE_WAIT_MS);
   drop_gone();
+  gauges.update(now_ns());
   for (ServedModel& model : models)
     model.scheduler.step();
   if (interrupted()) {
@@ -219,6 +229,7 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
   Choice& choice = reply.choices[index];
   request.listener = &LISTENER;
   request.context = &choice;
+  request.options.stop_repeats |= options.stop_repeats;
   choice.running = true;
   if (Connection* c = connection(reply)) c->figures.tokens_in += static_cast<i32>(request.prompt.count);
   reply.running++;
