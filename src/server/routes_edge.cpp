@@ -14,11 +14,6 @@ Server& server_of(void* context) {
   return *static_cast<Server*>(context);
 }
 
-// The model that answers where none is named.
-void write_first_model(JsonWriter& json, Text key, const Server& server) {
-  server.models.count ? json.text(key, server.models[0].name) : json.null(key);
-}
-
 void answer_text(Choice& choice) {
   Reply& reply = *choice.reply;
   Server& server = *reply.server;
@@ -66,7 +61,7 @@ void edge_health(void* context, Connections&, Connection& c) {
   json.flag("model_loaded", loaded);
   json.text("node", server.options.node);
   json.text("device", DEVICE);
-  write_first_model(json, "model", server);
+  server.write_first_model(json, "model");
   json.text("msp_mode", MODE);
   json.text("timestamp", timestamp.text());
   json.number("slots", slots);
@@ -86,7 +81,7 @@ void edge_models(void* context, Connections&, Connection& c) {
   for (const ServedModel& model : server.models)
     json.text({}, model.name);
   json.close_list();
-  write_first_model(json, "loaded", server);
+  server.write_first_model(json, "loaded");
   json.text("device", DEVICE);
   json.close();
   server.answer_json(c, body);
