@@ -106,11 +106,10 @@ bool Server::round() {
   drop_gone();
   for (ServedModel& model : models)
     model.scheduler.step();
-  if (interrupted() && draining) return false;
   if (interrupted()) {
-    set_interrupted(false);
+    finish_in_peace();
     draining = true;
-    drained = now_ns() + static_cast<i64>(options.drain_seconds * SECOND_NS);
+    drained = now_ns() + options.drain;
     connections.drain();
   }
   return !draining || (connections.open() > 0 && now_ns() <= drained);

@@ -10,15 +10,24 @@
 
 namespace edgellm {
 
+// What the command line says of a server. Of models, see the command itself.
 struct ServeOptions {
+  static constexpr i32 MAX_ORIGINS = 16;
+
   const char* host = "127.0.0.1";
-  i32 port = 8081;        // 0: any that is free
-  const char* node = "";  // what this machine is called
-  i32 slots = 4;          // of each model
-  i32 queue = 32;         // texts of each model that wait for a slot
-  i32 edge_tokens = 200;  // the most that one answer of the edge routes may have
-  f64 drain_seconds = 30;
-  ConnectionLimits connections;
+  i32 port = -1;                 // 0: any that is free; -1: 8081, or that of the expert-model service
+  bool experts_service = false;  // its port is 8090
+  const char* node = "";         // what this machine is called; empty: its host name
+  i32 slots = 4;                 // of each model
+  i32 queue = 32;                // texts of each model that wait for a slot
+  i32 edge_tokens = 200;         // the most that one answer of the edge routes may have
+  i64 max_memory = 0;            // bytes that models and server may take; 0: what there is
+  i64 drain = 30 * SECOND_NS;    // for what runs when a signal asks for the end
+  bool log = false;              // a line of JSON on standard error for each request
+  const char* key_file = nullptr;
+  Text origins[MAX_ORIGINS];
+  i32 origin_count = 0;
+  ConnectionLimits connections = {.http = {.body = 256 << 10}};
 };
 
 struct ServedModel {
@@ -91,7 +100,7 @@ struct Server {
   // Takes memory beside that of the models' engines.
   void place(Arena& arena);
 
-  // Serves until a signal asks for the end, and then what has begun; a second signal ends it at once.
+  // Serves until a signal asks for the end, and then what has begun; a second signal ends the process.
   void run(i32 listener, i32 set);
 
   // The same in steps: a round of the connections and a pass of each model; false when it is over.
