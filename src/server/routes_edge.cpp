@@ -14,6 +14,11 @@ Server& server_of(void* context) {
   return *static_cast<Server*>(context);
 }
 
+// What the system shows, `units` for each 1 of it; null where it does not.
+void write_reading(JsonWriter& json, Text key, const Reading& reading, f64 units, i32 decimals) {
+  reading.known ? json.real(key, {reading.value * units, decimals}) : json.null(key);
+}
+
 void answer_text(Choice& choice) {
   Reply& reply = *choice.reply;
   Server& server = *reply.server;
@@ -62,6 +67,11 @@ void edge_health(void* context, Connections&, Connection& c) {
   json.text("node", server.options.node);
   json.text("device", DEVICE);
   server.write_first_model(json, "model");
+  const Readings& readings = server.gauges.readings();
+  write_reading(json, "memory_percent", readings.memory_share, 100, 1);
+  write_reading(json, "memory_available_gb", readings.available_bytes, 1e-9, 2);
+  write_reading(json, "cpu_percent", readings.cpu_share, 100, 1);
+  if (readings.temperature.known) write_reading(json, "temperature_c", readings.temperature, 1, 1);
   json.text("msp_mode", MODE);
   json.text("timestamp", timestamp.text());
   json.number("slots", slots);

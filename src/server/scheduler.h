@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "engine/generation.h"
 #include "engine/log_probabilities.h"
+#include "server/metrics.h"
 
 namespace edgellm {
 
@@ -74,6 +75,7 @@ class Scheduler {
   const Engine& engine() const { return *engine_; }
   // Of the row of logits behind the id that a listener is told of at this moment.
   const LogProbabilities& log_probabilities() const { return log_probabilities_; }
+  const ModelMetrics& metrics() const { return metrics_; }
 
  private:
   enum class Stage : u8 { unused, waiting, running };
@@ -93,6 +95,7 @@ class Scheduler {
     Span<i32> timeline;  // ids that the session has run, as far as there is room
     i64 used;            // when it was seated last, in seats
     i64 run;             // ids of the prompt that were run
+    i64 drawn;           // now_ns() of its last id
     Generation text;
     Completed completed;
   };
@@ -107,11 +110,13 @@ class Scheduler {
   bool reading(const Slot& slot) const { return slot.run < slot.place->request.prompt.count; }
   void after_step(Slot& slot, const Step& step, i32* row);
   void draw(Slot& slot, i32 row);
+  void count_token(Slot& slot);
   void end(Slot& slot);
   void leave(Place& place);
 
   Engine* engine_ = nullptr;
   LogProbabilities log_probabilities_;
+  ModelMetrics metrics_;
   Span<Place> completions_;
   Span<Slot> slots_;
   Span<Step> steps_;      // of the pass that is run

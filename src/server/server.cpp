@@ -57,6 +57,9 @@ constexpr CompletionListener LISTENER = {pass_id, pass_text, pass_end};
 
 constexpr Route ROUTES[] = {
     {"POST", "/v1/edge/completions", edge_completions},
+    {"GET", "/healthz", status_alive, true},
+    {"GET", "/readyz", status_ready, true},
+    {"GET", "/metrics", status_metrics},
     {"GET", "/v1/edge/health", edge_health, true},
     {"GET", "/v1/edge/models", edge_models},
     {"POST", "/generate", experts_generate},
@@ -82,6 +85,8 @@ void Server::place(Arena& arena) {
   }
   for (ServedModel& model : models)
     model.scheduler.place(arena, model.engine, options.queue);
+  requests.place(arena, server_routes().count);
+  placed_bytes = arena.used();
 }
 
 bool Server::anything_runs() const {
@@ -97,13 +102,21 @@ void Server::run(i32 listener, i32 set) {
   }
 }
 
+static void count_request(void* server, const Connection& c) {
+  static_cast<Server*>(server)->requests.add(c.route, c.figures.status);
+}
+
 void Server::start(i32 listener, i32 set) {
+  began = now_ns();
+  began_unix = unix_seconds();
+  connections.report_to(count_request);
   connections.start(listener, set, server_routes(), this);
 }
 
 bool Server::round() {
   connections.round(now_ns(), unix_seconds(), anything_runs() ? 0 : IDLE_WAIT_MS);
   drop_gone();
+  gauges.update(now_ns());
   for (ServedModel& model : models)
     model.scheduler.step();
   if (interrupted()) {
@@ -184,6 +197,7 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
   Choice& choice = reply.choices[index];
   request.listener = &LISTENER;
   request.context = &choice;
+  request.options.stop_repeats |= options.stop_repeats;
   choice.running = true;
   reply.running++;
   choice.completion = reply.model->scheduler.submit(request);

@@ -2,6 +2,7 @@
 // connections, then a pass of each model that has something to do. All memory is taken before it starts.
 #pragma once
 #include "base/json_writer.h"
+#include "platform/gauges.h"
 #include "server/connections.h"
 #include "server/json.h"
 #include "server/scheduler.h"
@@ -24,6 +25,7 @@ struct ServeOptions {
   i64 max_memory = 0;            // bytes that models and server may take; 0: what there is
   i64 drain = 30 * SECOND_NS;    // for what runs when a signal asks for the end
   bool log = false;              // a line of JSON on standard error for each request
+  bool stop_repeats = false;     // texts that go in a circle end (engine/repeats.h)
   const char* key_file = nullptr;
   Text origins[MAX_ORIGINS];
   i32 origin_count = 0;
@@ -96,6 +98,11 @@ struct Server {
   TokenRate rate;        // of all models together
   bool draining = false;
   i64 drained = INT64_MAX;  // when draining ends, of now_ns()
+  Gauges gauges;            // opened before the seal
+  RequestCounts requests;
+  i64 placed_bytes = 0;  // memory beside that of the engines
+  i64 began = 0;         // now_ns()
+  i64 began_unix = 0;    // seconds since 1970-01-01 UTC
 
   // Takes memory beside that of the models' engines.
   void place(Arena& arena);
@@ -141,5 +148,8 @@ void edge_health(void* server, Connections& connections, Connection& c);
 void edge_models(void* server, Connections& connections, Connection& c);
 void experts_generate(void* server, Connections& connections, Connection& c);
 void experts_health(void* server, Connections& connections, Connection& c);
+void status_alive(void* server, Connections& connections, Connection& c);
+void status_ready(void* server, Connections& connections, Connection& c);
+void status_metrics(void* server, Connections& connections, Connection& c);
 
 }  // namespace edgellm
