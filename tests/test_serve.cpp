@@ -7,6 +7,7 @@
 #include <cstring>
 #include <regex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "files.h"
@@ -83,6 +84,18 @@ TEST(refusals) {
     CHECK_EQ(said.out, "");
   }
   close(listener);
+}
+
+// Where it listens if nothing else is said. The port is held here, so that it does not start.
+TEST(default_ports) {
+  for (const auto& [words, port] : {std::pair<std::string, edgellm::i32>("", 8081), {" --experts-service", 8090}}) {
+    edgellm::i32 wanted = port, listener = -1;
+    if (!edgellm::listen_on("127.0.0.1", &wanted, &listener).ok()) SKIP("port " + std::to_string(port) + " is taken");
+    const Said said = edgellm_says("serve " + STORIES + words);
+    CHECK_EQ(said.code, 1);
+    CHECK(contains(said.err, "edgellm: cannot listen on 127.0.0.1 port " + std::to_string(port) + ": "));
+    close(listener);
+  }
 }
 
 // The megabytes that are needed, as a refusal says them.
@@ -265,10 +278,10 @@ TEST(log_that_nobody_reads) {
 // More requests than slots, and the signal when the first was answered: each is answered whole.
 TEST(draining) {
   for (const int signal : {SIGTERM, SIGINT}) {
-    ServerProcess server(STORIES + " --slots 2 --queue 30");
-    const std::string request = http_request(COMPLETIONS, R"({"prompt":"Once upon a time","max_tokens":200})");
+    ServerProcess server(STORIES + " --slots 2");
+    const std::string request = http_request(COMPLETIONS, R"({"prompt":"Once upon a time","max_tokens":100})");
     std::vector<int> clients;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 12; i++) {
       clients.push_back(connect_to_port(server.port()));
       send_all(clients.back(), request);
     }
@@ -320,6 +333,34 @@ TEST(second_signal) {
     CHECK_EQ(server.end(), 128 + signal);
     close(fd);
   }
+}
+
+// One that was killed leaves nothing behind that keeps the next from its port, requests in the middle included.
+TEST(killed) {
+  int port = 0;
+  {
+    ServerProcess server(STORIES);
+    port = server.port();
+    (void)half_a_request(server);
+    CHECK_EQ(status_of(ask_port(port, COMPLETIONS, PROMPT)), "HTTP/1.1 200 OK");
+    server.send_signal(SIGKILL);
+    CHECK_EQ(server.end(), -1 - SIGKILL);
+  }
+  ServerProcess server(STORIES + " --port " + std::to_string(port));
+  CHECK_EQ(server.port(), port);
+  CHECK_EQ(status_of(ask_port(port, COMPLETIONS, PROMPT)), "HTTP/1.1 200 OK");
+}
+
+// A model file that is cut under the server ends it with a sentence.
+TEST(model_that_is_cut) {
+  Folder folder;
+  std::filesystem::copy_file(STORIES, folder / "m.tm2");
+  ServerProcess server(folder / "m.tm2");
+  CHECK_EQ(status_of(ask_port(server.port(), COMPLETIONS, PROMPT)), "HTTP/1.1 200 OK");
+  CHECK_EQ(truncate((folder / "m.tm2").c_str(), 4096), 0);
+  CHECK_EQ(ask_port(server.port(), COMPLETIONS, PROMPT), "");
+  CHECK_EQ(server.next_line(), "edgellm: the model file was cut short or its medium was removed while in use");
+  CHECK_EQ(server.end(), 1);
 }
 
 // Behind the seal everything works that the tests above saw.

@@ -158,7 +158,7 @@ bool Server::round() {
     drained = now_ns() + options.drain;
     connections.drain();
   }
-  return !draining || (connections.open() > 0 && now_ns() <= drained);
+  return !draining || (!connections.drained() && now_ns() <= drained);
 }
 
 Reply* Server::free_reply() {
