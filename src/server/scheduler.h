@@ -8,6 +8,8 @@
 #pragma once
 #include "base/arena.h"
 #include "engine/generation.h"
+#include "engine/log_probabilities.h"
+#include "server/metrics.h"
 
 namespace edgellm {
 
@@ -33,10 +35,11 @@ struct CompletionListener {
 };
 
 struct CompletionRequest {
-  Span<const i32> prompt;    // at least one id, at most the scheduler's context; copied
-  GenerateOptions options;   // the bytes of its stop strings stay until it ended
-  i32 priority = 0;          // the higher goes first
-  i64 deadline = INT64_MAX;  // of now_ns(): the text ends with what there is
+  Span<const i32> prompt;         // at least one id, at most the scheduler's context; copied
+  GenerateOptions options;        // the bytes of its stop strings stay until it ended
+  i32 priority = 0;               // the higher goes first
+  i64 deadline = INT64_MAX;       // of now_ns(): the text ends with what there is
+  i32 top_log_probabilities = 0;  // how many of the most probable ids its listener wants to see beside each of its own
   const CompletionListener* listener = nullptr;
   void* context = nullptr;
 };
@@ -70,6 +73,9 @@ class Scheduler {
   i32 busy() const;     // slots
   i32 waiting() const;  // in the queue
   const Engine& engine() const { return *engine_; }
+  // Of the row of logits behind the id that a listener is told of at this moment.
+  const LogProbabilities& log_probabilities() const { return log_probabilities_; }
+  const ModelMetrics& metrics() const { return metrics_; }
 
  private:
   enum class Stage : u8 { unused, waiting, running };
@@ -89,6 +95,7 @@ class Scheduler {
     Span<i32> timeline;  // ids that the session has run, as far as there is room
     i64 used;            // when it was seated last, in seats
     i64 run;             // ids of the prompt that were run
+    i64 drawn;           // now_ns() of its last id
     Generation text;
     Completed completed;
   };
@@ -103,10 +110,13 @@ class Scheduler {
   bool reading(const Slot& slot) const { return slot.run < slot.place->request.prompt.count; }
   void after_step(Slot& slot, const Step& step, i32* row);
   void draw(Slot& slot, i32 row);
+  void count_token(Slot& slot);
   void end(Slot& slot);
   void leave(Place& place);
 
   Engine* engine_ = nullptr;
+  LogProbabilities log_probabilities_;
+  ModelMetrics metrics_;
   Span<Place> completions_;
   Span<Slot> slots_;
   Span<Step> steps_;      // of the pass that is run
