@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/json_writer.h"
 #include "base/random.h"
 #include "platform/clock.h"
 #include "platform/signals.h"
@@ -63,6 +62,8 @@ constexpr Route ROUTES[] = {
     {"GET", "/metrics", status_metrics},
     {"GET", "/v1/edge/health", edge_health, true},
     {"GET", "/v1/edge/models", edge_models},
+    {"POST", "/generate", experts_generate},
+    {"GET", "/health", experts_health, true},
 };
 
 }  // namespace
@@ -209,6 +210,10 @@ u64 Server::next_seed() {
 void Server::answer_json(Connection& c, const Writer& body) {
   if (body.cut()) return connections.answer_error(c, 500, "the answer is longer than the server has room for");
   connections.answer(c, {.type = "application/json"}, body.text());
+}
+
+void Server::write_first_model(JsonWriter& json, Text key) const {
+  models.count ? json.text(key, models[0].name) : json.null(key);
 }
 
 bool Server::read_object(Connection& c, const JsonNode** object) {
