@@ -4,7 +4,7 @@
 #include <map>
 #include <sstream>
 
-#include "files.h"
+#include "made_root.h"
 #include "metrics_format.h"
 #include "platform/signals.h"
 #include "program.h"
@@ -40,7 +40,7 @@ std::string of(const std::string& name, const std::string& model = "script") {
 }
 
 // A root where every sensor is.
-struct Root : Folder {
+struct Root : MadeRoot {
   Root() {
     file("proc/stat", "cpu  100 0 0 100\n");
     file("proc/self/stat", "7 (a) R 1 7 7 0 -1 4194304 100 0 0 0 20 5 9 9 20 0 1 0 5344882\n");
@@ -50,10 +50,6 @@ struct Root : Folder {
     file("sys/class/thermal/thermal_zone0/temp", "48250\n");
     file("sys/class/hwmon/hwmon0/name", "ina226\n");
     file("sys/class/hwmon/hwmon0/power1_input", "4250000\n");
-  }
-  void file(const std::string& name, const std::string& text) {
-    std::filesystem::create_directories(std::filesystem::path(*this / name).parent_path());
-    write_file(*this / name, text);
   }
 };
 
