@@ -351,18 +351,6 @@ TEST(killed) {
   CHECK_EQ(status_of(ask_port(port, COMPLETIONS, PROMPT)), "HTTP/1.1 200 OK");
 }
 
-// A model file that is cut under the server ends it with a sentence.
-TEST(model_that_is_cut) {
-  Folder folder;
-  std::filesystem::copy_file(STORIES, folder / "m.tm2");
-  ServerProcess server(folder / "m.tm2");
-  CHECK_EQ(status_of(ask_port(server.port(), COMPLETIONS, PROMPT)), "HTTP/1.1 200 OK");
-  CHECK_EQ(truncate((folder / "m.tm2").c_str(), 4096), 0);
-  CHECK_EQ(ask_port(server.port(), COMPLETIONS, PROMPT), "");
-  CHECK_EQ(server.next_line(), "edgellm: the model file was cut short or its medium was removed while in use");
-  CHECK_EQ(server.end(), 1);
-}
-
 // Behind the seal everything works that the tests above saw.
 TEST(sealed) {
   const Said said = edgellm_says("eval " + STORIES + " --ids 1,2 --seal require");
