@@ -40,6 +40,8 @@ const char* ending_of(const Completed& completed) {
       return "stop";
     case Ending::length:
       return "length";
+    case Ending::repetition:
+      return "repetition";
     default:
       return "stopped";
   }
