@@ -40,6 +40,8 @@ const char* ending_of(const Completed& completed) {
       return "stop";
     case Ending::length:
       return "length";
+    case Ending::repetition:
+      return "repetition";
     default:
       return "stopped";
   }
@@ -73,6 +75,7 @@ void pass_id(void* context, i32 id) {
 
 bool pass_text(void* context, Text text) {
   Choice& choice = *static_cast<Choice*>(context);
+  if (!choice.reply->model->loaded()) return false;  // the text may be wrong
   return choice.reply->form->text ? choice.reply->form->text(choice, text) : choice.add(text);
 }
 
@@ -81,6 +84,7 @@ void pass_end(void* context, const Completed& completed) {
   Reply& reply = *choice.reply;
   choice.running = false;
   choice.completed = completed;
+  if (completed.status.ok()) choice.completed.status = check_intact(reply.model->engine);
   reply.running--;
   if (Connection* c = reply.server->connection(reply)) {
     note_end(*c, completed);
@@ -178,6 +182,15 @@ void Server::drop_gone() {
   }
 }
 
+ServedModel* Server::loaded_model(Connection& c, ServedModel& model) {
+  const Status intact = check_intact(model.engine);
+  if (intact.ok()) return &model;
+  char buffer[200];
+  Writer words(buffer);
+  connections.answer_error(c, 503, write(words, "Model not loaded: ", intact.text()).text());
+  return nullptr;
+}
+
 ServedModel* Server::choose_model(Connection& c, const JsonNode& object) {
   const JsonField field = json_field(object, "model");
   Text name;
@@ -193,7 +206,7 @@ ServedModel* Server::choose_model(Connection& c, const JsonNode& object) {
   char buffer[200];
   Writer names(buffer);
   for (ServedModel& model : models) {
-    if (models.count == 1 || !field.value || model.name == name) return &model;
+    if (models.count == 1 || !field.value || model.name == name) return loaded_model(c, model);
     write(names, names.text().size ? ", " : "one of ", model.name);
   }
   connections.answer_error(c, {404, expected(field, names.text()).text(), "model", "model_not_found"});
@@ -247,7 +260,7 @@ void Server::answer_json(Connection& c, const Writer& body) {
 }
 
 void Server::write_first_model(JsonWriter& json, Text key) const {
-  models.count ? json.text(key, models[0].name) : json.null(key);
+  loaded() ? json.text(key, models[0].name) : json.null(key);
 }
 
 bool Server::read_object(Connection& c, const JsonNode** object) {
@@ -271,7 +284,7 @@ bool Server::read_prompt(Connection& c, ServedModel& model, Text text, Span<cons
   Status status = encode(model.engine, text, {.add_bos = true}, ids);
   if (status.ok() && ids->count == 0) status = failed("the prompt is empty, and the tokenizer names no first id");
   if (status.ok()) status = model.scheduler.check_prompt(ids->count);
-  if (!status.ok()) connections.answer_error(c, 400, status.text());
+  if (!status.ok()) connections.answer_error(c, model.loaded() ? 400 : 503, status.text());
   return status.ok();
 }
 

@@ -40,6 +40,8 @@ struct ServedModel {
   ChatTemplate chat;
   bool has_chat = false;
   f32 temperature = 0.7f;  // where a request names none
+
+  bool loaded() const { return check_intact(engine).ok(); }  // its file was not cut meanwhile
 };
 
 struct Server;
@@ -109,6 +111,8 @@ struct Server {
   // Takes memory beside that of the models' engines.
   void place(Arena& arena);
 
+  bool loaded() const { return models.count > 0 && models[0].loaded(); }  // the first model
+
   // Serves until a signal asks for the end, and then what has begun; a second signal ends the process.
   void run(i32 listener, i32 set);
 
@@ -136,6 +140,7 @@ struct Server {
   bool read_prompt(Connection& c, ServedModel& model, Text text, Span<const i32>* ids);
 
  private:
+  ServedModel* loaded_model(Connection& c, ServedModel& model);
   Reply* free_reply();
   void drop_gone();
   bool anything_runs() const;
