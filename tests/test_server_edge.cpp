@@ -180,6 +180,17 @@ TEST(several_models) {
   }
 }
 
+// Names that do not all fit into a sentence.
+TEST(long_names) {
+  const std::string one(100, 'a'), two(100, 'b'), file = write_script(Script("abc"));
+  Serving serving({{one, file}, {two, file}});
+  const Answer answer = serving.ask("POST /v1/edge/completions", "{\"prompt\":\"x\",\"model\":\"c\"}");
+  CHECK_EQ(answer.status, 404);
+  CHECK_EQ(answer.body, refusal("model: expected the name of a model that is served, got \\\"c\\\""));
+  CHECK_EQ(serving.ask("POST /v1/edge/completions", "{\"prompt\":\"x\",\"max_tokens\":1,\"model\":\"" + two + "\"}").body,
+           completion("a", 1, two));
+}
+
 static std::string asks(const std::string& more = "") {
   return Serving::request("POST /v1/edge/completions", "{\"prompt\":\"x\",\"max_tokens\":9" + more + "}");
 }

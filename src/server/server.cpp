@@ -209,7 +209,8 @@ ServedModel* Server::choose_model(Connection& c, const JsonNode& object) {
     if (models.count == 1 || !field.value || model.name == name) return loaded_model(c, model);
     write(names, names.text().size ? ", " : "one of ", model.name);
   }
-  connections.answer_error(c, {404, expected(field, names.text()).text(), "model", "model_not_found"});
+  const Text known = names.cut() ? Text("the name of a model that is served") : names.text();
+  connections.answer_error(c, {404, expected(field, known).text(), "model", "model_not_found"});
   return nullptr;
 }
 
