@@ -31,6 +31,8 @@ struct CompletionListener {
   void (*id)(void* context, i32 id);       // null: does not matter. Ids that end a text are not told
   bool (*text)(void* context, Text text);  // whole characters; false: nobody listens any more
   void (*ended)(void* context, const Completed& completed);
+  // Where the request asks for it: the id of the prompt at `index`, not the first, of which log_probabilities() tells now.
+  void (*prompt)(void* context, i64 index) = nullptr;
 };
 
 struct CompletionRequest {
@@ -39,6 +41,7 @@ struct CompletionRequest {
   i32 priority = 0;               // the higher goes first
   i64 deadline = INT64_MAX;       // of now_ns(): the text ends with what there is
   i32 top_log_probabilities = 0;  // how many of the most probable ids its listener wants to see beside each of its own
+  bool prompt_log_probabilities = false;  // its ids are run one by one, none of them from before
   const CompletionListener* listener = nullptr;
   void* context = nullptr;
 };
@@ -74,6 +77,8 @@ class Scheduler {
   const Engine& engine() const { return *engine_; }
   // Of the row of logits behind the id that a listener is told of at this moment.
   const LogProbabilities& log_probabilities() const { return log_probabilities_; }
+  // What this id prints, as Generation::bytes has it.
+  Text bytes(i64* text_bytes) const { return telling_->bytes(text_bytes); }
 
  private:
   enum class Stage : u8 { unused, waiting, running };
@@ -105,6 +110,7 @@ class Scheduler {
   void end_late();
   i64 collect_steps();
   bool reading(const Slot& slot) const { return slot.run < slot.place->request.prompt.count; }
+  void tell_prompt(Slot& slot, i32 row);
   void after_step(Slot& slot, const Step& step, i32* row);
   void draw(Slot& slot, i32 row);
   void end(Slot& slot);
@@ -112,6 +118,7 @@ class Scheduler {
 
   Engine* engine_ = nullptr;
   LogProbabilities log_probabilities_;
+  const Generation* telling_ = nullptr;  // whose id a listener is told of
   Span<Place> completions_;
   Span<Slot> slots_;
   Span<Step> steps_;      // of the pass that is run
