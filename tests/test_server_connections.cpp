@@ -610,7 +610,8 @@ TEST(listening) {
            "\"localhost\" is no address: expected one such as 127.0.0.1, 0.0.0.0 or ::1");
   CHECK(listen_on("127.0.0.1", &port, &listener).ok());
   const std::string said = listen_on("127.0.0.1", &port, &other).text();
-  CHECK_EQ(said, "cannot listen on 127.0.0.1 port " + std::to_string(port) + ": " + std::strerror(EADDRINUSE));
+  CHECK_EQ(said, "cannot listen on 127.0.0.1 port " + std::to_string(port) + ": " + std::strerror(EADDRINUSE) +
+                     "; another program listens there: --port takes another port, --port 0 any that is free");
   char buffer[48];
   Writer peer(buffer);
   CHECK_EQ(accept_connection(listener, peer), i64{SOCKET_WAIT});

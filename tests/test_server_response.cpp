@@ -59,6 +59,9 @@ TEST(dates) {
     std::strftime(expected, sizeof expected, "%a, %d %b %Y %H:%M:%S GMT", &parts);
     const std::string got = written([&](Writer& to) { write_http_date(to, seconds); });
     if (got != expected) CHECK_EQ(got, std::string(expected));
+    std::strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    const std::string iso = written([&](Writer& to) { write_iso_date(to, seconds); });
+    if (iso != expected) CHECK_EQ(iso, std::string(expected));
   };
   for (i64 day = 0; day < 140 * 366; day++) {
     compare(day * 86400);
@@ -68,6 +71,7 @@ TEST(dates) {
   for (i64 seconds = 0; sizeof(std::time_t) > 4 && seconds <= last; seconds += 10000019)
     compare(seconds);
   CHECK_EQ(written([&](Writer& to) { write_http_date(to, last); }), "Fri, 31 Dec 9999 23:59:59 GMT");
+  CHECK_EQ(written([&](Writer& to) { write_iso_date(to, last); }), "9999-12-31T23:59:59Z");
   CHECK_EQ(written([&](Writer& to) { write_http_date(to, 0); }), "Thu, 01 Jan 1970 00:00:00 GMT");
   CHECK_EQ(written([&](Writer& to) { write_http_date(to, 951782400); }), "Tue, 29 Feb 2000 00:00:00 GMT");
 }

@@ -24,12 +24,13 @@ enum : u32 {
 enum class SealMode : u8 { yes, no, require };
 
 struct Options {
-  static constexpr i32 MAX_MODELS = 16;  // of a bench
+  static constexpr i32 MAX_MODELS = 16;  // of a bench or a server
 
   u32 command = RUN;
   bool command_given = false;
   const char* model = nullptr;  // the first of `models`
   const char* models[MAX_MODELS] = {};
+  Text model_names[MAX_MODELS];  // serve: --model NAME=FILE; empty: that of the file
   i32 model_count = 0;
   bool model_from_variable = false;  // EDGELLM_MODEL
   MapOptions map;                    // of the model file

@@ -15,12 +15,13 @@
 
 namespace edgellm {
 
-constexpr i32 MAX_MAPS = 8;
+constexpr i32 MAX_MAPS = 18;
 
 // Written before the count that admits them, read by the handler.
 static Span<const u8> maps[MAX_MAPS];
 static std::atomic<i32> map_count;
 static std::atomic<i32> stop_signal;                   // the first that asked to stop, 0: none
+static std::atomic<bool> heard;                        // and the program knows
 static_assert(std::atomic<i32>::is_always_lock_free);  // handlers use it
 
 // The end within a handler.
@@ -79,7 +80,11 @@ void watch_map(Span<const u8> map) {
 }
 
 bool interrupted() {
-  return stop_signal.load(std::memory_order_relaxed) != 0;
+  return stop_signal.load(std::memory_order_relaxed) != 0 && !heard.load(std::memory_order_relaxed);
+}
+
+void finish_in_peace() {
+  heard.store(true);
 }
 
 static_assert(static_cast<i32>(Code::hung_up) == 128 + SIGHUP && static_cast<i32>(Code::interrupted) == 128 + SIGINT &&
@@ -87,7 +92,7 @@ static_assert(static_cast<i32>(Code::hung_up) == 128 + SIGHUP && static_cast<i32
 
 Status check_interrupted() {
   const i32 signal = stop_signal.load(std::memory_order_relaxed);
-  return signal ? Status::error(static_cast<Code>(128 + signal), "") : Status();
+  return interrupted() ? Status::error(static_cast<Code>(128 + signal), "") : Status();
 }
 
 // Until there is something to read, or one of the signals that `mask` lets through.
@@ -128,6 +133,7 @@ bool terminated() {
 
 void set_interrupted(bool value) {
   stop_signal.store(value ? SIGINT : 0);
+  heard.store(false);
 }
 
 }  // namespace edgellm

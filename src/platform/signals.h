@@ -12,7 +12,7 @@ namespace edgellm {
 // was. SIGPIPE and SIGXFSZ (a file larger than `ulimit -f`) are ignored: the write fails and says why.
 void install_signals();
 
-// The map of a file on a medium that can fail or be pulled out. At most 8; further ones are not watched.
+// The map of a file on a medium that can fail or be pulled out. At most 18; further ones are not watched.
 void watch_map(Span<const u8> map);
 
 bool interrupted();
@@ -24,6 +24,10 @@ Status check_interrupted();
 // Waits until `fd` can be read, or the terminal changed (platform/terminal.h; whoever edits no lines hears of none). False when one
 // of these signals came, before or meanwhile: none is missed between a look at interrupted() and the wait.
 bool wait_to_read(i32 fd);
+
+// The signal was heard, and the program ends what it has begun: interrupted() is false from now on, for check_interrupted too. One
+// more SIGINT or SIGTERM ends the process.
+void finish_in_peace();
 
 // It was SIGTERM or SIGHUP, which ask to end and not just to stop.
 bool terminated();

@@ -53,6 +53,19 @@ static socklen_t parse_address(const char* text, i32 port, Address* address) {
   return 0;
 }
 
+static const char* way_out(int error) {
+  switch (error) {
+    case EADDRINUSE:
+      return "; another program listens there: --port takes another port, --port 0 any that is free";
+    case EADDRNOTAVAIL:
+      return "; it is no address of this machine: --host 0.0.0.0 takes all of them";
+    case EACCES:
+      return "; ports below 1024 are for the administrator: --port takes another";
+    default:
+      return "";
+  }
+}
+
 Status listen_on(const char* text, i32* port, i32* listener) {
   Address address;
   socklen_t size = parse_address(text, *port, &address);
@@ -63,7 +76,7 @@ Status listen_on(const char* text, i32* port, i32* listener) {
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(fd, &address.any, size) != 0 || listen(fd, SOMAXCONN) != 0 || getsockname(fd, &address.any, &size) != 0) {
-    Status status = failed("cannot listen on ", text, " port ", *port, ": ", strerror(errno));
+    Status status = failed("cannot listen on ", text, " port ", *port, ": ", strerror(errno), way_out(errno));
     close(fd);
     return status;
   }
@@ -82,7 +95,7 @@ Status allow_descriptors(i64 needed) {
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return {};
   }
   return failed("so many connections need ", needed, " open files, and the system allows ", static_cast<u64>(most),
-                ": see `ulimit -n`");
+                ": fewer --connections, or `ulimit -n ", needed, "`");
 }
 
 // Of IPv6 all eight groups, in hexadecimal; an IPv4 address that came through an IPv6 socket as what it is.

@@ -51,4 +51,10 @@ Status read_string(JsonField field, Text* value);
 Status read_list(JsonField field, const JsonNode** value);
 Status read_object(JsonField field, const JsonNode** value);
 
+// The error of a value that is something else than `what`.
+Status expected(JsonField field, Text what);
+
+// An error that names the first key that is not among the known ones, and these.
+Status refuse_unknown(const JsonNode& object, Span<const Text> known);
+
 }  // namespace edgellm

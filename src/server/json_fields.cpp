@@ -25,7 +25,7 @@ static void describe(Writer& to, const JsonNode& node) {
   write(to, quote, text.slice(0, size), size < text.size ? "..." : "", quote);
 }
 
-static Status expected(JsonField field, Text what) {
+Status expected(JsonField field, Text what) {
   char buffer[64];
   Writer got(buffer);
   describe(got, *field.value);
@@ -124,6 +124,17 @@ Status read_object(JsonField field, const JsonNode** value) {
   if (field.value->kind != JsonKind::object) return expected(field, "an object");
   *value = field.value;
   return {};
+}
+
+Status refuse_unknown(const JsonNode& object, Span<const Text> known) {
+  const JsonNode* unknown = json_unknown(object, known);
+  if (!unknown) return {};
+  char got[64], names[256];
+  Writer key(got), list(names);
+  describe(key, *unknown);
+  for (Text name : known)
+    write(list, list.text().size ? ", " : "", name);
+  return usage_error("unknown field ", key.text(), "; there are ", list.text());
 }
 
 }  // namespace edgellm

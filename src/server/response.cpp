@@ -41,23 +41,47 @@ static void write_two_digits(Writer& to, i64 value) {
   to.add(static_cast<char>('0' + value / 10)).add(static_cast<char>('0' + value % 10));
 }
 
-void write_http_date(Writer& to, i64 unix_seconds) {
-  constexpr Text days = "ThuFriSatSunMonTueWed", months = "MarAprMayJunJulAugSepOctNovDecJanFeb";
-  i64 day = unix_seconds / 86400, second = unix_seconds % 86400;
-  to.add(days.slice(day % 7 * 3, 3)).add(", ");
-  // Years that begin in March have the leap day at their end, and 400 of them have 146097 days.
+struct Date {
+  i64 year, month, day;  // the month from 0, March
+};
+
+// Years that begin in March have the leap day at their end, and 400 of them have 146097 days.
+static Date date_of(i64 day) {
   i64 of_era = (day + 719468) % 146097, era = (day + 719468) / 146097;
   i64 year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
   i64 of_year = of_era - (365 * year + year / 4 - year / 100);
   i64 month = (5 * of_year + 2) / 153;
-  write_two_digits(to, of_year - (153 * month + 2) / 5 + 1);
-  to.add(' ').add(months.slice(month * 3, 3)).add(' ').add(era * 400 + year + (month >= 10)).add(' ');
+  return {era * 400 + year + (month >= 10), month, of_year - (153 * month + 2) / 5 + 1};
+}
+
+static void write_time(Writer& to, i64 second) {
   write_two_digits(to, second / 3600);
   to.add(':');
   write_two_digits(to, second / 60 % 60);
   to.add(':');
   write_two_digits(to, second % 60);
+}
+
+void write_http_date(Writer& to, i64 unix_seconds) {
+  constexpr Text days = "ThuFriSatSunMonTueWed", months = "MarAprMayJunJulAugSepOctNovDecJanFeb";
+  i64 day = unix_seconds / 86400;
+  Date date = date_of(day);
+  to.add(days.slice(day % 7 * 3, 3)).add(", ");
+  write_two_digits(to, date.day);
+  to.add(' ').add(months.slice(date.month * 3, 3)).add(' ').add(date.year).add(' ');
+  write_time(to, unix_seconds % 86400);
   to.add(" GMT");
+}
+
+void write_iso_date(Writer& to, i64 unix_seconds) {
+  Date date = date_of(unix_seconds / 86400);
+  to.add(date.year).add('-');
+  write_two_digits(to, (date.month + 2) % 12 + 1);
+  to.add('-');
+  write_two_digits(to, date.day);
+  to.add('T');
+  write_time(to, unix_seconds % 86400);
+  to.add('Z');
 }
 
 static void write_field(Writer& to, Text name, Text value) {

@@ -30,6 +30,9 @@ Text http_reason(i32 status);
 // Sun, 06 Nov 1994 08:49:37 GMT (RFC 9110, 5.6.7), for years from 1970 to 9999.
 void write_http_date(Writer& to, i64 unix_seconds);
 
+// 1994-11-06T08:49:37Z (ISO 8601), for the same years.
+void write_iso_date(Writer& to, i64 unix_seconds);
+
 void write_response_head(Writer& to, const HttpResponse& response);
 
 // One chunk. Nothing for an empty text, which would end the body.

@@ -1,63 +1,95 @@
 // The edge routes: what the boxes of a federation ask of each other.
 #include "base/json_writer.h"
-#include "server/server.h"
+#include "platform/clock.h"
+#include "server/text_request.h"
 
 namespace edgellm {
 
 namespace {
 
-constexpr i32 DEFAULT_TOKENS = 100;
-constexpr f32 TEMPERATURE = 0.7f;
+constexpr i64 DEFAULT_TOKENS = 100;
+constexpr const char* MODE = "sustained";
 
-bool add_text(Choice& choice, Text text) {
-  return choice.add(text);
+Server& server_of(void* context) {
+  return *static_cast<Server*>(context);
 }
 
-void answer(Choice& choice) {
+// The model that answers where none is named.
+void write_first_model(JsonWriter& json, Text key, const Server& server) {
+  server.models.count ? json.text(key, server.models[0].name) : json.null(key);
+}
+
+void answer_text(Choice& choice) {
   Reply& reply = *choice.reply;
   Server& server = *reply.server;
   Connection& c = *server.connection(reply);
   const Completed& completed = choice.completed;
   if (!completed.status.ok()) return server.connections.answer_error(c, 500, completed.status.text());
-  Writer body(server.composed.data, server.composed.count);
+  Writer body = server.compose();
   JsonWriter json(body);
   json.open({});
   json.text("response", choice.text());
   json.text("model", reply.model->name);
   json.text("node", server.options.node);
-  json.text("device", "cpu");
+  json.text("device", DEVICE);
   json.number("tokens_generated", completed.made);
-  json.text("mode", "sustained");
+  json.text("mode", MODE);
   json.close();
-  server.connections.answer(c, {.type = "application/json"}, body.text());
+  server.answer_json(c, body);
 }
 
-constexpr ReplyForm FORM = {nullptr, add_text, answer};
+constexpr ReplyForm FORM = {nullptr, nullptr, answer_text};
 
 }  // namespace
 
-void edge_completions(void* context, Connections& connections, Connection& c) {
-  Server& server = *static_cast<Server*>(context);
-  const JsonNode* object;
-  if (!server.read_object(c, &object)) return;
-  Text prompt;
-  i64 tokens = DEFAULT_TOKENS;
-  f64 temperature = TEMPERATURE;
-  Status status = read_string(json_field(*object, "prompt"), &prompt);
-  if (status.ok()) status = read_integer(json_field(*object, "max_tokens"), 1, server.options.edge_tokens, &tokens);
-  if (!status.ok()) return connections.answer_error(c, 400, status.text());
-  if (server.models.count == 0) return connections.answer_error(c, 503, "Model not loaded");
-  ServedModel& model = server.models[0];
-  Span<const i32> ids;
-  if (!server.read_prompt(c, model, prompt, &ids)) return;
-  Reply* reply = server.begin_reply(c, model, 1, FORM);
-  if (!reply) return connections.answer_error(c, 429, "the queue is full: try again");
-  CompletionRequest request;
-  request.prompt = ids;
-  request.options.count = static_cast<i32>(tokens);
-  request.options.sampling.temperature = static_cast<f32>(temperature);
-  request.options.sampling.seed = server.next_seed();
-  server.submit(*reply, 0, request);
+void edge_completions(void* context, Connections&, Connection& c) {
+  Server& server = server_of(context);
+  begin_plain_text(server, c, {DEFAULT_TOKENS, server.options.edge_tokens}, FORM);
+}
+
+void edge_health(void* context, Connections&, Connection& c) {
+  Server& server = server_of(context);
+  const bool loaded = server.models.count > 0;
+  i64 slots = 0, busy = 0, waiting = 0;
+  for (const ServedModel& model : server.models) {
+    slots += model.scheduler.slots();
+    busy += model.scheduler.busy();
+    waiting += model.scheduler.waiting();
+  }
+  char buffer[32];
+  Writer timestamp(buffer);
+  write_iso_date(timestamp, unix_seconds());
+  Writer body = server.compose();
+  JsonWriter json(body);
+  json.open({});
+  json.text("status", loaded ? "healthy" : "no_model");
+  json.flag("model_loaded", loaded);
+  json.text("node", server.options.node);
+  json.text("device", DEVICE);
+  write_first_model(json, "model", server);
+  json.text("msp_mode", MODE);
+  json.text("timestamp", timestamp.text());
+  json.number("slots", slots);
+  json.number("slots_busy", busy);
+  json.number("queue_length", waiting);
+  json.real("tokens_per_second", {server.rate.per_second(now_ns()), 1});
+  json.close();
+  server.answer_json(c, body);
+}
+
+void edge_models(void* context, Connections&, Connection& c) {
+  Server& server = server_of(context);
+  Writer body = server.compose();
+  JsonWriter json(body);
+  json.open({});
+  json.open_list("available");
+  for (const ServedModel& model : server.models)
+    json.text({}, model.name);
+  json.close_list();
+  write_first_model(json, "loaded", server);
+  json.text("device", DEVICE);
+  json.close();
+  server.answer_json(c, body);
 }
 
 }  // namespace edgellm

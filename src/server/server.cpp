@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/json_writer.h"
@@ -10,6 +11,7 @@
 namespace edgellm {
 
 constexpr i32 REQUEST_NODES = 16384;  // values and keys of a request's JSON
+constexpr i64 FRAME_BYTES = 2048;     // of an answer, beside its texts: what the form and HTTP write around them
 constexpr i32 IDLE_WAIT_MS = 200;     // of a round when nothing is to be computed: how late a signal may be seen
 
 // Bytes that a text takes in a JSON string.
@@ -33,12 +35,13 @@ namespace {
 // From the scheduler to the form of the answer.
 void pass_id(void* context, i32 id) {
   Choice& choice = *static_cast<Choice*>(context);
+  choice.reply->server->rate.count(now_ns(), 1);
   if (choice.reply->form->id) choice.reply->form->id(choice, id);
 }
 
 bool pass_text(void* context, Text text) {
   Choice& choice = *static_cast<Choice*>(context);
-  return choice.reply->form->text(choice, text);
+  return choice.reply->form->text ? choice.reply->form->text(choice, text) : choice.add(text);
 }
 
 void pass_end(void* context, const Completed& completed) {
@@ -55,6 +58,8 @@ constexpr CompletionListener LISTENER = {pass_id, pass_text, pass_end};
 
 constexpr Route ROUTES[] = {
     {"POST", "/v1/edge/completions", edge_completions},
+    {"GET", "/v1/edge/health", edge_health, true},
+    {"GET", "/v1/edge/models", edge_models},
 };
 
 }  // namespace
@@ -86,22 +91,34 @@ bool Server::anything_runs() const {
 }
 
 void Server::run(i32 listener, i32 set) {
-  connections.start(listener, set, server_routes(), this);
-  i64 last = INT64_MAX;  // when draining ends
-  for (;;) {
-    connections.round(now_ns(), unix_seconds(), anything_runs() ? 0 : IDLE_WAIT_MS);
-    drop_gone();
-    for (ServedModel& model : models)
-      model.scheduler.step();
-    if (interrupted() && draining) return;
-    if (interrupted()) {
-      set_interrupted(false);
-      draining = true;
-      last = now_ns() + static_cast<i64>(options.drain_seconds * SECOND_NS);
-      connections.drain();
-    }
-    if (draining && (connections.open() == 0 || now_ns() > last)) return;
+  start(listener, set);
+  while (round()) {
   }
+}
+
+void Server::start(i32 listener, i32 set) {
+  connections.start(listener, set, server_routes(), this);
+}
+
+bool Server::round() {
+  connections.round(now_ns(), unix_seconds(), anything_runs() ? 0 : IDLE_WAIT_MS);
+  drop_gone();
+  for (ServedModel& model : models)
+    model.scheduler.step();
+  if (interrupted()) {
+    finish_in_peace();
+    draining = true;
+    drained = now_ns() + options.drain;
+    connections.drain();
+  }
+  return !draining || (connections.open() > 0 && now_ns() <= drained);
+}
+
+Reply* Server::free_reply() {
+  for (Reply& reply : replies) {
+    if (reply.number == 0) return &reply;
+  }
+  return nullptr;
 }
 
 // Answers whose client has gone away: nobody waits for their texts.
@@ -114,29 +131,52 @@ void Server::drop_gone() {
   }
 }
 
-Reply* Server::begin_reply(Connection& c, ServedModel& model, i32 choices, const ReplyForm& form) {
-  if (choices > MAX_CHOICES || choices > model.scheduler.room()) return nullptr;
-  for (Reply& reply : replies) {
-    if (reply.number) continue;
-    reply.server = this;
-    reply.model = &model;
-    reply.form = &form;
-    reply.connection = c.id;
-    reply.choices = {reply.all, choices};
-    reply.running = 0;
-    reply.began = now_ns();
-    reply.number = ++answers;
-    reply.streams = false;
-    const i64 share = (reply.room.count - 2048) / choices;  // beside what the form writes around the texts
-    for (i32 i = 0; i < choices; i++) {
-      reply.all[i] = {};
-      reply.all[i].reply = &reply;
-      reply.all[i].index = i;
-      reply.all[i].room = reply.room.slice(i * share, share);
-    }
-    return &reply;
+ServedModel* Server::choose_model(Connection& c, const JsonNode& object) {
+  const JsonField field = json_field(object, "model");
+  Text name;
+  const Status status = read_string(field, &name);
+  if (!status.ok()) {
+    connections.answer_error(c, {400, status.text(), "model"});
+    return nullptr;
   }
+  if (models.count == 0) {
+    connections.answer_error(c, 503, "Model not loaded");
+    return nullptr;
+  }
+  char buffer[200];
+  Writer names(buffer);
+  for (ServedModel& model : models) {
+    if (models.count == 1 || !field.value || model.name == name) return &model;
+    write(names, names.text().size ? ", " : "one of ", model.name);
+  }
+  connections.answer_error(c, {404, expected(field, names.text()).text(), "model", "model_not_found"});
   return nullptr;
+}
+
+Reply* Server::begin_reply(Connection& c, ServedModel& model, i32 choices, const ReplyForm& form) {
+  assert(choices > 0 && choices <= MAX_CHOICES);
+  Reply* reply = choices <= model.scheduler.room() ? free_reply() : nullptr;
+  if (!reply) {
+    connections.answer_error(c, {.status = 429, .message = "the queue is full: try again", .field = {"Retry-After", "1"}});
+    return nullptr;
+  }
+  reply->server = this;
+  reply->model = &model;
+  reply->form = &form;
+  reply->connection = c.id;
+  reply->choices = {reply->all, choices};
+  reply->running = 0;
+  reply->began = now_ns();
+  reply->number = ++answers;
+  reply->streams = false;
+  const i64 share = (reply->room.count - FRAME_BYTES) / choices;
+  for (i32 i = 0; i < choices; i++) {
+    reply->all[i] = {};
+    reply->all[i].reply = reply;
+    reply->all[i].index = i;
+    reply->all[i].room = reply->room.slice(i * share, share);
+  }
+  return reply;
 }
 
 void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
@@ -150,6 +190,11 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
 
 u64 Server::next_seed() {
   return random_bits(seed, answers) >> 1;  // clients keep seeds in signed numbers
+}
+
+void Server::answer_json(Connection& c, const Writer& body) {
+  if (body.cut()) return connections.answer_error(c, 500, "the answer is longer than the server has room for");
+  connections.answer(c, {.type = "application/json"}, body.text());
 }
 
 bool Server::read_object(Connection& c, const JsonNode** object) {

@@ -4,19 +4,29 @@
 #include "server/connections.h"
 #include "server/json.h"
 #include "server/scheduler.h"
+#include "server/token_rate.h"
 #include "text/chat_template.h"
 
 namespace edgellm {
 
+// What the command line says of a server. Of models, see the command itself.
 struct ServeOptions {
+  static constexpr i32 MAX_ORIGINS = 16;
+
   const char* host = "127.0.0.1";
-  i32 port = 8081;        // 0: any that is free
-  const char* node = "";  // what this machine is called
-  i32 slots = 4;          // of each model
-  i32 queue = 32;         // texts of each model that wait for a slot
-  i32 edge_tokens = 200;  // the most that one answer of the edge routes may have
-  f64 drain_seconds = 30;
-  ConnectionLimits connections;
+  i32 port = -1;                 // 0: any that is free; -1: 8081, or that of the expert-model service
+  bool experts_service = false;  // its port is 8090
+  const char* node = "";         // what this machine is called; empty: its host name
+  i32 slots = 4;                 // of each model
+  i32 queue = 32;                // texts of each model that wait for a slot
+  i32 edge_tokens = 200;         // the most that one answer of the edge routes may have
+  i64 max_memory = 0;            // bytes that models and server may take; 0: what there is
+  i64 drain = 30 * SECOND_NS;    // for what runs when a signal asks for the end
+  bool log = false;              // a line of JSON on standard error for each request
+  const char* key_file = nullptr;
+  Text origins[MAX_ORIGINS];
+  i32 origin_count = 0;
+  ConnectionLimits connections = {.http = {.body = 256 << 10}};
 };
 
 struct ServedModel {
@@ -30,6 +40,8 @@ struct ServedModel {
 
 struct Server;
 struct Reply;
+
+constexpr const char* DEVICE = "cpu";  // what computes
 
 constexpr i32 MAX_CHOICES = 16;  // texts of one answer
 
@@ -52,7 +64,7 @@ struct Choice {
 // What a family of routes makes of texts. Each function is told of every choice of its replies.
 struct ReplyForm {
   void (*id)(Choice& choice, i32 id);       // null: does not matter
-  bool (*text)(Choice& choice, Text text);  // false: nobody listens any more
+  bool (*text)(Choice& choice, Text text);  // false: nobody listens any more; null: the choice keeps it
   void (*ended)(Choice& choice);            // choice.completed says how
 };
 
@@ -80,26 +92,39 @@ struct Server {
   Span<char> composed;   // body of an answer
   u64 answers = 0;       // begun so far
   u64 seed = 0;          // of seeds that nobody gave
+  TokenRate rate;        // of all models together
   bool draining = false;
+  i64 drained = INT64_MAX;  // when draining ends, of now_ns()
 
   // Takes memory beside that of the models' engines.
   void place(Arena& arena);
 
-  // Serves until a signal asks for the end, and then what has begun; a second signal ends it at once.
+  // Serves until a signal asks for the end, and then what has begun; a second signal ends the process.
   void run(i32 listener, i32 set);
 
-  // A free place for an answer with so many texts; null when there is none, or the model's queue has no room for as many.
+  // The same in steps: a round of the connections and a pass of each model; false when it is over.
+  void start(i32 listener, i32 set);
+  bool round();
+
+  // The model that a request names, or the first where it names none. A single one has every name. Null: an error was answered.
+  ServedModel* choose_model(Connection& c, const JsonNode& object);
+  // A free place for an answer with so many texts; null when there is none, or the model's queue has no room for as many, and that
+  // was answered.
   Reply* begin_reply(Connection& c, ServedModel& model, i32 choices, const ReplyForm& form);
   void submit(Reply& reply, i32 index, CompletionRequest request);
   // The connection that waits for it; null when the client has gone away.
   Connection* connection(const Reply& reply) { return connections.find(reply.connection); }
   u64 next_seed();
+  // Where the body of an answer is composed, one at a time, and its answer.
+  Writer compose() { return {composed.data, composed.count}; }
+  void answer_json(Connection& c, const Writer& body);
   // Reads the body of a request as a JSON object; false: an error was answered.
   bool read_object(Connection& c, const JsonNode** object);
   // The ids of a text as the model wants a prompt; false: an error was answered.
   bool read_prompt(Connection& c, ServedModel& model, Text text, Span<const i32>* ids);
 
  private:
+  Reply* free_reply();
   void drop_gone();
   bool anything_runs() const;
 };
@@ -109,5 +134,7 @@ Span<const Route> server_routes();
 
 // The families (routes_*.cpp).
 void edge_completions(void* server, Connections& connections, Connection& c);
+void edge_health(void* server, Connections& connections, Connection& c);
+void edge_models(void* server, Connections& connections, Connection& c);
 
 }  // namespace edgellm
