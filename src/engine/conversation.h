@@ -31,7 +31,7 @@ struct Conversation {
   Session* session = nullptr;
   ChatTemplate form;
   Span<char> text;  // (TEXT_BYTES)
-  EndOfTurn end;
+  EndOfTurn end = {};
 };
 
 // The engine has a tokenizer and was opened for texts of TEXT_BYTES; `form` was checked. What ends an answer is added to the

@@ -52,16 +52,22 @@ extern const ReplyForm OPENAI_WHOLE, OPENAI_STREAM;
 // What a stream says before its first text.
 void begin_openai_stream(Reply& reply, Connection& c);
 
-// The prompt is the beginning of the answer. False: the answer has no room for it.
-bool echo_prompt(Choice& choice, Text text, Span<const i32> ids);
+// A choice's text and what is told of its tokens, as far as log probabilities are wanted (openai_tokens.cpp).
 
-// Log probabilities of a choice.
+// The prompt becomes the beginning of the text. False: there is no room for it.
+bool echo_prompt(Choice& choice, const OpenAiPrompt& prompt, Span<const i32> ids);
 
-// Keeps a record of the id that a listener is told of; of an id of the prompt that was echoed.
+// Keeps what is told of a token; or of one of the prompt that was echoed.
 void keep_token(Choice& choice, i32 id);
 void keep_prompt_token(Choice& choice, i64 index);
+bool room_for_token(const Choice& choice);
+i64 characters_of(Text text);
 
-// Writes records [0, count) as the route has them.
-void write_log_probabilities(JsonWriter& json, const Choice& choice, i64 count);
+struct Range {
+  i64 from, to;
+};
+
+// Writes these records as the route has them.
+void write_log_probabilities(JsonWriter& json, const Choice& choice, Range records);
 
 }  // namespace edgellm

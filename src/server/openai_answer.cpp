@@ -128,6 +128,7 @@ void end_whole(Choice& choice) {
 // False: the client is gone.
 bool send(Reply& reply, Text event) {
   Connection* c = reply.server->connection(reply);
+  reply.said = now_ns();
   return c && reply.server->connections.event(*c, event);
 }
 
@@ -162,8 +163,7 @@ bool send_part(Choice& choice, Part part, Text text, i64 tokens) {
 // The first tokens were sent, and their text.
 void forget_sent(Choice& choice, i64 tokens, i64 bytes) {
   choice.tokens.drop_first(tokens);
-  for (i64 i = 0; i < bytes; i++)
-    choice.characters += (choice.room[i] & 0xc0) != 0x80;
+  choice.characters += characters_of({choice.room.data, bytes});
   choice.used -= bytes;
   choice.escaped = 0;
   memmove(choice.room.data, choice.room.data + bytes, static_cast<size_t>(choice.used));

@@ -96,14 +96,14 @@ void write_top(JsonWriter& json, const Tokens& tokens, const TokenRecord& record
   if (record.value > 0) return json.null({});
   LogProbability all[MOST_LOG_PROBABILITIES + 1];
   Text names[MOST_LOG_PROBABILITIES + 1];
-  char buffers[MOST_LOG_PROBABILITIES + 1][64];
+  char buffers[MOST_LOG_PROBABILITIES + 1][128];
   i32 count = 0;
   json.open({});
   for (i32 t = 0; t <= record.tops; t++) {
     all[count] = t < record.tops ? record.top[t] : LogProbability{record.id, record.value};
     Writer room(buffers[count]);
     names[count] = token_name(tokens.engine, all[count].id, true, room);
-    bool known = false;
+    bool known = names[count].size == 0;
     for (i32 k = 0; k < count; k++)
       known |= names[k] == names[count];
     if (known) continue;
@@ -131,8 +131,7 @@ void write_token_lists(JsonWriter& json, const Tokens& tokens) {
   i64 offset = tokens.choice.characters;
   for (i64 i = 0; i < range.to; i++) {
     if (i >= range.from) json.number({}, offset);
-    for (char c : tokens.text(i))
-      offset += (c & 0xc0) != 0x80;
+    offset += characters_of(tokens.text(i));
   }
   json.close_list();
 }
@@ -155,4 +154,106 @@ void count_record(Choice& choice, i64 index) {
   choice.full |= choice.escaped > choice.room.count;
 }
 
+// The bytes at a token's beginning that are not printed: those before `bytes`, with which it ends.
+u16 skipped_bytes(const Engine& engine, i32 id, Text bytes) {
+  if (!engine.has_tokenizer) return 0;
+  return static_cast<u16>(min<i64>(engine.tokenizer.piece(id).size - bytes.size, 65535));
+}
+
+// Whether the token begins with the space that the template writes behind the words that begin an answer.
+bool drops_space(Choice& choice, Text bytes) {
+  const bool drops = choice.spaced_token && bytes.size && bytes[0] == ' ';
+  choice.spaced_token = choice.spaced_token && bytes.size == 0;
+  return drops;
+}
+
+// Adds the text of an id of a prompt; `last`: none follows. False: there is no room for it.
+bool echo_id(Choice& choice, Decoder& decoder, i32 id, bool last, Text* bytes) {
+  if (!choice.reply->model->engine.has_tokenizer) {
+    char buffer[16];
+    Writer word(buffer);
+    return choice.add(write(word, " ", id).text());
+  }
+  decoder.push(id);
+  *bytes = decoder.pushed();
+  for (;;) {
+    for (Text text; (text = decoder.take()).size != 0;) {
+      if (!choice.add(text)) return false;
+    }
+    if (!last) return true;
+    decoder.finish();
+    last = false;
+  }
+}
+
 }  // namespace
+
+i64 characters_of(Text text) {
+  i64 count = 0;
+  for (i64 i = 0; i < text.size; i++)
+    count += (text[i] & 0xc0) != 0x80;
+  return count;
+}
+
+bool room_for_token(const Choice& choice) {
+  return choice.used + choice.tokens.bytes() + choice.tokens.record_bytes() <= choice.room.count;
+}
+
+void keep_token(Choice& choice, i32 id) {
+  const Reply& reply = *choice.reply;
+  if (reply.openai.log_probabilities < 0) return;
+  choice.full |= !room_for_token(choice);
+  if (choice.full) return;
+  const Scheduler& scheduler = reply.model->scheduler;
+  i64 text_bytes;
+  const Text bytes = scheduler.bytes(&text_bytes);
+  const bool drops = drops_space(choice, bytes);
+  TokenRecord& record = choice.tokens.add(id);
+  record.end += static_cast<i32>(text_bytes) - drops;
+  record.skipped = static_cast<u16>(skipped_bytes(reply.model->engine, id, bytes) + drops);
+  choice.tokens.read(record, scheduler.log_probabilities());
+  count_record(choice, choice.tokens.count() - 1);
+}
+
+bool echo_prompt(Choice& choice, const OpenAiPrompt& prompt, Span<const i32> ids) {
+  const Engine& engine = choice.reply->model->engine;
+  const bool records = choice.reply->openai.log_probabilities >= 0;
+  if (!records && !prompt.ids) return choice.add(prompt.text);
+  choice.begun = !prompt.ids && ids[0] == engine.bos;
+  Decoder decoder = engine.has_tokenizer ? Decoder(engine.tokenizer) : Decoder();
+  for (i64 i = 0; i < ids.count; i++) {
+    Text bytes;
+    if (!echo_id(choice, decoder, ids[i], i + 1 == ids.count, &bytes)) return false;
+    if (!records || i < choice.begun) continue;
+    if (!room_for_token(choice)) return false;
+    TokenRecord& record = choice.tokens.add(ids[i]);
+    record.end = static_cast<i32>(choice.used);
+    record.skipped = skipped_bytes(engine, ids[i], bytes);
+  }
+  if (records) choice.escaped *= 2;  // once more, in the tokens
+  return true;
+}
+
+void keep_prompt_token(Choice& choice, i64 index) {
+  const i64 at = index - choice.begun;
+  choice.tokens.read(choice.tokens[at], choice.reply->model->scheduler.log_probabilities());
+  count_record(choice, at);
+}
+
+void write_log_probabilities(JsonWriter& json, const Choice& choice, Range range) {
+  const Tokens tokens = {choice, choice.reply->model->engine, range};
+  if (choice.reply->openai.log_probabilities < 0) return json.null("logprobs");
+  json.open("logprobs");
+  if (choice.reply->openai.chat) {
+    json.open_list("content");
+    for (i64 i = range.from; i < range.to; i++)
+      write_chat_token(json, tokens, i);
+    json.close_list();
+    json.null("refusal");
+  } else {
+    write_token_lists(json, tokens);
+  }
+  json.close();
+}
+
+}  // namespace edgellm

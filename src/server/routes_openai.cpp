@@ -32,7 +32,8 @@ Status begin_texts(Reply& reply, OpenAiRequest& request, i32 prompt) {
   for (i64 i = 0; i < request.each; i++) {
     const i32 index = static_cast<i32>(prompt * request.each + i);
     Choice& choice = reply.choices[index];
-    begin_openai_choice(choice);
+    choice.spaced_text = choice.spaced_token = request.spaced;
+    choice.tokens = TokenRecords(choice.room, static_cast<i32>(max<i64>(0, request.log_probabilities)));
     if (request.echo && !echo_prompt(choice, request.prompts[prompt], ids)) {
       return usage_error("echo: the prompt, with what is asked of its tokens, is longer than the ", choice.room.count,
                          " bytes that a text of this answer may have");
@@ -101,11 +102,11 @@ i32 hex_digit(char c) {
 // Whether a part of a path says `name`: bytes may be written as %41.
 bool path_says(Text part, Text name) {
   i64 at = 0;
-  for (char byte : name) {
+  for (i64 i = 0; i < name.size; i++) {
     const bool coded = at + 2 < part.size && part[at] == '%' && hex_digit(part[at + 1]) >= 0 && hex_digit(part[at + 2]) >= 0;
     if (at >= part.size) return false;
     const char said = coded ? static_cast<char>(hex_digit(part[at + 1]) * 16 + hex_digit(part[at + 2])) : part[at];
-    if (said != byte) return false;
+    if (said != name[i]) return false;
     at += coded ? 3 : 1;
   }
   return at == part.size;
