@@ -21,7 +21,7 @@ EngineOptions small(i32 context = 0) {
   return options;
 }
 
-const char* const ENDINGS[] = {"length", "stop id", "stop string", "interrupted", "sink closed"};
+const char* const ENDINGS[] = {"length", "stop id", "stop string", "repetition", "interrupted", "sink closed"};
 
 // A run of `generate`, with its pieces, "|" between them.
 struct Run {

@@ -58,7 +58,8 @@ std::string described(const ServeOptions& o) {
   auto say = [&](const char* key, const auto& value) { out << " " << key << "=" << value; };
   say("host", o.host), say("port", o.port), say("experts_service", o.experts_service), say("node", o.node);
   say("slots", o.slots), say("queue", o.queue), say("edge_tokens", o.edge_tokens), say("max_memory", o.max_memory);
-  say("drain", o.drain), say("log", o.log), say("key_file", o.key_file ? o.key_file : "(null)");
+  say("drain", o.drain), say("log", o.log), say("stop_repeats", o.stop_repeats),
+      say("key_file", o.key_file ? o.key_file : "(null)");
   for (i32 i = 0; i < o.origin_count; i++)
     say("origin", string_of(o.origins[i]));
   const ConnectionLimits& c = o.connections;
@@ -152,7 +153,7 @@ TEST(defaults) {
                   " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 "
                   "version=0 no_convert=0 seal=0"
                   " host=127.0.0.1 port=-1 experts_service=0 node= slots=4 queue=32 edge_tokens=200 max_memory=0"
-                  " drain=30000000000 log=0 key_file=(null) connections=256 answer=65536 body=262144"
+                  " drain=30000000000 log=0 stop_repeats=0 key_file=(null) connections=256 answer=65536 body=262144"
                   " idle_ns=60000000000 head_ns=10000000000 body_ns=60000000000 write_ns=30000000000"));
 }
 
@@ -320,6 +321,7 @@ TEST(options) {
       {"--cors-origin", "http://a", "serve", "origin=http://a"},
       {"--node", "n", "serve", "node=n"},
       {"--log", nullptr, "serve", "log=1"},
+      {"--stop-repeats", nullptr, "serve", "stop_repeats=1"},
       {"--slots", "7", "serve", "slots=7"},
       {"--queue", "7", "serve", "queue=7"},
       {"--connections", "7", "serve", "connections=7"},

@@ -194,6 +194,8 @@ const Option OPTIONS[] = {
      set_text<&Options::serve, &ServeOptions::node>},
     {"--log", nullptr, SERVE, Group::server, "a line of JSON on standard error for each request",
      set_flag<&Options::serve, &ServeOptions::log>},
+    {"--stop-repeats", nullptr, SERVE, Group::server, "end texts that go in a circle: 64 tokens or more of one cycle",
+     set_flag<&Options::serve, &ServeOptions::stop_repeats>},
 
     {"--slots", "N", SERVE, Group::limits, "texts that are made at the same time, of each model (4; up to 256)",
      [](O o, N n, S v) -> Status { return set_number(n, v, 1, MAX_SESSIONS, &o.serve.slots); }},

@@ -9,6 +9,7 @@
 #include "cli/foreign_path.h"
 #include "engine/conversation.h"
 #include "file/legacy.h"
+#include "platform/clock.h"
 #include "platform/environment.h"
 #include "platform/files.h"
 #include "platform/seal.h"
@@ -24,7 +25,7 @@ namespace {
 constexpr i32 PORT = 8081, EXPERTS_PORT = 8090;
 constexpr i64 NAME_BYTES = 128;  // of a model or a node
 constexpr i64 KEY_FILE_BYTES = 65536;
-constexpr i32 FURTHER_FILES = 16;     // descriptors that are open beside the connections
+constexpr i32 FURTHER_FILES = 64;     // descriptors that are open beside the connections
 constexpr i32 FURTHER_EXCHANGES = 4;  // requests beside those that have a slot or a place in the queue
 
 // Bytes that are needed: of each model's file and beside it, and of the server.
@@ -222,7 +223,8 @@ Status serve_command(Options& options) {
   EDGELLM_TRY(open_all(options, serving));
   server.seed = draw_seed();
   EDGELLM_TRY(check_interrupted());
-  EDGELLM_TRY(seal_as_asked(options, SEAL_SOCKETS));
+  server.gauges.open(nullptr, now_ns());
+  EDGELLM_TRY(seal_as_asked(options, SEAL_SOCKETS | SEAL_FILES));
   note_open_door(serving);
   say_ready(options, serving);
   server.run(serving.listener, serving.set);

@@ -51,6 +51,7 @@ void Generation::say() {
     Writer writer(buffer);
     print(write(writer, " ", id).text());
   }
+  if (options_->stop_repeats && repeats_.push(id)) ending = Ending::repetition;
   if (stopped_) ending = Ending::stop_string;
   if (!open_) ending = Ending::sink_closed;
 }

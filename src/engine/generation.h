@@ -6,6 +6,7 @@
 //   text.finish();
 #pragma once
 #include "engine/engine.h"
+#include "engine/repeats.h"
 #include "engine/sample.h"
 #include "engine/stop.h"
 
@@ -18,6 +19,7 @@ struct GenerateOptions {
   StopIds stop_ids;              // end the text too, as the model's own do
   i32 end_id = -1;               // ends the text too, as the model's own stop ids do; -1: none
   bool ignore_stop_ids = false;  // for benchmarks
+  bool stop_repeats = false;     // a text that goes in a circle ends (engine/repeats.h)
   bool hash = false;             // fill Generated::last_hash
   f64 pace = 0;                  // tokens per second, on absolute deadlines; 0: as fast as it goes
   f64 most_duty = 0;  // with a pace: computing for a larger share of the time is an error (REALTIME_DUTY); 0: is not
@@ -26,7 +28,14 @@ struct GenerateOptions {
 // Special tokens print nothing: a stop string that is the text of one ends a text at its id.
 void stop_at_special_tokens(const Engine& engine, GenerateOptions* options);
 
-enum class Ending : u8 { length, stop_id, stop_string, interrupted, sink_closed };  // interrupted: platform/signals.h
+enum class Ending : u8 {
+  length,
+  stop_id,
+  stop_string,
+  repetition,   // it goes in a circle
+  interrupted,  // platform/signals.h
+  sink_closed,
+};
 
 // Where text goes, piece by piece, always whole characters. False: nobody listens any more.
 using TextSink = bool (*)(void* context, Text text);
@@ -75,6 +84,7 @@ class Generation {
   bool stopped_ = false;  // a stop string was seen: nothing more is printed
   bool open_ = true;      // the sink still listens
   Decoder decoder_;
+  RepeatWatch repeats_;
   TextSink sink_ = nullptr;
   void* context_ = nullptr;
 };

@@ -61,6 +61,7 @@ static void begin_report(Connection& c, i64 now) {
   c.asked = true;
   c.figures = {};
   c.figures.began = now;
+  c.route = nullptr;
   Writer label(c.label);
   write(label, c.request.method, ' ', c.request.path);
 }

@@ -84,10 +84,12 @@ void Connections::move_on() {
 void Connections::round(i64 now, i64 date, i32 milliseconds) {
   now_ = now;
   date_ = date;
+  bool moved = moved_count_ > 0;
   move_on();
   watch_listener();
   SocketEvent events[MAX_SOCKET_EVENTS];
-  i32 count = wait_for_sockets(set_, events, milliseconds);
+  // A request that lay behind an answer may have begun: whoever calls has something to do.
+  i32 count = wait_for_sockets(set_, events, moved ? 0 : milliseconds);
   bool knocked = false;
   for (i32 i = 0; i < count; i++) {
     knocked |= events[i].index == LISTENER;

@@ -11,7 +11,7 @@ inline constexpr Text TOO_LONG = "context_length_exceeded";  // OpenAI's code fo
 // What is to be gone on with: a text, or a list of ids.
 struct OpenAiPrompt {
   Text text;
-  const JsonNode* ids = nullptr;            // null: the text
+  const JsonNode* ids = nullptr;  // null: the text
   EncodeOptions how = {.add_bos = true};
 };
 

@@ -2,8 +2,8 @@
 // they belong to.
 #include <string.h>
 
-#include "base/version.h"
 #include "base/random.h"
+#include "base/version.h"
 #include "platform/clock.h"
 #include "server/openai.h"
 #include "text/unicode.h"

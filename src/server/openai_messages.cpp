@@ -47,19 +47,23 @@ Status check_message_fields(const JsonNode& message, i64 index) {
     const bool nothing = key[1].kind == JsonKind::null || (key[1].kind >= JsonKind::string && key[1].size == 0);
     if (name == "role" || name == "content" || nothing) continue;
     const Place place(index);
-    return usage_error(place.text, ".", name, ": expected null, nothing or no such field: no chat template has a place for it");
+    return usage_error(place.text, ".", name,
+                       ": expected null, nothing or no such field: no chat template has a place for it");
   }
   return {};
 }
 
-Status check_part(const JsonNode& part, const Place& place) {
+// The texts are all that is read of parts.
+Status check_part(const JsonNode& part, i64 message, i64 number) {
+  const Place place(message, ".content", number), type_place(message, ".content", number, ".type"),
+      text_place(message, ".content", number, ".text");
   if (part.kind != JsonKind::object) return expected({place, &part}, "an object with \"type\" and \"text\"");
-  const JsonField type = json_field(part, "type"), text = json_field(part, "text");
-  if (!type.value || type.value->kind != JsonKind::string || !(type.value->text() == "text")) {
-    const JsonNode none;
-    return expected({place, type.value ? type.value : &none}, "a part of the type \"text\"");
-  }
-  if (!text.value || text.value->kind != JsonKind::string) return usage_error(place.text, ".text: expected a string");
+  const JsonField type = {type_place, json_field(part, "type").value}, text = {text_place, json_field(part, "text").value};
+  if (!type.value) return usage_error(type.name, ": expected \"text\", there is none");
+  if (type.value->kind != JsonKind::string || !(type.value->text() == "text")) return expected(type, "\"text\"");
+  if (!text.value) return usage_error(text.name, ": expected a string, there is none");
+  Text said;
+  EDGELLM_TRY(read_string(text, &said));
   constexpr Text known[] = {"type", "text"};
   const JsonNode* unknown = json_unknown(part, {known, 2});
   return unknown ? usage_error(place.text, ".", unknown->text(), ": not a field of a part; there are type, text") : Status();
@@ -91,7 +95,7 @@ Status read_content(const JsonNode& message, i64 index, Text* text) {
   if (field.value->kind != JsonKind::list) return expected(field, "a string or a list of parts");
   i64 number = 0;
   for (const JsonNode* part = json_first(*field.value); part; part = json_next(*part), number++)
-    EDGELLM_TRY(check_part(*part, Place(index, ".content", number)));
+    EDGELLM_TRY(check_part(*part, index, number));
   *text = join_parts(*field.value);
   return {};
 }
@@ -104,9 +108,11 @@ struct Order {
   Status check(Role role, i64 index) {
     const Place place(index, ".role");
     if (role == Role::system) {
-      if (index > 0) return usage_error(place.text, ": expected user or assistant: a system text can only be the first message");
+      if (index > 0)
+        return usage_error(place.text, ": expected user or assistant: a system text can only be the first message");
       if (form.system.size > 0) return {};
-      return usage_error(place.text, ": expected user: the chat template \"", form.name, "\" has no place for a system text");
+      return usage_error(place.text, ": expected user: the chat template \"", form.name,
+                         "\" has no place for a system text");
     }
     if (form.takes_turns() && role == last) {
       return usage_error(place.text, ": expected ", role == Role::user ? "assistant" : "user", ": in the chat template \"",
@@ -155,7 +161,8 @@ Status read_alone(const JsonNode& messages, OpenAiPrompt* prompt) {
     return {};
   }
   return usage_error(
-      "messages: expected one message, of the user: the model has a grammar and no chat template, so that each is a request of "
+      "messages: expected one message, of the user: the model has a grammar and no chat template, so that each is a request "
+      "of "
       "its own");
 }
 

@@ -11,9 +11,12 @@ namespace {
 
 constexpr i64 COMPLETION_TOKENS = 16;  // where the request does not say
 
-Status read_f32(JsonField field, f32 low, f32 high, f32* value) {
+constexpr f64 LEAST_PENALTY = 0.01;
+static_assert(static_cast<f32>(LEAST_PENALTY) == MIN_REPEAT_PENALTY);
+
+Status read_f32(JsonField field, f64 low, f64 high, f32* value) {
   f64 read = static_cast<f64>(*value);
-  EDGELLM_TRY(read_real(field, static_cast<f64>(low), static_cast<f64>(high), &read));
+  EDGELLM_TRY(read_real(field, low, high, &read));
   *value = static_cast<f32>(read);
   return {};
 }
@@ -27,7 +30,8 @@ Status read_count(OpenAiRequest* request) {
   const i64 first = count;
   EDGELLM_TRY(read_integer(newer, 1, INT32_MAX, &count));
   if (newer.value && older.value && count != first)
-    return usage_error("max_tokens: max_completion_tokens is ", count, ", so expected the same or no such field, got ", first);
+    return usage_error("max_tokens: max_completion_tokens is ", count, ", so expected the same or no such field, got ",
+                       first);
   request->completion.options.count = static_cast<i32>(count);
   return {};
 }
@@ -56,7 +60,8 @@ Status read_stream_options(OpenAiRequest* request) {
   if (!request->stream) return usage_error("stream_options: expected stream to be true beside it");
   constexpr Text known[] = {"include_usage", "include_obfuscation"};
   const JsonNode* unknown = json_unknown(*options, {known, 2});
-  if (unknown) return usage_error("stream_options.", unknown->text(), ": not a field; there are include_usage, include_obfuscation");
+  if (unknown)
+    return usage_error("stream_options.", unknown->text(), ": not a field; there are include_usage, include_obfuscation");
   bool obfuscation = false;
   EDGELLM_TRY(read_boolean({"stream_options.include_obfuscation", json_field(*options, known[1]).value}, &obfuscation));
   if (obfuscation) return usage_error("stream_options.include_obfuscation: expected false, got true");
@@ -115,7 +120,7 @@ Status read_openai_fields(Server& server, const Connection& c, OpenAiRequest* re
   sampling.top_k = static_cast<i32>(top_k);
   EDGELLM_TRY(read_f32(json_field(object, "min_p"), 0, 1, &sampling.min_p));
   EDGELLM_TRY(
-      read_f32(json_field(object, "repeat_penalty"), MIN_REPEAT_PENALTY, MAX_REPEAT_PENALTY, &sampling.repeat_penalty));
+      read_f32(json_field(object, "repeat_penalty"), LEAST_PENALTY, f64{MAX_REPEAT_PENALTY}, &sampling.repeat_penalty));
   EDGELLM_TRY(read_boolean(json_field(object, "stream"), &request->stream));
   EDGELLM_TRY(read_boolean(json_field(object, "echo"), &request->echo));
   EDGELLM_TRY(read_stream_options(request));
@@ -136,8 +141,8 @@ Status read_openai_prompts(OpenAiRequest* request) {
   }
   const i64 texts = request->prompt_count * request->each;
   if (texts <= MAX_CHOICES) return {};
-  return usage_error("n: expected at most ", MAX_CHOICES, " texts in one answer, got ", request->prompt_count, " prompts with ",
-                     request->each, " each");
+  return usage_error("n: expected at most ", MAX_CHOICES, " texts in one answer, got ", request->prompt_count,
+                     " prompts with ", request->each, " each");
 }
 
 Status openai_prompt_ids(const OpenAiRequest& request, i32 index, Span<const i32>* ids) {

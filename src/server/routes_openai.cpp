@@ -87,7 +87,7 @@ void write_model(JsonWriter& json, const Server& server, const ServedModel& mode
   json.open({});
   json.text("id", model.name);
   json.text("object", "model");
-  json.number("created", server.created);
+  json.number("created", server.began_unix);
   json.text("owned_by", "edgellm");
   json.number("context_length", model.engine.limits.context);
   json.close();
@@ -146,8 +146,8 @@ void openai_model(void* context, Connections& connections, Connection& c) {
     write_model(json, server, model);
     return server.answer_json(c, body);
   }
-  connections.answer_error(c, {404, "model: there is none of this name; /v1/models has those that there are", "model",
-                               "model_not_found"});
+  connections.answer_error(
+      c, {404, "model: there is none of this name; /v1/models has those that there are", "model", "model_not_found"});
 }
 
 }  // namespace edgellm

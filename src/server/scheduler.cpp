@@ -143,6 +143,8 @@ void Scheduler::seat(Slot& slot, Place& place, i64 shared) {
   slot.completed = {};
   slot.completed.prompt = static_cast<i32>(request.prompt.count);
   slot.completed.cached = static_cast<i32>(shared);
+  metrics_.prompt_tokens += static_cast<u64>(request.prompt.count);
+  metrics_.cached_tokens += static_cast<u64>(shared);
   slot.text = Generation(*engine_, session, request.prompt.slice(shared, request.prompt.count - shared), request.options,
                          request.listener->text, request.context);
 }
@@ -152,6 +154,7 @@ void Scheduler::end_late() {
   const i64 now = now_ns();
   for (Place& place : completions_) {
     if (place.stage != Stage::waiting || now < place.request.deadline) continue;
+    metrics_.deadline_misses++;
     Completed completed;
     completed.prompt = static_cast<i32>(place.request.prompt.count);
     completed.whole_ns = now - place.arrived;
@@ -162,6 +165,7 @@ void Scheduler::end_late() {
   }
   for (Slot& slot : slots_) {
     if (!slot.place || now < slot.place->request.deadline) continue;
+    metrics_.deadline_misses++;
     slot.completed.timed_out = true;
     end(slot);
   }
@@ -230,13 +234,26 @@ void Scheduler::tell_prompt(Slot& slot, i32 row) {
   request.listener->prompt(request.context, slot.run);
 }
 
+void Scheduler::count_token(Slot& slot) {
+  const i64 now = now_ns();
+  if (slot.text.count == 0) {
+    slot.completed.first_ns = now - slot.place->arrived;
+    metrics_.first_token.add(slot.completed.first_ns);
+  } else {
+    metrics_.between_tokens.add(now - slot.drawn);
+  }
+  slot.drawn = now;
+  metrics_.tokens++;
+  metrics_.negative_log_probability -= static_cast<f64>(log_probabilities_.of(slot.text.id));
+}
+
 void Scheduler::draw(Slot& slot, i32 row) {
   const CompletionRequest& request = slot.place->request;
   if (slot.text.over()) return end(slot);  // no id was wanted
   log_probabilities_.read(engine_->kernels, logits_row(*engine_, row), request.top_log_probabilities);
   slot.completed.status = slot.text.draw(row);
   if (!slot.completed.status.ok()) return end(slot);
-  if (slot.text.count == 0) slot.completed.first_ns = now_ns() - slot.place->arrived;
+  count_token(slot);
   telling_ = &slot.text;
   if (request.listener->id && !slot.text.ends_text()) request.listener->id(request.context, slot.text.id);
   slot.text.say();
@@ -248,6 +265,7 @@ void Scheduler::end(Slot& slot) {
   Place& place = *slot.place;
   slot.text.finish();
   slot.completed.ending = slot.text.ending;
+  metrics_.repetition_stops += slot.text.ending == Ending::repetition;
   slot.completed.made = slot.text.count;
   slot.completed.whole_ns = now_ns() - place.arrived;
   const CompletionRequest request = place.request;

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "engine/generation.h"
 #include "engine/log_probabilities.h"
+#include "server/metrics.h"
 
 namespace edgellm {
 
@@ -79,6 +80,7 @@ class Scheduler {
   const LogProbabilities& log_probabilities() const { return log_probabilities_; }
   // What this id prints, as Generation::bytes has it.
   Text bytes(i64* text_bytes) const { return telling_->bytes(text_bytes); }
+  const ModelMetrics& metrics() const { return metrics_; }
 
  private:
   enum class Stage : u8 { unused, waiting, running };
@@ -98,6 +100,7 @@ class Scheduler {
     Span<i32> timeline;  // ids that the session has run, as far as there is room
     i64 used;            // when it was seated last, in seats
     i64 run;             // ids of the prompt that were run
+    i64 drawn;           // now_ns() of its last id
     Generation text;
     Completed completed;
   };
@@ -113,12 +116,14 @@ class Scheduler {
   void tell_prompt(Slot& slot, i32 row);
   void after_step(Slot& slot, const Step& step, i32* row);
   void draw(Slot& slot, i32 row);
+  void count_token(Slot& slot);
   void end(Slot& slot);
   void leave(Place& place);
 
   Engine* engine_ = nullptr;
   LogProbabilities log_probabilities_;
   const Generation* telling_ = nullptr;  // whose id a listener is told of
+  ModelMetrics metrics_;
   Span<Place> completions_;
   Span<Slot> slots_;
   Span<Step> steps_;      // of the pass that is run

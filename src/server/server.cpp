@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/json_writer.h"
 #include "base/random.h"
 #include "platform/clock.h"
 #include "platform/signals.h"
@@ -65,12 +64,17 @@ constexpr CompletionListener LISTENER = {pass_id, pass_text, pass_end, pass_prom
 
 constexpr Route ROUTES[] = {
     {"POST", "/v1/edge/completions", edge_completions},
+    {"GET", "/healthz", status_alive, true},
+    {"GET", "/readyz", status_ready, true},
+    {"GET", "/metrics", status_metrics},
     {"GET", "/v1/edge/health", edge_health, true},
     {"GET", "/v1/edge/models", edge_models},
     {"POST", "/v1/completions", openai_completions},
     {"POST", "/v1/chat/completions", openai_chat_completions},
     {"GET", "/v1/models", openai_models},
     {"GET", "/v1/models/", openai_model},
+    {"POST", "/generate", experts_generate},
+    {"GET", "/health", experts_health, true},
 };
 
 }  // namespace
@@ -95,6 +99,8 @@ void Server::place(Arena& arena) {
   }
   for (ServedModel& model : models)
     model.scheduler.place(arena, model.engine, options.queue);
+  requests.place(arena, server_routes().count);
+  placed_bytes = arena.used();
 }
 
 bool Server::anything_runs() const {
@@ -110,14 +116,21 @@ void Server::run(i32 listener, i32 set) {
   }
 }
 
+static void count_request(void* server, const Connection& c) {
+  static_cast<Server*>(server)->requests.add(c.route, c.figures.status);
+}
+
 void Server::start(i32 listener, i32 set) {
-  created = unix_seconds();
+  began = now_ns();
+  began_unix = unix_seconds();
+  connections.report_to(count_request);
   connections.start(listener, set, server_routes(), this);
 }
 
 bool Server::round() {
   connections.round(now_ns(), unix_seconds(), anything_runs() ? 0 : IDLE_WAIT_MS);
   drop_gone();
+  gauges.update(now_ns());
   for (ServedModel& model : models)
     model.scheduler.step();
   keep_streams_open();
@@ -215,6 +228,7 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
   Choice& choice = reply.choices[index];
   request.listener = &LISTENER;
   request.context = &choice;
+  request.options.stop_repeats |= options.stop_repeats;
   choice.running = true;
   reply.running++;
   choice.completion = reply.model->scheduler.submit(request);
@@ -227,6 +241,10 @@ u64 Server::next_seed() {
 void Server::answer_json(Connection& c, const Writer& body) {
   if (body.cut()) return connections.answer_error(c, 500, "the answer is longer than the server has room for");
   connections.answer(c, {.type = "application/json"}, body.text());
+}
+
+void Server::write_first_model(JsonWriter& json, Text key) const {
+  models.count ? json.text(key, models[0].name) : json.null(key);
 }
 
 bool Server::read_object(Connection& c, const JsonNode** object) {

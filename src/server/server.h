@@ -1,7 +1,9 @@
 // The server: models with their slots, connections, and the answers that are in the making between them. One thread: a round of the
 // connections, then a pass of each model that has something to do. All memory is taken before it starts.
 #pragma once
+#include "base/json_writer.h"
 #include "engine/conversation.h"
+#include "platform/gauges.h"
 #include "server/connections.h"
 #include "server/json.h"
 #include "server/scheduler.h"
@@ -25,6 +27,7 @@ struct ServeOptions {
   i64 comment = 5 * SECOND_NS;   // without an event, until a stream gets a comment
   i64 drain = 30 * SECOND_NS;    // for what runs when a signal asks for the end
   bool log = false;              // a line of JSON on standard error for each request
+  bool stop_repeats = false;     // texts that go in a circle end (engine/repeats.h)
   const char* key_file = nullptr;
   Text origins[MAX_ORIGINS];
   i32 origin_count = 0;
@@ -59,11 +62,11 @@ struct Choice {
   Completed completed;
 
   // Of OpenAI's routes.
-  TokenRecords tokens;            // where log probabilities are wanted
-  i64 characters;                 // of the text that was sent already
-  i64 begun;                      // ids of the prompt that are not in an echo
-  bool spaced_text, spaced_token; // nothing came yet that a space would be dropped from
-  bool full;                      // there is no room for more tokens
+  TokenRecords tokens;             // where log probabilities are wanted
+  i64 characters;                  // of the text that was sent already
+  i64 begun;                       // ids of the prompt that are not in an echo
+  bool spaced_text, spaced_token;  // nothing came yet that a space would be dropped from
+  bool full;                       // there is no room for more tokens
 
   Text text() const { return {room.data, used}; }
   // False: there is no room for it.
@@ -72,9 +75,9 @@ struct Choice {
 
 // What a family of routes makes of texts. Each function is told of every choice of its replies.
 struct ReplyForm {
-  void (*id)(Choice& choice, i32 id);       // null: does not matter
-  bool (*text)(Choice& choice, Text text);  // false: nobody listens any more; null: the choice keeps it
-  void (*ended)(Choice& choice);            // choice.completed says how
+  void (*id)(Choice& choice, i32 id);                   // null: does not matter
+  bool (*text)(Choice& choice, Text text);              // false: nobody listens any more; null: the choice keeps it
+  void (*ended)(Choice& choice);                        // choice.completed says how
   void (*prompt)(Choice& choice, i64 index) = nullptr;  // as CompletionListener has it
 };
 
@@ -112,16 +115,20 @@ struct Server {
   Connections connections;
   Span<ServedModel> models;
   Span<Reply> replies;
-  Span<JsonNode> nodes;  // of the request that is handled
-  Span<char> composed;   // body of an answer
+  Span<JsonNode> nodes;     // of the request that is handled
+  Span<char> composed;      // body of an answer
   Span<char> conversation;  // of a chat, as its template has it
   Span<Text> said;          // texts in it that are not the template's
-  u64 answers = 0;       // begun so far
-  u64 seed = 0;          // of seeds that nobody gave
-  i64 created = 0;       // seconds since 1970: when it began to serve
-  TokenRate rate;        // of all models together
+  u64 answers = 0;          // begun so far
+  u64 seed = 0;             // of seeds that nobody gave
+  TokenRate rate;           // of all models together
   bool draining = false;
   i64 drained = INT64_MAX;  // when draining ends, of now_ns()
+  Gauges gauges;            // opened before the seal
+  RequestCounts requests;
+  i64 placed_bytes = 0;  // memory beside that of the engines
+  i64 began = 0;         // now_ns()
+  i64 began_unix = 0;    // seconds since 1970-01-01 UTC
 
   // Takes memory beside that of the models' engines.
   void place(Arena& arena);
@@ -147,6 +154,8 @@ struct Server {
   // Where the body of an answer is composed, one at a time, and its answer.
   Writer compose() { return {composed.data, composed.count}; }
   void answer_json(Connection& c, const Writer& body);
+  // The name of the model that requests which name none get, or null.
+  void write_first_model(JsonWriter& json, Text key) const;
   // Reads the body of a request as a JSON object; false: an error was answered.
   bool read_object(Connection& c, const JsonNode** object);
   // The ids of a text as the model wants a prompt; false: an error was answered.
@@ -170,5 +179,10 @@ void openai_completions(void* server, Connections& connections, Connection& c);
 void openai_chat_completions(void* server, Connections& connections, Connection& c);
 void openai_models(void* server, Connections& connections, Connection& c);
 void openai_model(void* server, Connections& connections, Connection& c);
+void experts_generate(void* server, Connections& connections, Connection& c);
+void experts_health(void* server, Connections& connections, Connection& c);
+void status_alive(void* server, Connections& connections, Connection& c);
+void status_ready(void* server, Connections& connections, Connection& c);
+void status_metrics(void* server, Connections& connections, Connection& c);
 
 }  // namespace edgellm

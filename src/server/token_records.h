@@ -8,11 +8,11 @@ namespace edgellm {
 
 struct TokenRecord {
   i32 id;
-  f32 value;         // log probability; positive: there is none, since nothing stands before the token
-  i32 end;           // of its part, in bytes of the text that is held
-  u16 skipped;       // bytes at its beginning that the text has not
-  u16 dropped;       // and at its end
-  i32 tops;          // of `top` that were read
+  f32 value;              // log probability; positive: there is none, since nothing stands before the token
+  i32 end;                // of its part, in bytes of the text that is held
+  u16 skipped;            // bytes at its beginning that the text has not
+  u16 dropped;            // and at its end
+  i32 tops;               // of `top` that were read
   LogProbability top[1];  // as many as all records have room for
 };
 
@@ -23,7 +23,9 @@ class TokenRecords {
   TokenRecords(Span<char> room, i32 tops) : end_(room.data + room.count), tops_(tops) {}
 
   i64 count() const { return count_; }
-  i64 record_bytes() const { return static_cast<i64>(sizeof(TokenRecord)) + (tops_ - 1) * static_cast<i64>(sizeof(LogProbability)); }
+  i64 record_bytes() const {
+    return static_cast<i64>(sizeof(TokenRecord)) + (tops_ - 1) * static_cast<i64>(sizeof(LogProbability));
+  }
   i64 bytes() const { return count_ * record_bytes(); }
   i32 tops() const { return tops_; }
   TokenRecord& operator[](i64 i) const { return *reinterpret_cast<TokenRecord*>(end_ - (i + 1) * record_bytes()); }
