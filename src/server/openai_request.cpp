@@ -48,7 +48,7 @@ Status read_log_probabilities(OpenAiRequest* request) {
   } else {
     EDGELLM_TRY(read_integer(asked, 0, 5, &count));
   }
-  request->completion.top_log_probabilities = static_cast<i32>(max<i64>(0, count));
+  request->completion.top_log_probabilities = static_cast<i32>(count);
   return {};
 }
 

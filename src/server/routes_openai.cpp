@@ -33,6 +33,8 @@ Status begin_texts(Reply& reply, OpenAiRequest& request, i32 prompt) {
     const i32 index = static_cast<i32>(prompt * request.each + i);
     Choice& choice = reply.choices[index];
     choice.spaced_text = choice.spaced_token = request.spaced;
+    choice.room.count -=
+        static_cast<i64>(reinterpret_cast<uintptr_t>(choice.room.data + choice.room.count) % alignof(TokenRecord));
     choice.tokens = TokenRecords(choice.room, static_cast<i32>(max<i64>(0, request.log_probabilities)));
     if (request.echo && !echo_prompt(choice, request.prompts[prompt], ids)) {
       return usage_error("echo: the prompt, with what is asked of its tokens, is longer than the ", choice.room.count,

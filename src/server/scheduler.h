@@ -22,6 +22,7 @@ struct Completed {
   i32 prompt = 0;          // ids of the prompt
   i32 cached = 0;          // of these, that were not run again
   i32 made = 0;            // ids
+  i32 slot = -1;           // that made them; -1: none did
   i64 first_ns = 0;        // from its arrival to the first id
   i64 whole_ns = 0;        // to the end
   bool timed_out = false;  // its deadline came: there is what there was
@@ -37,11 +38,12 @@ struct CompletionListener {
 };
 
 struct CompletionRequest {
-  Span<const i32> prompt;         // at least one id, at most the scheduler's context; copied
-  GenerateOptions options;        // the bytes of its stop strings stay until it ended
-  i32 priority = 0;               // the higher goes first
-  i64 deadline = INT64_MAX;       // of now_ns(): the text ends with what there is
-  i32 top_log_probabilities = 0;  // how many of the most probable ids its listener wants to see beside each of its own
+  Span<const i32> prompt;    // at least one id, at most the scheduler's context; copied
+  GenerateOptions options;   // the bytes of its stop strings stay until it ended
+  i32 priority = 0;          // the higher goes first
+  i64 deadline = INT64_MAX;  // of now_ns(): the text ends with what there is
+  // -1: its listener asks for no log probabilities; otherwise how many of the most probable ids it wants beside its own
+  i32 top_log_probabilities = -1;
   bool prompt_log_probabilities = false;  // its ids are run one by one, none of them from before
   const CompletionListener* listener = nullptr;
   void* context = nullptr;
@@ -76,7 +78,7 @@ class Scheduler {
   i32 busy() const;     // slots
   i32 waiting() const;  // in the queue
   const Engine& engine() const { return *engine_; }
-  // Of the row of logits behind the id that a listener is told of at this moment.
+  // Of the row of logits behind the id that a listener is told of at this moment, if its request asks for them.
   const LogProbabilities& log_probabilities() const { return log_probabilities_; }
   // What this id prints, as Generation::bytes has it.
   Text bytes(i64* text_bytes) const { return telling_->bytes(text_bytes); }

@@ -12,7 +12,7 @@ namespace edgellm {
 constexpr i32 CONVERSATION_TEXTS = 4096;
 constexpr i32 REQUEST_NODES = 16384;  // values and keys of a request's JSON
 constexpr i64 FRAME_BYTES = 2048;     // of an answer, beside its texts: what the form and HTTP write around them
-constexpr i64 CHOICE_BYTES = 192;     // and around each of them
+constexpr i64 CHOICE_BYTES = 192;     // and around each but the first
 constexpr i32 IDLE_WAIT_MS = 200;     // of a round when nothing is to be computed: how late a signal may be seen
 
 // Bytes that a text takes in a JSON string.
@@ -33,15 +33,51 @@ bool Choice::add(Text more) {
 
 namespace {
 
+const char* ending_of(const Completed& completed) {
+  if (!completed.status.ok()) return "error";
+  if (completed.timed_out) return "timeout";
+  switch (completed.ending) {
+    case Ending::stop_id:
+    case Ending::stop_string:
+      return "stop";
+    case Ending::length:
+      return "length";
+    case Ending::repetition:
+      return "repetition";
+    default:
+      return "stopped";
+  }
+}
+
+// For the log, while somebody waits for the answer.
+void note_id(Connection& c, i64 now) {
+  if (c.figures.tokens_out++ == 0) c.figures.first_token = now;
+}
+
+void note_end(Connection& c, const Completed& completed) {
+  c.figures.cached += completed.cached;
+  c.figures.slot = completed.slot;
+  c.figures.ending = ending_of(completed);
+}
+
+void request_ended(void* context, const Connection& c) {
+  Server& server = *static_cast<Server*>(context);
+  server.requests.add(c.route, c.figures.status);
+  server.log.add(c);
+}
+
 // From the scheduler to the form of the answer.
 void pass_id(void* context, i32 id) {
   Choice& choice = *static_cast<Choice*>(context);
-  choice.reply->server->rate.count(now_ns(), 1);
+  const i64 now = now_ns();
+  choice.reply->server->rate.count(now, 1);
+  if (Connection* c = choice.reply->server->connection(*choice.reply)) note_id(*c, now);
   if (choice.reply->form->id) choice.reply->form->id(choice, id);
 }
 
 bool pass_text(void* context, Text text) {
   Choice& choice = *static_cast<Choice*>(context);
+  if (!choice.reply->model->loaded()) return false;  // the text may be wrong
   return choice.reply->form->text ? choice.reply->form->text(choice, text) : choice.add(text);
 }
 
@@ -50,8 +86,12 @@ void pass_end(void* context, const Completed& completed) {
   Reply& reply = *choice.reply;
   choice.running = false;
   choice.completed = completed;
+  if (completed.status.ok()) choice.completed.status = check_intact(reply.model->engine);
   reply.running--;
-  if (reply.server->connection(reply)) reply.form->ended(choice);
+  if (Connection* c = reply.server->connection(reply)) {
+    note_end(*c, completed);
+    reply.form->ended(choice);
+  }
   if (reply.running == 0) reply.number = 0;
 }
 
@@ -116,14 +156,11 @@ void Server::run(i32 listener, i32 set) {
   }
 }
 
-static void count_request(void* server, const Connection& c) {
-  static_cast<Server*>(server)->requests.add(c.route, c.figures.status);
-}
-
 void Server::start(i32 listener, i32 set) {
+  log.on = options.log;
   began = now_ns();
   began_unix = unix_seconds();
-  connections.report_to(count_request);
+  connections.report_to(request_ended);
   connections.start(listener, set, server_routes(), this);
 }
 
@@ -174,6 +211,15 @@ void Server::keep_streams_open() {
   }
 }
 
+ServedModel* Server::loaded_model(Connection& c, ServedModel& model) {
+  const Status intact = check_intact(model.engine);
+  if (intact.ok()) return &model;
+  char buffer[200];
+  Writer words(buffer);
+  connections.answer_error(c, 503, write(words, "Model not loaded: ", intact.text()).text());
+  return nullptr;
+}
+
 ServedModel* Server::choose_model(Connection& c, const JsonNode& object) {
   const JsonField field = json_field(object, "model");
   Text name;
@@ -189,7 +235,7 @@ ServedModel* Server::choose_model(Connection& c, const JsonNode& object) {
   char buffer[200];
   Writer names(buffer);
   for (ServedModel& model : models) {
-    if (models.count == 1 || !field.value || model.name == name) return &model;
+    if (models.count == 1 || !field.value || model.name == name) return loaded_model(c, model);
     write(names, names.text().size ? ", " : "one of ", model.name);
   }
   connections.answer_error(c, {404, expected(field, names.text()).text(), "model", "model_not_found"});
@@ -214,7 +260,7 @@ Reply* Server::begin_reply(Connection& c, ServedModel& model, i32 choices, const
   reply->streams = false;
   reply->said = reply->began;
   reply->openai = {};
-  const i64 share = ((reply->room.count - FRAME_BYTES) / choices - CHOICE_BYTES) / 16 * 16;
+  const i64 share = (reply->room.count - FRAME_BYTES - (choices - 1) * CHOICE_BYTES) / choices;
   for (i32 i = 0; i < choices; i++) {
     reply->all[i] = {};
     reply->all[i].reply = reply;
@@ -230,6 +276,7 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
   request.context = &choice;
   request.options.stop_repeats |= options.stop_repeats;
   choice.running = true;
+  if (Connection* c = connection(reply)) c->figures.tokens_in += static_cast<i32>(request.prompt.count);
   reply.running++;
   choice.completion = reply.model->scheduler.submit(request);
 }
@@ -244,7 +291,7 @@ void Server::answer_json(Connection& c, const Writer& body) {
 }
 
 void Server::write_first_model(JsonWriter& json, Text key) const {
-  models.count ? json.text(key, models[0].name) : json.null(key);
+  loaded() ? json.text(key, models[0].name) : json.null(key);
 }
 
 bool Server::read_object(Connection& c, const JsonNode** object) {
@@ -268,7 +315,7 @@ bool Server::read_prompt(Connection& c, ServedModel& model, Text text, Span<cons
   Status status = encode(model.engine, text, {.add_bos = true}, ids);
   if (status.ok() && ids->count == 0) status = failed("the prompt is empty, and the tokenizer names no first id");
   if (status.ok()) status = model.scheduler.check_prompt(ids->count);
-  if (!status.ok()) connections.answer_error(c, 400, status.text());
+  if (!status.ok()) connections.answer_error(c, model.loaded() ? 400 : 503, status.text());
   return status.ok();
 }
 

@@ -6,6 +6,7 @@
 #include "platform/gauges.h"
 #include "server/connections.h"
 #include "server/json.h"
+#include "server/request_log.h"
 #include "server/scheduler.h"
 #include "server/token_rate.h"
 #include "server/token_records.h"
@@ -41,6 +42,8 @@ struct ServedModel {
   ChatTemplate chat;
   bool has_chat = false;
   f32 temperature = 0.7f;  // where a request names none
+
+  bool loaded() const { return check_intact(engine).ok(); }  // its file was not cut meanwhile
 };
 
 struct Server;
@@ -122,6 +125,7 @@ struct Server {
   u64 answers = 0;          // begun so far
   u64 seed = 0;             // of seeds that nobody gave
   TokenRate rate;           // of all models together
+  RequestLog log;
   bool draining = false;
   i64 drained = INT64_MAX;  // when draining ends, of now_ns()
   Gauges gauges;            // opened before the seal
@@ -132,6 +136,8 @@ struct Server {
 
   // Takes memory beside that of the models' engines.
   void place(Arena& arena);
+
+  bool loaded() const { return models.count > 0 && models[0].loaded(); }  // the first model
 
   // Serves until a signal asks for the end, and then what has begun; a second signal ends the process.
   void run(i32 listener, i32 set);
@@ -162,6 +168,7 @@ struct Server {
   bool read_prompt(Connection& c, ServedModel& model, Text text, Span<const i32>* ids);
 
  private:
+  ServedModel* loaded_model(Connection& c, ServedModel& model);
   Reply* free_reply();
   void drop_gone();
   void keep_streams_open();
