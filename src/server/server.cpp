@@ -181,7 +181,7 @@ bool Server::round() {
     drain_until = now_ns() + options.drain;
     connections.drain();
   }
-  return !draining || (connections.open() > 0 && now_ns() <= drain_until);
+  return !draining || (!connections.drained() && now_ns() <= drain_until);
 }
 
 Reply* Server::free_reply() {
