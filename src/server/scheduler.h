@@ -44,7 +44,7 @@ class Scheduler {
   i32 busy() const { return sessions_.count() - sessions_.free(); }  // slots
   i32 waiting() const { return queue_.taken() - busy(); }            // in the queue
   const Engine& engine() const { return *engine_; }
-  // Of the row of logits behind the id that a listener is told of at this moment.
+  // Of the row of logits behind the id that a listener is told of at this moment, if its request asks for them.
   const LogProbabilities& log_probabilities() const { return log_probabilities_; }
   const ModelMetrics& metrics() const { return metrics_; }
 

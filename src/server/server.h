@@ -5,6 +5,7 @@
 #include "platform/gauges.h"
 #include "server/connections.h"
 #include "server/json.h"
+#include "server/request_log.h"
 #include "server/scheduler.h"
 #include "server/token_rate.h"
 #include "text/chat_template.h"
@@ -96,6 +97,7 @@ struct Server {
   u64 answers = 0;       // begun so far
   u64 seed = 0;          // of seeds that nobody gave
   TokenRate rate;        // of all models together
+  RequestLog log;
   bool draining = false;
   i64 drained = INT64_MAX;  // when draining ends, of now_ns()
   Gauges gauges;            // opened before the seal
