@@ -40,6 +40,7 @@ Segment KvCache::segment(u8* session, i32 head, i32 position, i32 end) const {
 }
 
 void KvCache::copy(u8* from, i32 positions, u8* to) const {
+  positions = align_up(positions, PANEL);  // keys lie in blocks of so many slots
   const size_t values = static_cast<size_t>(positions) * static_cast<size_t>(padded * bytes_of(format));
   const size_t scales = format == KvFormat::I8 ? static_cast<size_t>(positions) * sizeof(f32) : 0;
   for (i32 h = 0; h < kv_heads; h++) {

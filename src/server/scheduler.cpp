@@ -116,8 +116,10 @@ void Scheduler::find_leader(Slot& slot) {
 // Whether a prompt still waits for another one. When it has waited, it goes on from where that one has come to.
 bool Scheduler::follows(Slot& slot) {
   if (slot.leader < 0) return false;
-  const Slot& leader = slots_[slot.leader];
-  if (reading(leader) && leader.place->order == slot.leader_order && leader.run < slot.leader_ids) return true;
+  Slot& leader = slots_[slot.leader];
+  const bool there = reading(leader) && leader.place->order == slot.leader_order;
+  if (there) (void)follows(leader);  // it may follow another one itself
+  if (there && leader.run < slot.leader_ids) return true;
   slot.leader = -1;
   sessions_.advance(index(slot), slot.place->request.prompt);
   const i64 more = session(slot).position - slot.run;
