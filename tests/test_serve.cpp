@@ -136,6 +136,13 @@ TEST(ready) {
     ServerProcess server("", "EDGELLM_MODEL=" + STORIES + " ");
     CHECK(contains(server.ready, "edgellm: stories at "));
   }
+  {
+    ServerProcess server("");
+    CHECK(std::regex_match(server.ready, std::regex("edgellm: no model at http://127\\.0\\.0\\.1:[0-9]+, texts are refused; "
+                                                    "to serve one: edgellm serve MODEL")));
+    CHECK(contains(body_of(ask_port(server.port(), "GET /v1/edge/health")), "\"status\":\"no_model\""));
+    CHECK_EQ(body_of(ask_port(server.port(), COMPLETIONS, PROMPT)), R"({"error":"Model not loaded"})");
+  }
 }
 
 // A source is converted as for every command, of several models too.

@@ -190,17 +190,21 @@ void say_ready(const Options& options, const Serving& serving) {
   for (i64 i = 0; i < host.size; i++)
     six |= host[i] == ':';
   Output out(STDERR);
-  out.add("edgellm: ");
+  out.add(options.model_count ? "edgellm: " : "edgellm: no model");
   for (i32 i = 0; i < options.model_count; i++) {
     out.add(i ? ", " : "");
     out.add(serving.models[i].name);
   }
   char line[256];
   Writer rest(line);
-  write(rest, " at http://", six ? "[" : "", host, six ? "]" : "", ":", serve.port, ", ", serve.slots,
-        serve.slots == 1 ? " slot of " : " slots of ", serving.models[0].engine.limits.context, " positions, ",
-        megabytes(serving.needed.models + serving.needed.server, 1), " MB of memory, ", megabytes(serving.needed.files, 1),
-        " MB of model files\n");
+  write(rest, " at http://", six ? "[" : "", host, six ? "]" : "", ":", serve.port);
+  if (options.model_count) {
+    write(rest, ", ", serve.slots, serve.slots == 1 ? " slot of " : " slots of ", serving.models[0].engine.limits.context,
+          " positions, ", megabytes(serving.needed.models + serving.needed.server, 1), " MB of memory, ",
+          megabytes(serving.needed.files, 1), " MB of model files\n");
+  } else {
+    write(rest, ", texts are refused; to serve one: edgellm serve MODEL\n");
+  }
   out.add(rest.text());
   out.flush();
 }

@@ -71,9 +71,14 @@ class Connections;
 struct Connection;
 
 struct Route {
-  Text method, path;  // GET is HEAD too
+  Text method, path;  // GET is HEAD too; a path that ends with / is the beginning of longer ones
   void (*handle)(void* context, Connections& connections, Connection& connection);
   bool open = false;  // without a key, where keys are needed
+
+  bool has(Text target) const {
+    const bool prefix = path.size > 1 && path[path.size - 1] == '/' && target.size > path.size;
+    return path == (prefix ? target.slice(0, path.size) : target);
+  }
 };
 
 struct Connection {

@@ -28,7 +28,7 @@ Status Scheduler::check_prompt(Span<const i32> ids) const {
   if (ids.count <= context) return check_ids(*engine_, ids);
   char words[128];
   Writer writer(words);
-  return failed("the prompt has ", ids.count, " tokens, there is room for ", context,
+  return failed("the prompt has ", ids.count, " tokens, the context is of ", context,
                 ": shorten it, or start the server with ",
                 endless(*engine_) ? "a larger --ctx" : more_room(*engine_, writer));
 }
@@ -283,6 +283,7 @@ void Scheduler::draw(Slot& slot, i32 row) {
   slot.completed.status = slot.text.draw(row);
   if (!slot.completed.status.ok()) return end(slot);
   count_token(slot);
+  telling_ = &slot.text;
   if (request.listener->id && !slot.text.ends_text()) request.listener->id(request.context, slot.text.id);
   if (!slot.place) return;  // the listener has cancelled it
   slot.text.say();

@@ -46,6 +46,8 @@ class Scheduler {
   const Engine& engine() const { return *engine_; }
   // Of the row of logits behind the id that a listener is told of at this moment, if its request asks for them.
   const LogProbabilities& log_probabilities() const { return log_probabilities_; }
+  // What this id prints, as Generation::bytes has it.
+  Text bytes(i64* text_bytes) const { return telling_->bytes(text_bytes); }
   const ModelMetrics& metrics() const { return metrics_; }
 
  private:
@@ -89,6 +91,7 @@ class Scheduler {
   SessionPool sessions_;
   PromptShare prompt_share_;
   LogProbabilities log_probabilities_;
+  const Generation* telling_ = nullptr;  // whose id a listener is told of
   ModelMetrics metrics_;
   Span<Slot> slots_;
   Span<Slot*> readers_;   // whose prompts have ids in the pass that is composed
