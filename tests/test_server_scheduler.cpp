@@ -407,7 +407,7 @@ TEST(texts_without_an_end) {
     Alone alone(model);
     if (!endless(alone.open.engine)) continue;
     Scheduled scheduled(model.options(), model.path, 2);
-    for (const u64 seed : {1, 2, 3}) {
+    for (u64 seed = 1; seed <= 3; seed++) {
       Asked text(counted(1, 30), 250, seed);
       text.request.options.ignore_stop_ids = true;
       scheduled.complete(text);
