@@ -318,7 +318,7 @@ bool Server::read_prompt(Connection& c, ServedModel& model, Text text, Span<cons
   }
   Status status = encode(model.engine, text, {.add_bos = true}, ids);
   if (status.ok() && ids->count == 0) status = failed("the prompt is empty, and the tokenizer names no first id");
-  if (status.ok()) status = model.scheduler.check_prompt(ids->count);
+  if (status.ok()) status = model.scheduler.check_prompt(*ids);
   if (!status.ok()) connections.answer_error(c, model.loaded() ? 400 : 503, status.text());
   return status.ok();
 }
