@@ -55,6 +55,7 @@ void note_id(Connection& c, i64 now) {
 }
 
 void note_end(Connection& c, const Completed& completed) {
+  c.figures.tokens_out += completed.ending == Ending::stop_id;  // that id was not told
   c.figures.cached += completed.cached;
   c.figures.slot = completed.slot;
   c.figures.ending = ending_of(completed);
