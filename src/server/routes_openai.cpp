@@ -72,7 +72,7 @@ void begin_answer(Server& server, Connection& c, OpenAiRequest& request) {
 
 void complete(Server& server, Connection& c, bool chat) {
   OpenAiRequest request = {};
-  if (!server.read_object(c, &request.object)) return;
+  if (!server.read_body(c, &request.object)) return;
   char buffer[MOST_WORDS];
   Writer why(buffer);
   if (!check_openai_fields(*request.object, chat, why)) return refuse(server, c, why.text(), {});
@@ -115,16 +115,15 @@ bool path_says(Text part, Text name) {
 
 }  // namespace
 
-void openai_completions(void* server, Connections&, Connection& c) {
-  complete(*static_cast<Server*>(server), c, false);
+void openai_completions(Server& server, Connection& c) {
+  complete(server, c, false);
 }
 
-void openai_chat_completions(void* server, Connections&, Connection& c) {
-  complete(*static_cast<Server*>(server), c, true);
+void openai_chat_completions(Server& server, Connection& c) {
+  complete(server, c, true);
 }
 
-void openai_models(void* context, Connections&, Connection& c) {
-  Server& server = *static_cast<Server*>(context);
+void openai_models(Server& server, Connection& c) {
   Writer body = server.compose();
   JsonWriter json(body);
   json.open({});
@@ -137,8 +136,7 @@ void openai_models(void* context, Connections&, Connection& c) {
   server.answer_json(c, body);
 }
 
-void openai_model(void* context, Connections& connections, Connection& c) {
-  Server& server = *static_cast<Server*>(context);
+void openai_model(Server& server, Connection& c) {
   const Text part = c.request.path.from(c.route->path.size);
   for (const ServedModel& model : server.models) {
     if (!path_says(part, model.name)) continue;
@@ -147,7 +145,7 @@ void openai_model(void* context, Connections& connections, Connection& c) {
     write_model(json, server, model);
     return server.answer_json(c, body);
   }
-  connections.answer_error(
+  server.connections.answer_error(
       c, {404, "model: there is none of this name; /v1/models has those that there are", "model", "model_not_found"});
 }
 

@@ -84,7 +84,6 @@ bool pass_text(void* context, Text text) {
 void pass_end(void* context, const Completed& completed) {
   Choice& choice = *static_cast<Choice*>(context);
   Reply& reply = *choice.reply;
-  choice.running = false;
   choice.completed = completed;
   if (completed.status.ok()) choice.completed.status = check_intact(reply.model->engine);
   reply.running--;
@@ -102,19 +101,24 @@ void pass_prompt(void* context, i64 index) {
 
 constexpr CompletionListener LISTENER = {pass_id, pass_text, pass_end, pass_prompt};
 
+template <void (*handle)(Server& server, Connection& c)>
+void route(void* server, Connections&, Connection& c) {
+  handle(*static_cast<Server*>(server), c);
+}
+
 constexpr Route ROUTES[] = {
-    {"POST", "/v1/edge/completions", edge_completions},
-    {"GET", "/healthz", status_alive, true},
-    {"GET", "/readyz", status_ready, true},
-    {"GET", "/metrics", status_metrics},
-    {"GET", "/v1/edge/health", edge_health, true},
-    {"GET", "/v1/edge/models", edge_models},
-    {"POST", "/v1/completions", openai_completions},
-    {"POST", "/v1/chat/completions", openai_chat_completions},
-    {"GET", "/v1/models", openai_models},
-    {"GET", "/v1/models/", openai_model},
-    {"POST", "/generate", experts_generate},
-    {"GET", "/health", experts_health, true},
+    {"POST", "/v1/edge/completions", route<edge_completions>},
+    {"GET", "/v1/edge/health", route<edge_health>, true},
+    {"GET", "/v1/edge/models", route<edge_models>},
+    {"POST", "/generate", route<experts_generate>},
+    {"GET", "/health", route<experts_health>, true},
+    {"POST", "/v1/completions", route<openai_completions>},
+    {"POST", "/v1/chat/completions", route<openai_chat_completions>},
+    {"GET", "/v1/models", route<openai_models>},
+    {"GET", "/v1/models/", route<openai_model>},
+    {"GET", "/healthz", route<status_alive>, true},
+    {"GET", "/readyz", route<status_ready>, true},
+    {"GET", "/metrics", route<status_metrics>},
 };
 
 }  // namespace
@@ -174,10 +178,10 @@ bool Server::round() {
   if (interrupted()) {
     finish_in_peace();
     draining = true;
-    drained = now_ns() + options.drain;
+    drain_until = now_ns() + options.drain;
     connections.drain();
   }
-  return !draining || (connections.open() > 0 && now_ns() <= drained);
+  return !draining || (connections.open() > 0 && now_ns() <= drain_until);
 }
 
 Reply* Server::free_reply() {
@@ -256,10 +260,9 @@ Reply* Server::begin_reply(Connection& c, ServedModel& model, i32 choices, const
   reply->connection = c.id;
   reply->choices = {reply->all, choices};
   reply->running = 0;
-  reply->began = now_ns();
   reply->number = ++answers;
   reply->streams = false;
-  reply->said = reply->began;
+  reply->said = now_ns();
   reply->openai = {};
   const i64 share = (reply->room.count - FRAME_BYTES - (choices - 1) * CHOICE_BYTES) / choices;
   for (i32 i = 0; i < choices; i++) {
@@ -276,7 +279,6 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
   request.listener = &LISTENER;
   request.context = &choice;
   request.options.stop_repeats |= options.stop_repeats;
-  choice.running = true;
   if (Connection* c = connection(reply)) c->figures.tokens_in += static_cast<i32>(request.prompt.count);
   reply.running++;
   choice.completion = reply.model->scheduler.submit(request);
@@ -295,7 +297,7 @@ void Server::write_first_model(JsonWriter& json, Text key) const {
   loaded() ? json.text(key, models[0].name) : json.null(key);
 }
 
-bool Server::read_object(Connection& c, const JsonNode** object) {
+bool Server::read_body(Connection& c, const JsonNode** object) {
   const Status status = parse_json(c.body(), nodes);
   if (!status.ok()) {
     connections.answer_error(c, 400, status.text());

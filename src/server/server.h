@@ -62,7 +62,6 @@ struct Choice {
   Span<char> room;  // for what has been made
   i64 used;         // bytes
   i64 escaped;      // bytes that these take in JSON
-  bool running;
   Completed completed;
 
   // Of OpenAI's routes.
@@ -105,7 +104,6 @@ struct Reply {
   ConnectionId connection;
   Span<Choice> choices;  // of this answer
   i32 running;           // of them
-  i64 began;             // now_ns()
   u64 number;            // of the answer, from 1; 0: the place is free
   bool streams;
   i64 said;  // now_ns(): when a stream was written to last
@@ -119,18 +117,22 @@ struct Server {
   Connections connections;
   Span<ServedModel> models;
   Span<Reply> replies;
-  Span<JsonNode> nodes;     // of the request that is handled
-  Span<char> composed;      // body of an answer
+  u64 answers = 0;  // begun so far
+  u64 seed = 0;     // of seeds that nobody gave
+  bool draining = false;
+  i64 drain_until = 0;  // now_ns()
+
+  // For the request that is handled.
+  Span<JsonNode> nodes;
+  Span<char> composed;      // body of its answer
   Span<char> conversation;  // of a chat, as its template has it
   Span<Text> said;          // texts in it that are not the template's
-  u64 answers = 0;          // begun so far
-  u64 seed = 0;             // of seeds that nobody gave
-  TokenRate rate;           // of all models together
-  RequestLog log;
-  bool draining = false;
-  i64 drained = INT64_MAX;  // when draining ends, of now_ns()
-  Gauges gauges;            // opened before the seal
+
+  // What is told of the server.
+  Gauges gauges;   // opened before the seal
+  TokenRate rate;  // of all models together
   RequestCounts requests;
+  RequestLog log;
   i64 placed_bytes = 0;  // memory beside that of the engines
   i64 began = 0;         // now_ns()
   i64 began_unix = 0;    // seconds since 1970-01-01 UTC
@@ -164,7 +166,7 @@ struct Server {
   // The name of the model that requests which name none get, or null.
   void write_first_model(JsonWriter& json, Text key) const;
   // Reads the body of a request as a JSON object; false: an error was answered.
-  bool read_object(Connection& c, const JsonNode** object);
+  bool read_body(Connection& c, const JsonNode** object);
   // The ids of a text as the model wants a prompt; false: an error was answered.
   bool read_prompt(Connection& c, ServedModel& model, Text text, Span<const i32>* ids);
 
@@ -180,17 +182,17 @@ struct Server {
 Span<const Route> server_routes();
 
 // The families (routes_*.cpp).
-void edge_completions(void* server, Connections& connections, Connection& c);
-void edge_health(void* server, Connections& connections, Connection& c);
-void edge_models(void* server, Connections& connections, Connection& c);
-void openai_completions(void* server, Connections& connections, Connection& c);
-void openai_chat_completions(void* server, Connections& connections, Connection& c);
-void openai_models(void* server, Connections& connections, Connection& c);
-void openai_model(void* server, Connections& connections, Connection& c);
-void experts_generate(void* server, Connections& connections, Connection& c);
-void experts_health(void* server, Connections& connections, Connection& c);
-void status_alive(void* server, Connections& connections, Connection& c);
-void status_ready(void* server, Connections& connections, Connection& c);
-void status_metrics(void* server, Connections& connections, Connection& c);
+void edge_completions(Server& server, Connection& c);
+void edge_health(Server& server, Connection& c);
+void edge_models(Server& server, Connection& c);
+void openai_completions(Server& server, Connection& c);
+void openai_chat_completions(Server& server, Connection& c);
+void openai_models(Server& server, Connection& c);
+void openai_model(Server& server, Connection& c);
+void experts_generate(Server& server, Connection& c);
+void experts_health(Server& server, Connection& c);
+void status_alive(Server& server, Connection& c);
+void status_ready(Server& server, Connection& c);
+void status_metrics(Server& server, Connection& c);
 
 }  // namespace edgellm
