@@ -17,7 +17,7 @@ inline const char* const CHAT = "POST /v1/chat/completions";
 // Without what is new in each answer: its name, the time, and a seed that was drawn.
 inline std::string shape(std::string body) {
   static const std::regex id("\"id\":\"(chatcmpl|cmpl)-[0-9a-f]{16}\""), created("\"created\":[0-9]{10}"),
-      seed("\"seed\":[0-9]{12,19}\\b"), value("-[0-9]+\\.[0-9]{6}");
+      seed("\"seed\":[0-9]{9,16}\\b"), value("-[0-9]+\\.[0-9]{6}");
   body = std::regex_replace(body, id, "\"id\":\"$1-ID\"");
   body = std::regex_replace(body, created, "\"created\":TIME");
   body = std::regex_replace(body, value, "-P");
