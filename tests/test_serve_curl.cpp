@@ -1,10 +1,8 @@
 // curl as a client of the program: what it asks for and how it sends it, and the texts that `edgellm run` makes. Repeated requests take
 // no memory.
-#include <sstream>
-
 #include "base/json_writer.h"
 #include "program.h"
-#include "server_program.h"
+#include "server_process.h"
 
 namespace {
 
@@ -25,9 +23,9 @@ std::string in_json(const std::string& text) {
 }
 
 // What curl prints when it is called with these words, in which PORT is the server's.
-std::string curl(const ServerProgram& server, std::string words) {
+std::string curl(const ServerProcess& server, std::string words) {
   for (size_t at; (at = words.find("PORT")) != std::string::npos;)
-    words.replace(at, 4, std::to_string(server.port));
+    words.replace(at, 4, std::to_string(server.port()));
   const Said said = shell("curl -sS " + words);
   CHECK_EQ(said.code, 0);
   CHECK_EQ(said.err, "");
@@ -47,7 +45,7 @@ const std::string COMPLETIONS = "-X POST localhost:PORT/v1/edge/completions -H '
 // The text of a seed is the one that `edgellm run` makes, with each way of sending it.
 TEST(completions) {
   if (!have_curl()) SKIP("curl is not installed");
-  ServerProgram server(std::string(MODEL) + " --node box");
+  ServerProcess server(std::string(MODEL) + " --node box");
   const std::string prompt = "The Cherokee AI Federation is";
   const Said run = edgellm_says(std::string(MODEL) + " \"" + prompt + "\" -n 50 -t 0.7 -s 5");
   CHECK_EQ(run.code, 0);
@@ -67,18 +65,19 @@ TEST(completions) {
   const std::string head = curl(server, "-I localhost:PORT/v1/edge/health");
   CHECK(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"));
   CHECK(contains(curl(server, "localhost:PORT/generate " + data), R"({"text":)" + in_json(text) + R"(,"stats":{)"));
-  CHECK_EQ(server.end(SIGTERM), 0);
+  server.send_signal(SIGTERM);
+  CHECK_EQ(server.end(), 0);
 }
 
 TEST(memory_is_steady) {
   const bool native = !contains(std::getenv("EDGELLM"), " ") && std::string(std::getenv("EDGELLM_MODE")) == "release";
-  ServerProgram server(MODEL);
-  const std::string ask =
-      request("POST", "/v1/edge/completions", R"({"prompt":"The Cherokee AI Federation is","max_tokens":50})");
+  ServerProcess server(MODEL);
   long before = -1;
   for (int i = 0; i < 60; i++) {
     if (i == 10) before = server.own_memory();
-    CHECK_EQ(status_of(asked(server.port, ask)), 200);
+    const std::string answer = ask_port(server.port(), "POST /v1/edge/completions",
+                                        R"({"prompt":"The Cherokee AI Federation is","max_tokens":50})");
+    CHECK(answer.starts_with("HTTP/1.1 200 OK\r\n"));
   }
   if (!native || before < 0) SKIP("an emulator or a sanitizer has memory of its own, or the system does not tell");
   CHECK(server.own_memory() - before <= 64);

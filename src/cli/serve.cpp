@@ -113,8 +113,10 @@ Status prepare(const Options& options, Serving& serving) {
 // A file of version 1 is repacked, in memory, before it can be planned.
 Status plan_model(Options& options, Serving& serving, i32 i) {
   ServedModel& model = serving.models[i];
-  options.model = options.models[i];
-  EDGELLM_TRY(find_models(options));
+  if (options.model_count > 1) {  // one alone was found already
+    options.model = options.models[i];
+    EDGELLM_TRY(find_models(options));
+  }
   EDGELLM_TRY(map_model(options.model, options.map, &serving.maps[i]));
   options.engine.file = serving.maps[i];
   serving.open[i] = is_legacy(serving.maps[i]);

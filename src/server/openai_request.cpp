@@ -170,7 +170,7 @@ Status find_openai_ids(OpenAiRequest* request, i32 index) {
 Status check_openai_prompts(OpenAiRequest* request) {
   for (i32 i = 0; i < request->prompt_count; i++) {
     EDGELLM_TRY(find_openai_ids(request, i));
-    const Status fits = request->model->scheduler.check_prompt(request->ids.count);
+    const Status fits = request->model->scheduler.check_prompt(request->ids);
     if (fits.ok()) continue;
     request->code = TOO_LONG;
     return usage_error(request->chat ? "messages" : "prompt", ": ", fits.text());

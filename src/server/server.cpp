@@ -181,7 +181,7 @@ bool Server::round() {
     drain_until = now_ns() + options.drain;
     connections.drain();
   }
-  return !draining || (connections.open() > 0 && now_ns() <= drain_until);
+  return !draining || (!connections.drained() && now_ns() <= drain_until);
 }
 
 Reply* Server::free_reply() {
@@ -317,7 +317,7 @@ bool Server::read_prompt(Connection& c, ServedModel& model, Text text, Span<cons
   }
   Status status = encode(model.engine, text, {.add_bos = true}, ids);
   if (status.ok() && ids->count == 0) status = failed("the prompt is empty, and the tokenizer names no first id");
-  if (status.ok()) status = model.scheduler.check_prompt(ids->count);
+  if (status.ok()) status = model.scheduler.check_prompt(*ids);
   if (!status.ok()) connections.answer_error(c, model.loaded() ? 400 : 503, status.text());
   return status.ok();
 }
