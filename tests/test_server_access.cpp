@@ -239,10 +239,11 @@ TEST(errors_by_path) {
     HttpError error;
     const char* body;
   } rows[] = {
-      {"/generate", {400, "no"}, R"({"error":"no"})"},
       {"/v1/edge/completions", {503, "Model not loaded"}, R"({"error":"Model not loaded"})"},
       {"/v1", {404, "no"}, R"({"error":"no"})"},
       {"", {400, "no"}, R"({"error":"no"})"},
+      {"/generate", {503, "no"}, R"({"error":"no","status":"error"})"},
+      {"/health", {401, "no"}, R"({"error":"no"})"},
       {"/v1/",
        {400, "a \"b\""},
        R"({"error":{"message":"a \"b\"","type":"invalid_request_error","param":null,"code":null}})"},

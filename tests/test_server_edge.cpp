@@ -1,9 +1,11 @@
 // The edge routes: what they answer, byte for byte, and what a request may say of its text.
 #include <algorithm>
+#include <filesystem>
 #include <regex>
 #include <sstream>
 
 #include "engine/generate.h"
+#include "files.h"
 #include "scripted_model.h"
 #include "serving.h"
 
@@ -26,9 +28,12 @@ static std::string shape(const std::string& health) {
   return std::regex_replace(std::regex_replace(health, date, "DATE"), rate, "RATE}");
 }
 
-static std::string said_of_health(const std::string& status, const std::string& model, int slots, int busy, int waiting) {
+constexpr const char* UNKNOWN = "\"memory_percent\":null,\"memory_available_gb\":null,\"cpu_percent\":null";
+
+static std::string said_of_health(const std::string& status, const std::string& model, int slots, int busy, int waiting,
+                                  const std::string& readings = UNKNOWN) {
   return "{\"status\":\"" + status + "\",\"model_loaded\":" + (slots ? "true" : "false") +
-         ",\"node\":\"box\",\"device\":\"cpu\",\"model\":" + model +
+         ",\"node\":\"box\",\"device\":\"cpu\",\"model\":" + model + "," + readings +
          ",\"msp_mode\":\"sustained\",\"timestamp\":DATE,\"slots\":" + std::to_string(slots) +
          ",\"slots_busy\":" + std::to_string(busy) + ",\"queue_length\":" + std::to_string(waiting) +
          ",\"tokens_per_second\":RATE}";
@@ -258,6 +263,27 @@ TEST(health) {
   for (int client : clients)
     CHECK_EQ(serving.wait(client).status, 200);
   CHECK_EQ(shape(serving.ask("GET /v1/edge/health").body), expected(0, 0));
+}
+
+// What a made system shows of itself; its CPUs were busy for a quarter of the time.
+TEST(readings_in_health) {
+  const Folder root;
+  for (const char* folder : {"/proc", "/sys/class/thermal/thermal_zone0"})
+    std::filesystem::create_directories(root.path + folder);
+  write_file(root / "proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable: 6000000 kB\n");
+  write_file(root / "proc/stat", "cpu  100 0 0 100 0 0 0 0 0 0\n");
+  write_file(root / "sys/class/thermal/thermal_zone0/type", "cpu-thermal\n");
+  write_file(root / "sys/class/thermal/thermal_zone0/temp", "61250\n");
+  Serving serving({});
+  const i64 now = now_ns();
+  serving.server.gauges.open(root.path.c_str(), now + 3600 * Gauges::INTERVAL);  // no update in the rounds here
+  write_file(root / "proc/stat", "cpu  150 0 0 250 0 0 0 0 0 0\n");
+  const std::string memory = "\"memory_percent\":25.0,\"memory_available_gb\":6.14,", heat = ",\"temperature_c\":61.2";
+  CHECK_EQ(shape(serving.ask("GET /v1/edge/health").body),
+           said_of_health("no_model", "null", 0, 0, 0, memory + "\"cpu_percent\":null" + heat));
+  serving.server.gauges.update(now + 3601 * Gauges::INTERVAL);
+  CHECK_EQ(shape(serving.ask("GET /v1/edge/health").body),
+           said_of_health("no_model", "null", 0, 0, 0, memory + "\"cpu_percent\":25.0" + heat));
 }
 
 TEST(rate_of_tokens) {

@@ -224,7 +224,8 @@ Status serve_command(Options& options) {
   server.seed = draw_seed();
   EDGELLM_TRY(check_interrupted());
   server.gauges.open(nullptr, now_ns());
-  EDGELLM_TRY(seal_as_asked(options, SEAL_SOCKETS | SEAL_FILES));
+  outlive_maps();
+  EDGELLM_TRY(seal_as_asked(options, SEAL_SOCKETS | SEAL_FILES | SEAL_MAPS));
   note_open_door(serving);
   say_ready(options, serving);
   server.run(serving.listener, serving.set);

@@ -15,6 +15,14 @@ void install_signals();
 // The map of a file on a medium that can fail or be pulled out. At most 18; further ones are not watched.
 void watch_map(Span<const u8> map);
 
+// From now on the loss of a watched map does not end the process: what is lost reads as zeros, and map_lost() is true. A process that
+// is sealed needs SEAL_MAPS for it.
+void outlive_maps();
+
+// Whether the watched map that holds this byte has lost some: what was computed since it was whole is of no use.
+bool map_lost(const u8* at);
+inline constexpr char MAP_LOST[] = "the model file was cut short or its medium was removed while in use";
+
 bool interrupted();
 
 // An error without words once SIGINT, SIGTERM or SIGHUP came, whose code tells which was first. Whatever can take long asks this

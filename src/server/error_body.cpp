@@ -44,6 +44,7 @@ void write_error_body(Writer& to, Text path, const HttpError& error) {
     json.close();
   } else {
     json.text("error", error.message);
+    if (path == "/generate") json.text("status", "error");
   }
   json.close();
 }

@@ -1,5 +1,5 @@
 // The body of an error, in the shape that clients of the path expect: below /v1/, but for /v1/edge/, OpenAI's
-// {"error":{"message","type","param","code"}}, elsewhere {"error": message}.
+// {"error":{"message","type","param","code"}}, elsewhere {"error": message}, with "status":"error" at /generate.
 #pragma once
 #include "base/format.h"
 #include "server/http.h"

@@ -14,9 +14,9 @@ Server& server_of(void* context) {
   return *static_cast<Server*>(context);
 }
 
-// The model that answers where none is named.
-void write_first_model(JsonWriter& json, Text key, const Server& server) {
-  server.models.count ? json.text(key, server.models[0].name) : json.null(key);
+// What the system shows, `units` for each 1 of it; null where it does not.
+void write_reading(JsonWriter& json, Text key, const Reading& reading, f64 units, i32 decimals) {
+  reading.known ? json.real(key, {reading.value * units, decimals}) : json.null(key);
 }
 
 void answer_text(Choice& choice) {
@@ -66,7 +66,12 @@ void edge_health(void* context, Connections&, Connection& c) {
   json.flag("model_loaded", loaded);
   json.text("node", server.options.node);
   json.text("device", DEVICE);
-  write_first_model(json, "model", server);
+  server.write_first_model(json, "model");
+  const Readings& readings = server.gauges.readings();
+  write_reading(json, "memory_percent", readings.memory_share, 100, 1);
+  write_reading(json, "memory_available_gb", readings.available_bytes, 1e-9, 2);
+  write_reading(json, "cpu_percent", readings.cpu_share, 100, 1);
+  if (readings.temperature.known) write_reading(json, "temperature_c", readings.temperature, 1, 1);
   json.text("msp_mode", MODE);
   json.text("timestamp", timestamp.text());
   json.number("slots", slots);
@@ -86,7 +91,7 @@ void edge_models(void* context, Connections&, Connection& c) {
   for (const ServedModel& model : server.models)
     json.text({}, model.name);
   json.close_list();
-  write_first_model(json, "loaded", server);
+  server.write_first_model(json, "loaded");
   json.text("device", DEVICE);
   json.close();
   server.answer_json(c, body);

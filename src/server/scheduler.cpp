@@ -141,6 +141,7 @@ void Scheduler::seat(Slot& slot, Place& place, i64 shared) {
   slot.used = ++seats_;
   slot.run = shared;
   slot.completed = {};
+  slot.completed.slot = static_cast<i32>(&slot - slots_.data);
   slot.completed.prompt = static_cast<i32>(request.prompt.count);
   slot.completed.cached = static_cast<i32>(shared);
   metrics_.prompt_tokens += static_cast<u64>(request.prompt.count);

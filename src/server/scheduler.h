@@ -22,6 +22,7 @@ struct Completed {
   i32 prompt = 0;          // ids of the prompt
   i32 cached = 0;          // of these, that were not run again
   i32 made = 0;            // ids
+  i32 slot = -1;           // that made them; -1: none did
   i64 first_ns = 0;        // from its arrival to the first id
   i64 whole_ns = 0;        // to the end
   bool timed_out = false;  // its deadline came: there is what there was

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "base/json_writer.h"
 #include "base/random.h"
 #include "platform/clock.h"
 #include "platform/signals.h"
@@ -32,10 +31,43 @@ bool Choice::add(Text more) {
 
 namespace {
 
+const char* ending_of(const Completed& completed) {
+  if (!completed.status.ok()) return "error";
+  if (completed.timed_out) return "timeout";
+  switch (completed.ending) {
+    case Ending::stop_id:
+    case Ending::stop_string:
+      return "stop";
+    case Ending::length:
+      return "length";
+    default:
+      return "stopped";
+  }
+}
+
+// For the log, while somebody waits for the answer.
+void note_id(Connection& c, i64 now) {
+  if (c.figures.tokens_out++ == 0) c.figures.first_token = now;
+}
+
+void note_end(Connection& c, const Completed& completed) {
+  c.figures.cached += completed.cached;
+  c.figures.slot = completed.slot;
+  c.figures.ending = ending_of(completed);
+}
+
+void request_ended(void* context, const Connection& c) {
+  Server& server = *static_cast<Server*>(context);
+  server.requests.add(c.route, c.figures.status);
+  server.log.add(c);
+}
+
 // From the scheduler to the form of the answer.
 void pass_id(void* context, i32 id) {
   Choice& choice = *static_cast<Choice*>(context);
-  choice.reply->server->rate.count(now_ns(), 1);
+  const i64 now = now_ns();
+  choice.reply->server->rate.count(now, 1);
+  if (Connection* c = choice.reply->server->connection(*choice.reply)) note_id(*c, now);
   if (choice.reply->form->id) choice.reply->form->id(choice, id);
 }
 
@@ -50,7 +82,10 @@ void pass_end(void* context, const Completed& completed) {
   choice.running = false;
   choice.completed = completed;
   reply.running--;
-  if (reply.server->connection(reply)) reply.form->ended(choice);
+  if (Connection* c = reply.server->connection(reply)) {
+    note_end(*c, completed);
+    reply.form->ended(choice);
+  }
   if (reply.running == 0) reply.number = 0;
 }
 
@@ -63,6 +98,8 @@ constexpr Route ROUTES[] = {
     {"GET", "/metrics", status_metrics},
     {"GET", "/v1/edge/health", edge_health, true},
     {"GET", "/v1/edge/models", edge_models},
+    {"POST", "/generate", experts_generate},
+    {"GET", "/health", experts_health, true},
 };
 
 }  // namespace
@@ -101,14 +138,11 @@ void Server::run(i32 listener, i32 set) {
   }
 }
 
-static void count_request(void* server, const Connection& c) {
-  static_cast<Server*>(server)->requests.add(c.route, c.figures.status);
-}
-
 void Server::start(i32 listener, i32 set) {
+  log.on = options.log;
   began = now_ns();
   began_unix = unix_seconds();
-  connections.report_to(count_request);
+  connections.report_to(request_ended);
   connections.start(listener, set, server_routes(), this);
 }
 
@@ -198,6 +232,7 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
   request.context = &choice;
   request.options.stop_repeats |= options.stop_repeats;
   choice.running = true;
+  if (Connection* c = connection(reply)) c->figures.tokens_in += static_cast<i32>(request.prompt.count);
   reply.running++;
   choice.completion = reply.model->scheduler.submit(request);
 }
@@ -209,6 +244,10 @@ u64 Server::next_seed() {
 void Server::answer_json(Connection& c, const Writer& body) {
   if (body.cut()) return connections.answer_error(c, 500, "the answer is longer than the server has room for");
   connections.answer(c, {.type = "application/json"}, body.text());
+}
+
+void Server::write_first_model(JsonWriter& json, Text key) const {
+  models.count ? json.text(key, models[0].name) : json.null(key);
 }
 
 bool Server::read_object(Connection& c, const JsonNode** object) {

@@ -1,9 +1,11 @@
 // The server: models with their slots, connections, and the answers that are in the making between them. One thread: a round of the
 // connections, then a pass of each model that has something to do. All memory is taken before it starts.
 #pragma once
+#include "base/json_writer.h"
 #include "platform/gauges.h"
 #include "server/connections.h"
 #include "server/json.h"
+#include "server/request_log.h"
 #include "server/scheduler.h"
 #include "server/token_rate.h"
 #include "text/chat_template.h"
@@ -95,6 +97,7 @@ struct Server {
   u64 answers = 0;       // begun so far
   u64 seed = 0;          // of seeds that nobody gave
   TokenRate rate;        // of all models together
+  RequestLog log;
   bool draining = false;
   i64 drained = INT64_MAX;  // when draining ends, of now_ns()
   Gauges gauges;            // opened before the seal
@@ -125,6 +128,8 @@ struct Server {
   // Where the body of an answer is composed, one at a time, and its answer.
   Writer compose() { return {composed.data, composed.count}; }
   void answer_json(Connection& c, const Writer& body);
+  // The name of the model that requests which name none get, or null.
+  void write_first_model(JsonWriter& json, Text key) const;
   // Reads the body of a request as a JSON object; false: an error was answered.
   bool read_object(Connection& c, const JsonNode** object);
   // The ids of a text as the model wants a prompt; false: an error was answered.
@@ -143,6 +148,8 @@ Span<const Route> server_routes();
 void edge_completions(void* server, Connections& connections, Connection& c);
 void edge_health(void* server, Connections& connections, Connection& c);
 void edge_models(void* server, Connections& connections, Connection& c);
+void experts_generate(void* server, Connections& connections, Connection& c);
+void experts_health(void* server, Connections& connections, Connection& c);
 void status_alive(void* server, Connections& connections, Connection& c);
 void status_ready(void* server, Connections& connections, Connection& c);
 void status_metrics(void* server, Connections& connections, Connection& c);
