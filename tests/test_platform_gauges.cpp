@@ -2,11 +2,10 @@
 #include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
 
 #include "check.h"
 #include "child.h"
-#include "files.h"
+#include "made_root.h"
 #include "platform/clock.h"
 #include "platform/console.h"
 #include "platform/gauges.h"
@@ -18,11 +17,9 @@ namespace {
 
 constexpr i64 SECOND = Gauges::INTERVAL;
 
-// A root folder that lives as long as the object.
-struct Root : Folder {
+struct Root : MadeRoot {
   Root& file(const std::string& name, const std::string& text) {
-    std::filesystem::create_directories(std::filesystem::path(*this / name).parent_path());
-    write_file(*this / name, text);
+    MadeRoot::file(name, text);
     return *this;
   }
   Root& memory(int total_mib, int available_mib) {

@@ -47,7 +47,7 @@ struct Scheduling {
     scheduler.place(arena, open.engine, 4);
     heard.scheduler = &scheduler;
   }
-  CompletionId submit(const std::vector<i32>& prompt, i32 count, i32 tops = 0, i64 deadline = INT64_MAX) {
+  CompletionId submit(const std::vector<i32>& prompt, i32 count, i32 tops = -1, i64 deadline = INT64_MAX) {
     CompletionRequest request;
     request.prompt = {prompt.data(), static_cast<i64>(prompt.size())};
     request.options.count = count;
@@ -74,7 +74,7 @@ struct Scheduling {
 
 TEST(tokens_and_their_log_probabilities) {
   Scheduling s(Script("hello world, this is all"));
-  s.submit({5, 6, 7}, 10);
+  s.submit({5, 6, 7}, 10, 0);
   s.submit({8, 9}, 4, 3);
   s.finish();
   const ModelMetrics& m = s.scheduler.metrics();
@@ -88,19 +88,21 @@ TEST(tokens_and_their_log_probabilities) {
   f64 sum = 0;
   i64 with_tops = 0;
   for (size_t i = 0; i < s.heard.values.size(); i++) {
-    sum -= s.heard.values[i];
+    if (i % 4 == 0) sum -= s.heard.values[i];
     with_tops += s.heard.tops[i] == 3;
     CHECK(s.heard.tops[i] == 0 || s.heard.tops[i] == 3);
     CHECK(s.heard.values[i] < 0 && s.heard.values[i] > -100);  // random weights, before the grammar
   }
   CHECK_EQ(with_tops, 4);
+  CHECK_EQ(m.sampled_tokens, 4u);
   CHECK(std::fabs(sum - m.negative_log_probability) < 1e-9);
 
-  s.submit({5, 6, 7, 8}, 2);  // goes on from the first
+  s.submit({5, 6, 7, 8}, 3);  // goes on from the first, and asks for nothing
   s.finish();
   CHECK_EQ(m.prompt_tokens, 9u);
   CHECK_EQ(m.cached_tokens, static_cast<u64>(s.heard.ended.back().cached));
   CHECK(m.cached_tokens > 0);
+  CHECK_EQ(m.sampled_tokens, 5u);  // the 17th
 }
 
 TEST(texts_that_go_in_a_circle_or_are_late) {
@@ -117,7 +119,7 @@ TEST(texts_that_go_in_a_circle_or_are_late) {
   s.finish();
   CHECK_EQ(m.repetition_stops, 1u);
   CHECK_EQ(m.deadline_misses, 0u);
-  s.submit({5, 6}, 100, 0, 1);  // a deadline that has passed
+  s.submit({5, 6}, 100, -1, 1);  // a deadline that has passed
   s.finish();
   CHECK_EQ(m.deadline_misses, 1u);
   CHECK(s.heard.ended.back().timed_out);

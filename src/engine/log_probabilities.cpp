@@ -1,5 +1,7 @@
 #include "engine/log_probabilities.h"
 
+#include <string.h>
+
 #include "base/math.h"
 
 namespace edgellm {
@@ -33,14 +35,17 @@ void LogProbabilities::read(const Kernels& kernels, const f32* row, i32 count) {
   assert(count >= 0 && count <= MOST_LOG_PROBABILITIES);
   count = min(count, vocab_);
   count_ = 0;
-  const i32 best = kernels.argmax(row, vocab_);
-  largest_ = best < 0 ? -LARGEST_F32 : finite(row[best]);
+  memcpy(logits_, row, static_cast<size_t>(vocab_) * sizeof(f32));
+  if (!kernels.all_finite(logits_, vocab_)) {
+    for (f32& logit : Span<f32>{logits_, vocab_})
+      logit = finite(logit);
+  }
+  largest_ = logits_[kernels.argmax(logits_, vocab_)];
   f64 sum = 0;
   for (i32 first = 0; first < vocab_; first += PIECE) {
     const i32 n = min(PIECE, vocab_ - first);
     f32 piece[PIECE];
-    for (i32 i = 0; i < n; i++)
-      piece[i] = logits_[first + i] = finite(row[first + i]);
+    memcpy(piece, logits_ + first, static_cast<size_t>(n) * sizeof(f32));
     const i32 top = kernels.argmax(piece, n);
     const f32 peak = piece[top];
     kernels.softmax(piece, n);

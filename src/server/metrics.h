@@ -36,14 +36,19 @@ class DurationHistogram {
 
 // What the texts of a model have come to since the server began.
 struct ModelMetrics {
+  static constexpr u64 SAMPLE = 4;  // what a log probability costs is some percent of a token of a very small model
+
   u64 prompt_tokens = 0;  // of texts that got a slot
   u64 cached_tokens = 0;  // of these, that were not run again
   u64 tokens = 0;         // made
   u64 repetition_stops = 0;
   u64 deadline_misses = 0;
-  f64 negative_log_probability = 0;  // sum of -ln p over the tokens made
+  u64 sampled_tokens = 0;            // of the tokens made, the first of every SAMPLE
+  f64 negative_log_probability = 0;  // sum of -ln p over these
   DurationHistogram first_token;     // from a text's arrival
   DurationHistogram between_tokens;
+
+  bool samples_next() const { return tokens % SAMPLE == 0; }
 };
 
 struct Route;

@@ -115,8 +115,10 @@ void write_models(MetricsWriter& out, const Server& server) {
              [](MetricsWriter& to, const Scheduler& s) { to.histogram(s.metrics().between_tokens); });
   each_model(
       out, server, "edgellm_token_negative_log_probability", "summary",
-      "Minus the natural logarithm of the probability of tokens made: minus the mean is the mean log probability.",
-      [](MetricsWriter& to, const Scheduler& s) { to.summary(s.metrics().negative_log_probability, s.metrics().tokens); });
+      "Minus the natural logarithm of the probability of every fourth token: minus the mean is the mean log probability.",
+      [](MetricsWriter& to, const Scheduler& s) {
+        to.summary(s.metrics().negative_log_probability, s.metrics().sampled_tokens);
+      });
   each_model(out, server, "edgellm_slots", "gauge", "Texts that can be made at the same time.",
              [](MetricsWriter& to, const Scheduler& s) { to.whole(static_cast<u64>(s.slots())); });
   each_model(out, server, "edgellm_slots_busy", "gauge", "Texts that are being made.",

@@ -236,13 +236,18 @@ void Scheduler::count_token(Slot& slot) {
     metrics_.between_tokens.add(now - slot.drawn);
   }
   slot.drawn = now;
+  if (metrics_.samples_next()) {
+    metrics_.sampled_tokens++;
+    metrics_.negative_log_probability -= static_cast<f64>(log_probabilities_.of(slot.text.id));
+  }
   metrics_.tokens++;
-  metrics_.negative_log_probability -= static_cast<f64>(log_probabilities_.of(slot.text.id));
 }
 
 void Scheduler::draw(Slot& slot, i32 row) {
   const CompletionRequest& request = slot.place->request;
-  log_probabilities_.read(engine_->kernels, logits_row(*engine_, row), request.top_log_probabilities);
+  const i32 tops = request.top_log_probabilities;
+  if (tops >= 0 || metrics_.samples_next())
+    log_probabilities_.read(engine_->kernels, logits_row(*engine_, row), max(0, tops));
   slot.completed.status = slot.text.draw(row);
   if (!slot.completed.status.ok()) return end(slot);
   count_token(slot);

@@ -36,11 +36,12 @@ struct CompletionListener {
 };
 
 struct CompletionRequest {
-  Span<const i32> prompt;         // at least one id, at most the scheduler's context; copied
-  GenerateOptions options;        // the bytes of its stop strings stay until it ended
-  i32 priority = 0;               // the higher goes first
-  i64 deadline = INT64_MAX;       // of now_ns(): the text ends with what there is
-  i32 top_log_probabilities = 0;  // how many of the most probable ids its listener wants to see beside each of its own
+  Span<const i32> prompt;    // at least one id, at most the scheduler's context; copied
+  GenerateOptions options;   // the bytes of its stop strings stay until it ended
+  i32 priority = 0;          // the higher goes first
+  i64 deadline = INT64_MAX;  // of now_ns(): the text ends with what there is
+  // -1: its listener asks for no log probabilities; otherwise how many of the most probable ids it wants beside its own
+  i32 top_log_probabilities = -1;
   const CompletionListener* listener = nullptr;
   void* context = nullptr;
 };
@@ -74,7 +75,7 @@ class Scheduler {
   i32 busy() const;     // slots
   i32 waiting() const;  // in the queue
   const Engine& engine() const { return *engine_; }
-  // Of the row of logits behind the id that a listener is told of at this moment.
+  // Of the row of logits behind the id that a listener is told of at this moment, if its request asks for them.
   const LogProbabilities& log_probabilities() const { return log_probabilities_; }
   const ModelMetrics& metrics() const { return metrics_; }
 
