@@ -49,7 +49,7 @@ void edge_completions(void* context, Connections&, Connection& c) {
 
 void edge_health(void* context, Connections&, Connection& c) {
   Server& server = server_of(context);
-  const bool loaded = server.models.count > 0;
+  const bool loaded = server.loaded();
   i64 slots = 0, busy = 0, waiting = 0;
   for (const ServedModel& model : server.models) {
     slots += model.scheduler.slots();

@@ -58,7 +58,7 @@ void experts_health(void* context, Connections&, Connection& c) {
   Writer body = server.compose();
   JsonWriter json(body);
   json.open({});
-  json.text("status", server.models.count ? "healthy" : "initializing");
+  json.text("status", server.loaded() ? "healthy" : "initializing");
   json.text("device", DEVICE);
   server.write_first_model(json, "model");
   json.flag("mlx_available", false);

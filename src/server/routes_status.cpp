@@ -150,7 +150,7 @@ void status_alive(void*, Connections& connections, Connection& c) {
 
 void status_ready(void* context, Connections& connections, Connection& c) {
   const Server& server = *static_cast<Server*>(context);
-  const bool loaded = server.models.count > 0, ready = loaded && !server.draining;
+  const bool loaded = server.loaded(), ready = loaded && !server.draining;
   connections.answer(c, {.status = ready ? 200 : 503, .type = PLAIN},
                      ready    ? "ready\n"
                      : loaded ? "draining\n"

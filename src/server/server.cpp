@@ -178,6 +178,21 @@ void Server::drop_gone() {
   }
 }
 
+bool Server::loaded() const {
+  for (const ServedModel& model : models) {
+    if (!check_intact(model.engine).ok()) return false;
+  }
+  return models.count > 0;
+}
+
+// Null: what it reads was lost, and an error was answered.
+ServedModel* Server::intact(Connection& c, ServedModel& model) {
+  const Status status = check_intact(model.engine);
+  if (status.ok()) return &model;
+  connections.answer_error(c, 503, status.text());
+  return nullptr;
+}
+
 ServedModel* Server::choose_model(Connection& c, const JsonNode& object) {
   const JsonField field = json_field(object, "model");
   Text name;
@@ -193,7 +208,7 @@ ServedModel* Server::choose_model(Connection& c, const JsonNode& object) {
   char buffer[200];
   Writer names(buffer);
   for (ServedModel& model : models) {
-    if (models.count == 1 || !field.value || model.name == name) return &model;
+    if (models.count == 1 || !field.value || model.name == name) return intact(c, model);
     write(names, names.text().size ? ", " : "one of ", model.name);
   }
   connections.answer_error(c, {404, expected(field, names.text()).text(), "model", "model_not_found"});

@@ -130,6 +130,8 @@ struct Server {
   void answer_json(Connection& c, const Writer& body);
   // The name of the model that requests which name none get, or null.
   void write_first_model(JsonWriter& json, Text key) const;
+  // There are models, and nothing of a file was lost.
+  bool loaded() const;
   // Reads the body of a request as a JSON object; false: an error was answered.
   bool read_object(Connection& c, const JsonNode** object);
   // The ids of a text as the model wants a prompt; false: an error was answered.
@@ -139,6 +141,7 @@ struct Server {
   Reply* free_reply();
   void drop_gone();
   bool anything_runs() const;
+  ServedModel* intact(Connection& c, ServedModel& model);
 };
 
 // Every route of the server.
