@@ -14,6 +14,7 @@
 #include <string>
 
 #include "check.h"
+#include "files.h"
 
 class ServerProcess {
  public:
@@ -63,6 +64,13 @@ class ServerProcess {
 
   int port() const { return port_; }
   pid_t pid() const { return pid_; }
+
+  // Memory of its own, in KiB; -1 where the system does not say.
+  long own_memory() const {
+    const std::string status = read_file("/proc/" + std::to_string(pid_) + "/status");
+    const size_t at = status.find("RssAnon:");
+    return at == std::string::npos ? -1 : std::atol(status.c_str() + at + 8);
+  }
   void send_signal(int signal) { CHECK(kill(pid_, signal) == 0); }
 
   // Waits for its end: the exit code, or -1 - the signal that ended it.

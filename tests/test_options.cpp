@@ -189,7 +189,7 @@ TEST(commands) {
         {"serve --model =m", "--model: \"=m\" is neither NAME=FILE nor a file"},
         {"serve --model a=", "--model: \"a=\" is neither NAME=FILE nor a file"},
         {"serve m n", "unexpected argument \"n\": the model is \"m\" (edgellm help serve shows how)"},
-        {"serve", "no model is given: edgellm serve MODEL (edgellm help serve shows how)"},
+        {"serve", "command=256"},
         {"serve m --cors-origin http://a --cors-origin *", "command=256 model=m origin=http://a origin=*"},
         {"serve m --cors-origin a", "--cors-origin: \"a\" is neither * nor an origin such as https://example.org:8443"},
         {"m n", "model=m prompt=n"},

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <regex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "files.h"
@@ -85,6 +86,18 @@ TEST(refusals) {
   close(listener);
 }
 
+// Where it listens if nothing else is said. The port is held here, so that it does not start.
+TEST(default_ports) {
+  for (const auto& [words, port] : {std::pair<std::string, edgellm::i32>("", 8081), {" --experts-service", 8090}}) {
+    edgellm::i32 wanted = port, listener = -1;
+    if (!edgellm::listen_on("127.0.0.1", &wanted, &listener).ok()) SKIP("port " + std::to_string(port) + " is taken");
+    const Said said = edgellm_says("serve " + STORIES + words);
+    CHECK_EQ(said.code, 1);
+    CHECK(contains(said.err, "edgellm: cannot listen on 127.0.0.1 port " + std::to_string(port) + ": "));
+    close(listener);
+  }
+}
+
 // The megabytes that are needed, as a refusal says them.
 static int megabytes_needed(const std::string& words) {
   const Said said = edgellm_says("serve " + STORIES + " --port 0 --max-memory-mb 2 " + words);
@@ -135,6 +148,13 @@ TEST(ready) {
   {
     ServerProcess server("", "EDGELLM_MODEL=" + STORIES + " ");
     CHECK(contains(server.ready, "edgellm: stories at "));
+  }
+  {
+    ServerProcess server("");
+    CHECK(std::regex_match(server.ready, std::regex("edgellm: no model at http://127\\.0\\.0\\.1:[0-9]+, texts are refused; "
+                                                    "to serve one: edgellm serve MODEL")));
+    CHECK(contains(body_of(ask_port(server.port(), "GET /v1/edge/health")), "\"status\":\"no_model\""));
+    CHECK_EQ(body_of(ask_port(server.port(), COMPLETIONS, PROMPT)), R"({"error":"Model not loaded"})");
   }
 }
 
@@ -265,10 +285,10 @@ TEST(log_that_nobody_reads) {
 // More requests than slots, and the signal when the first was answered: each is answered whole.
 TEST(draining) {
   for (const int signal : {SIGTERM, SIGINT}) {
-    ServerProcess server(STORIES + " --slots 2 --queue 30");
-    const std::string request = http_request(COMPLETIONS, R"({"prompt":"Once upon a time","max_tokens":200})");
+    ServerProcess server(STORIES + " --slots 2");
+    const std::string request = http_request(COMPLETIONS, R"({"prompt":"Once upon a time","max_tokens":100})");
     std::vector<int> clients;
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 12; i++) {
       clients.push_back(connect_to_port(server.port()));
       send_all(clients.back(), request);
     }
@@ -320,6 +340,22 @@ TEST(second_signal) {
     CHECK_EQ(server.end(), 128 + signal);
     close(fd);
   }
+}
+
+// One that was killed leaves nothing behind that keeps the next from its port, requests in the middle included.
+TEST(killed) {
+  int port = 0;
+  {
+    ServerProcess server(STORIES);
+    port = server.port();
+    (void)half_a_request(server);
+    CHECK_EQ(status_of(ask_port(port, COMPLETIONS, PROMPT)), "HTTP/1.1 200 OK");
+    server.send_signal(SIGKILL);
+    CHECK_EQ(server.end(), -1 - SIGKILL);
+  }
+  ServerProcess server(STORIES + " --port " + std::to_string(port));
+  CHECK_EQ(server.port(), port);
+  CHECK_EQ(status_of(ask_port(port, COMPLETIONS, PROMPT)), "HTTP/1.1 200 OK");
 }
 
 // Behind the seal everything works that the tests above saw.

@@ -3,6 +3,7 @@
 
 #include "made_root.h"
 #include "metrics_format.h"
+#include "scripted_model.h"
 #include "server_program.h"
 
 namespace {
@@ -59,4 +60,20 @@ TEST(this_machine) {
 #else
   SKIP("only Linux tells");
 #endif
+}
+
+// A text that goes in a circle, in the answer, in the figures and in the log; without the option it goes on.
+TEST(a_text_that_goes_in_a_circle) {
+  Script script("abcd");
+  script.context = 200;
+  const std::string model = "--model script=" + write_script(script),
+                    ask = request("POST", "/v1/edge/completions", R"({"prompt":"x"})");
+  for (const bool asked_for : {false, true}) {
+    ServerProgram server(model + " --threads 1 --log" + (asked_for ? " --stop-repeats" : ""));
+    const std::string answer = body_of(asked(server.port, ask));
+    CHECK(contains(answer, asked_for ? "\"tokens_generated\":64," : "\"tokens_generated\":100,"));
+    CHECK_EQ(figures(server.port).at("edgellm_repetition_stops_total{model=\"script\"}"), asked_for ? 1.0 : 0.0);
+    const std::string ending = asked_for ? "\"ending\":\"repetition\"" : "\"ending\":\"length\"";
+    CHECK(comes_true([&] { return contains(server.said(), ending); }));
+  }
 }

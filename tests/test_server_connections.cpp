@@ -577,6 +577,63 @@ TEST(draining_takes_what_waits) {
   close(late);
 }
 
+// A new connection keeps its place for its first request, but not for ever.
+TEST(silent_connections) {
+  i32 port = 0, listener = -1;
+  CHECK(listen_on("127.0.0.1", &port, &listener).ok());
+  ConnectionLimits limits = Server::small();
+  limits.connections = 2;
+  Server server(limits, listener);
+  const std::string get = "GET /echo HTTP/1.1\r\n" HOST "\r\n";
+  const int silent = connect_to(port), late = connect_to(port), third = connect_to(port);
+  for (int i = 0; i < 2000 && server.connections.open() < 2; i++)
+    server.connections.round(server.now, 784111777, 5);
+  for (int i = 0; i < 5; i++)
+    server.connections.round(server.now, 784111777, 1);
+  server.now += SECOND_NS;
+  CHECK_EQ(send(late, "GET", 3, MSG_NOSIGNAL), 3);
+  for (int i = 0; i < 20; i++)
+    server.connections.round(server.now, 784111777, 1);
+  CHECK_EQ(server.connections.open(), 2);
+  CHECK_EQ(send(third, get.data(), get.size(), MSG_NOSIGNAL), static_cast<ssize_t>(get.size()));
+  server.now += SECOND_NS + 1;
+  CHECK_EQ(ask(server, third, ""), plain("GET /echo :"));
+  CHECK_EQ(ask(server, silent, ""), "end");
+  CHECK_EQ(ask(server, late, get.substr(3)), plain("GET /echo :"));
+  for (int fd : {silent, late, third, listener})
+    close(fd);
+}
+
+// With every place taken they wait until one is free.
+TEST(draining_when_all_are_taken) {
+  i32 port = 0, listener = -1;
+  CHECK(listen_on("127.0.0.1", &port, &listener).ok());
+  ConnectionLimits limits = Server::small();
+  limits.connections = 2;
+  Server server(limits, listener);
+  std::vector<int> clients;
+  for (int i = 0; i < 5; i++) {
+    clients.push_back(connect_to(port));
+    CHECK_EQ(send(clients.back(), LATER.data(), LATER.size(), MSG_NOSIGNAL), static_cast<ssize_t>(LATER.size()));
+  }
+  for (int i = 0; i < 2000 && server.context.waiting.size() < 2; i++)
+    server.connections.round(server.now, 784111777, 5);
+  server.connections.drain();
+  for (size_t i = 0; i < 5; i++) {
+    CHECK(!server.connections.drained());
+    for (int k = 0; k < 2000 && server.context.waiting.size() <= i; k++)
+      server.connections.round(server.now, 784111777, 5);
+    Connection* c = server.context.waiting.size() > i ? server.connections.find(server.context.waiting[i]) : nullptr;
+    CHECK(c != nullptr);
+    if (c) server.connections.answer(*c, {.type = "text/plain"}, "done");
+    CHECK_EQ(ask(server, clients[i], ""), plain("done", "close"));
+    close(clients[i]);
+  }
+  for (int i = 0; i < 2000 && !server.connections.drained(); i++)
+    server.connections.round(server.now, 784111777, 5);
+  CHECK(server.connections.drained());
+}
+
 // All that a connection needs of the system is there behind the seal.
 TEST(sealed) {
   const check::Child child = check::in_child([] {

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "engine/generate.h"
+#include "file/layout.h"
 #include "files.h"
 #include "scripted_model.h"
 #include "serving.h"
@@ -179,6 +180,17 @@ TEST(several_models) {
   }
 }
 
+// Names that do not all fit into a sentence.
+TEST(long_names) {
+  const std::string one(100, 'a'), two(100, 'b'), file = write_script(Script("abc"));
+  Serving serving({{one, file}, {two, file}});
+  const Answer answer = serving.ask("POST /v1/edge/completions", "{\"prompt\":\"x\",\"model\":\"c\"}");
+  CHECK_EQ(answer.status, 404);
+  CHECK_EQ(answer.body, refusal("model: expected the name of a model that is served, got \\\"c\\\""));
+  CHECK_EQ(serving.ask("POST /v1/edge/completions", "{\"prompt\":\"x\",\"max_tokens\":1,\"model\":\"" + two + "\"}").body,
+           completion("a", 1, two));
+}
+
 static std::string asks(const std::string& more = "") {
   return Serving::request("POST /v1/edge/completions", "{\"prompt\":\"x\",\"max_tokens\":9" + more + "}");
 }
@@ -237,6 +249,34 @@ TEST(timeouts) {
   for (int tokens = 0; tokens < 5; tokens++)
     begins |= answer.body == completion(std::string("01234").substr(0, static_cast<size_t>(tokens)), tokens);
   CHECK(begins);
+}
+
+// A model whose numbers are not finite.
+TEST(computing_fails) {
+  const std::string path = temporary_path("spoiled.tm2");
+  write_model({.vocab = Script::VOCAB,
+               .matrices = Format::F32,
+               .scale = Scale::none,
+               .activations = Quantization::none,
+               .embedding = Format::F32,
+               .tied = false,
+               .tokenizer = script_tokenizer(Script("a"))},
+              path);
+  std::vector<u8> bytes = read_array<u8>(path);
+  FileHeader header;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  for (u32 i = 0; i < header.tensor_count; i++) {
+    TensorEntry entry;
+    std::memcpy(&entry, bytes.data() + header.tensor_offset + i * sizeof entry, sizeof entry);
+    if (std::string(entry.name) == "norm") std::memset(bytes.data() + entry.offset, 0xff, 4);
+  }
+  write_file(path, {bytes.begin(), bytes.end()});
+  Serving serving({{"spoiled", path}});
+  for (int i = 0; i < 3; i++) {  // more than there are slots
+    const Answer answer = serving.ask("POST /v1/edge/completions", "{\"prompt\":\"x\"}");
+    CHECK_EQ(answer.status, 500);
+    CHECK_EQ(answer.body, refusal("the output head gave logits that are not finite at position 0"));
+  }
 }
 
 // A text that is longer than an answer may be ends where its room does.

@@ -71,6 +71,12 @@ void JsonWriter::number(Text key, i64 value) {
   put(Writer(buffer).add(value).text());
 }
 
+void JsonWriter::whole(Text key, u64 value) {
+  char buffer[24];
+  name(key);
+  put(Writer(buffer).add(value).text());
+}
+
 void JsonWriter::numbers(Text key, Span<const i32> values) {
   open_list(key);
   for (i32 value : values)

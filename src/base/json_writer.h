@@ -17,6 +17,7 @@ class JsonWriter {
   void close_list();
   void text(Text key, Text value);  // UTF-8
   void number(Text key, i64 value);
+  void whole(Text key, u64 value);
   void numbers(Text key, Span<const i32> values);
   void real(Text key, Fixed value);  // null when it is not finite
   void flag(Text key, bool value);

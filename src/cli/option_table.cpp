@@ -350,11 +350,12 @@ const Command COMMANDS[] = {
      "edgellm chat model.tm2 --template chatml --system \"Be brief.\"\n"
      "edgellm chat model.tm2 --history ~/.edgellm_history\n"
      "printf 'Hello\\nWhy?\\n' | edgellm chat model.tm2 -n 40 -s 1\n"},
-    {"serve", SERVE, 1, true, "MODEL", "answer requests over HTTP",
+    {"serve", SERVE, 1, false, "[MODEL]", "answer requests over HTTP",
      "Answers requests over HTTP: OpenAI's API at http://127.0.0.1:8081/v1, the edge\n"
      "routes, health and metrics. Several texts are made at the same time, each what\n"
      "it would be alone. All memory is taken at the start. SIGTERM or Ctrl-C ends it\n"
-     "when what has begun is answered, a second one at once. See docs/SERVE.md.\n",
+     "when what has begun is answered, a second one at once. Without MODEL health says\n"
+     "no_model, and texts are refused. See docs/SERVE.md.\n",
      "edgellm serve model.tm2\n"
      "edgellm serve --model small=model.tm2 --model large=model.tm2 --slots 2\n"
      "edgellm serve model.tm2 --host 0.0.0.0 --api-key-file keys.txt --log\n"

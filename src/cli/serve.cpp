@@ -113,8 +113,10 @@ Status prepare(const Options& options, Serving& serving) {
 // A file of version 1 is repacked, in memory, before it can be planned.
 Status plan_model(Options& options, Serving& serving, i32 i) {
   ServedModel& model = serving.models[i];
-  options.model = options.models[i];
-  EDGELLM_TRY(find_models(options));
+  if (options.model_count > 1) {  // one alone was found already
+    options.model = options.models[i];
+    EDGELLM_TRY(find_models(options));
+  }
   EDGELLM_TRY(map_model(options.model, options.map, &serving.maps[i]));
   options.engine.file = serving.maps[i];
   serving.open[i] = is_legacy(serving.maps[i]);
@@ -190,17 +192,21 @@ void say_ready(const Options& options, const Serving& serving) {
   for (i64 i = 0; i < host.size; i++)
     six |= host[i] == ':';
   Output out(STDERR);
-  out.add("edgellm: ");
+  out.add(options.model_count ? "edgellm: " : "edgellm: no model");
   for (i32 i = 0; i < options.model_count; i++) {
     out.add(i ? ", " : "");
     out.add(serving.models[i].name);
   }
   char line[256];
   Writer rest(line);
-  write(rest, " at http://", six ? "[" : "", host, six ? "]" : "", ":", serve.port, ", ", serve.slots,
-        serve.slots == 1 ? " slot of " : " slots of ", serving.models[0].engine.limits.context, " positions, ",
-        megabytes(serving.needed.models + serving.needed.server, 1), " MB of memory, ", megabytes(serving.needed.files, 1),
-        " MB of model files\n");
+  write(rest, " at http://", six ? "[" : "", host, six ? "]" : "", ":", serve.port);
+  if (options.model_count) {
+    write(rest, ", ", serve.slots, serve.slots == 1 ? " slot of " : " slots of ", serving.models[0].engine.limits.context,
+          " positions, ", megabytes(serving.needed.models + serving.needed.server, 1), " MB of memory, ",
+          megabytes(serving.needed.files, 1), " MB of model files\n");
+  } else {
+    write(rest, ", texts are refused; to serve one: edgellm serve MODEL\n");
+  }
   out.add(rest.text());
   out.flush();
 }

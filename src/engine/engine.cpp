@@ -296,7 +296,9 @@ Status draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions&
 
 Status encode(const Engine& engine, Text text, const EncodeOptions& options, Span<const i32>* ids) {
   i32 count = 0;
-  EDGELLM_TRY(engine.tokenizer.encode(text, options, engine.text_workspace, engine.text_ids, &count));
+  const Status encoded = engine.tokenizer.encode(text, options, engine.text_workspace, engine.text_ids, &count);
+  EDGELLM_TRY(check_intact(engine));
+  EDGELLM_TRY(encoded);
   *ids = engine.text_ids.slice(0, count);
   return {};
 }

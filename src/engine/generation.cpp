@@ -2,6 +2,14 @@
 
 namespace edgellm {
 
+void stop_at_special_tokens(const Engine& engine, GenerateOptions* options) {
+  if (!engine.has_tokenizer) return;
+  for (Text text : options->stop.texts()) {
+    const i32 id = engine.tokenizer.find_added(text);
+    if (engine.tokenizer.special(id) && !options->stop_ids.has(id)) options->stop_ids.add(id);
+  }
+}
+
 Generation::Generation(Engine& engine, Session& session, Span<const i32> prompt, const GenerateOptions& options,
                        TextSink sink, void* context)
     : engine_(&engine), session_(&session), options_(&options), stop_(options.stop), sink_(sink), context_(context) {
@@ -16,6 +24,17 @@ Status Generation::draw(i32 row) {
 
 bool Generation::ends_text() const {
   return id == options_->end_id || options_->stop_ids.has(id) || (!options_->ignore_stop_ids && is_stop(*engine_, id));
+}
+
+Text Generation::bytes(i64* text_bytes) const {
+  *text_bytes = 0;
+  if (!engine_->has_tokenizer) return {};
+  Decoder decoder = decoder_;
+  decoder.push(id);
+  const Text bytes = decoder.pushed();
+  for (Text piece; (piece = decoder.take()).size != 0;)
+    *text_bytes += piece.size;
+  return bytes;
 }
 
 void Generation::say() {

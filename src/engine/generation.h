@@ -25,6 +25,9 @@ struct GenerateOptions {
   f64 most_duty = 0;  // with a pace: computing for a larger share of the time is an error (REALTIME_DUTY); 0: is not
 };
 
+// Special tokens print nothing: a stop string that is the text of one ends a text at its id.
+void stop_at_special_tokens(const Engine& engine, GenerateOptions* options);
+
 enum class Ending : u8 {
   length,
   stop_id,
@@ -51,6 +54,10 @@ class Generation {
 
   // The id that was drawn has no text and ends it.
   bool ends_text() const;
+
+  // What the id that was drawn last prints: its bytes, which need not be whole characters, and how many bytes of text are whole with
+  // them, before stop strings are looked for. To be asked before it is said.
+  Text bytes(i64* text_bytes) const;
 
   // Counts the id that was drawn and gives its text to the sink, unless it ends the text.
   void say();

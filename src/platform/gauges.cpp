@@ -87,15 +87,14 @@ void Gauges::add_sensor(i32 fd) {
 }
 
 // The input that is labelled as the board's, or the first; of the device with the least number.
-void Gauges::open_power_meter(const char* name, i32 index) {
+void Gauges::open_power_monitor(const char* name, i32 index) {
   constexpr i32 CHANNELS = 8;
-  if (index >= meter_index_) return;
+  if (index >= monitor_index_) return;
   PowerInput chosen;
   for (i32 channel = 1; channel <= CHANNELS; channel++) {
     PowerInput input = {open_path(root_, HWMON, "/", name, "/power", channel, "_input"),
                         open_path(root_, HWMON, "/", name, "/in", channel, "_input"),
                         open_path(root_, HWMON, "/", name, "/curr", channel, "_input")};
-    if (input.watts < 0) input.watts = open_path(root_, HWMON, "/", name, "/power", channel, "_average");
     SmallFile label;
     if (!load(label, root_, HWMON, "/", name, "/power", channel, "_label"))
       (void)load(label, root_, HWMON, "/", name, "/in", channel, "_label");
@@ -109,9 +108,9 @@ void Gauges::open_power_meter(const char* name, i32 index) {
     if (board) break;
   }
   if (!chosen.given()) return;
-  meter_.close();
-  meter_ = chosen;
-  meter_index_ = index;
+  monitor_.close();
+  monitor_ = chosen;
+  monitor_index_ = index;
 }
 
 void Gauges::see_hwmon(void* self, const char* name) {
@@ -124,8 +123,8 @@ void Gauges::see_hwmon(void* self, const char* name) {
     gauges.add_sensor(package >= 0 ? package : open_path(gauges.root_, HWMON, "/", name, "/temp2_input"));
   }
   const i64 index = starts(name, "hwmon") ? number(Text(name).from(5)) : -1;
-  const bool meter = starts(device, "ina") || starts(device, "ltc") || starts(device, "adm1") || device == "power_meter";
-  if (meter && index >= 0 && index < INT32_MAX) gauges.open_power_meter(name, static_cast<i32>(index));
+  const bool monitor = starts(device, "ina") || starts(device, "ltc") || starts(device, "adm1");
+  if (monitor && index >= 0 && index < INT32_MAX) gauges.open_power_monitor(name, static_cast<i32>(index));
 }
 
 void Gauges::see_zone(void* self, const char* name) {
@@ -264,9 +263,9 @@ Reading Gauges::hottest() const {
   return hottest;
 }
 
-Reading Gauges::metered_power() const {
+Reading Gauges::monitored_power() const {
   i64 micro = 0, volts = 0, amperes = 0;
-  if (!read_number(meter_.watts, &micro) && read_number(meter_.volts, &volts) && read_number(meter_.amperes, &amperes))
+  if (!read_number(monitor_.watts, &micro) && read_number(monitor_.volts, &volts) && read_number(monitor_.amperes, &amperes))
     micro = volts * amperes;
   return {micro > 0, static_cast<f64>(micro) / 1e6};
 }
@@ -291,7 +290,7 @@ void Gauges::read_all(i64 elapsed) {
   read_shares();
   read_memory();
   readings_.temperature = hottest();
-  readings_.power = meter_.given() ? metered_power() : counted_power(elapsed);
+  readings_.power = monitor_.given() ? monitored_power() : counted_power(elapsed);
 }
 
 void Gauges::update(i64 now) {

@@ -11,9 +11,9 @@
 // resident_bytes    /proc/self/statm: physical memory of this process, mapped files included
 // temperature       the hottest of the CPU's sensors: hwmon coretemp, k10temp, zenpower, cpu_thermal; thermal zones whose type
 //                   names a cpu, a soc or an x86_pkg
-// power             one source, the first that there is: a power meter of the board (hwmon ina*, ltc*, adm1*, power_meter: its input
-//                   that is labelled *_IN, otherwise its first), or the energy counters of all CPU packages (RAPL intel-rapl:N, also
-//                   AMD's; many systems show them to root alone)
+// power             one source, the first that there is: a power monitor of the board (hwmon ina*, ltc*, adm1*: its input that is
+//                   labelled *_IN, otherwise its first), or the energy counters of all CPU packages (RAPL intel-rapl:N, also AMD's;
+//                   many systems show them to root alone). Not ACPI's power_meter, whose firmware may take long to answer
 #pragma once
 #include "base/types.h"
 
@@ -66,13 +66,13 @@ class Gauges {
   static void see_package(void* self, const char* name);
   i32 open_file(const char* folder, const char* name, const char* file) const;
   void add_sensor(i32 fd);
-  void open_power_meter(const char* name, i32 index);
+  void open_power_monitor(const char* name, i32 index);
   void read_all(i64 elapsed);
   void read_shares();
   void read_memory();
   i64 group_available() const;
   Reading hottest() const;
-  Reading metered_power() const;
+  Reading monitored_power() const;
   Reading counted_power(i64 elapsed);
 
   const char* root_ = "";
@@ -81,8 +81,8 @@ class Gauges {
   i32 group_used_ = -1, group_stat_ = -1;
   i32 sensors_[SENSORS];
   i32 sensor_count_ = 0;
-  PowerInput meter_;
-  i32 meter_index_ = INT32_MAX;  // of the device, the first is taken
+  PowerInput monitor_;
+  i32 monitor_index_ = INT32_MAX;  // of the device, the first is taken
   EnergyCounter packages_[SENSORS];
   i32 package_count_ = 0;
 

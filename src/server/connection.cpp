@@ -87,7 +87,7 @@ bool Connections::read_head(Connection& c) {
 // Text of all methods that a path has.
 static Text allowed_methods(Span<const Route> routes, Text path, Writer& to) {
   for (const Route& route : routes) {
-    if (route.path == path) write(to, to.text().size ? ", " : "", route.method, route.method == "GET" ? ", HEAD" : "");
+    if (route.has(path)) write(to, to.text().size ? ", " : "", route.method, route.method == "GET" ? ", HEAD" : "");
   }
   return to.text();
 }
@@ -95,7 +95,7 @@ static Text allowed_methods(Span<const Route> routes, Text path, Writer& to) {
 const Route* Connections::find_route(const Connection& c) const {
   Text method = c.headless ? Text("GET") : c.request.method;
   for (const Route& route : routes_) {
-    if (route.path == c.request.path && route.method == method) return &route;
+    if (route.has(c.request.path) && route.method == method) return &route;
   }
   return nullptr;
 }

@@ -97,31 +97,43 @@ void Connections::round(i64 now, i64 date, i32 milliseconds) {
     Connection& c = connections_[events[i].index];
     if (c.state != ConnectionState::unused) serve(c, events[i].found);  // else it ended in this round
   }
-  if (knocked) accept_all();
+  if (draining_) {
+    stop_listening();
+  } else if (knocked) {
+    accept_all();
+  }
   expire_all();
 }
 
-void Connections::accept_all() {
+// True: the system has no more of them.
+bool Connections::accept_all() {
   constexpr i64 pause = SECOND_NS / 10;
   for (;;) {
-    Connection* idle = open_ == limits_.connections ? longest_idle() : nullptr;
+    Connection* idle = open_ == limits_.connections && !draining_ ? longest_idle() : nullptr;
     full_ = open_ == limits_.connections && !idle;
-    if (full_) return;
+    if (full_) return false;
     char buffer[PEER_BYTES];
     Writer peer(buffer);
     i64 fd = accept_connection(listener_, peer);
     if (fd == SOCKET_BROKEN) accept_again_ = now_ + pause;
-    if (fd < 0) return;
+    if (fd < 0) return fd == SOCKET_WAIT;
     if (idle) close(*idle);
     if (!adopt(static_cast<i32>(fd), now_, peer.text())) close_socket(static_cast<i32>(fd));
   }
 }
 
-// Of those that wait for a request.
+// When everything that the system has taken is here.
+void Connections::stop_listening() {
+  if (listener_ < 0 || !accept_all()) return;
+  close_socket(listener_);
+  listener_ = -1;
+}
+
+// Of those that wait for a request. The first request of a new one may be on its way.
 Connection* Connections::longest_idle() {
   Connection* longest = nullptr;
   for (Connection& c : connections_) {
-    bool idle = c.state == ConnectionState::head && c.in_used == 0;
+    bool idle = c.state == ConnectionState::head && c.in_used == 0 && (!c.fresh || now_ - c.since > limits_.patience);
     if (idle && (!longest || c.since < longest->since)) longest = &c;
   }
   return longest;
@@ -187,11 +199,6 @@ void Connections::release(Connection& c) {
 }
 
 void Connections::drain() {
-  if (listener_ >= 0) {
-    accept_all();
-    close_socket(listener_);
-    listener_ = -1;
-  }
   draining_ = true;
   for (Connection& c : connections_) {
     c.keep = false;
@@ -199,6 +206,7 @@ void Connections::drain() {
     if (idle) serve(c, SOCKET_READ);  // what is here already
     if (c.state == ConnectionState::head && c.in_used == 0 && !c.fresh) close(c);
   }
+  stop_listening();
 }
 
 Connection* Connections::find(ConnectionId id) {
@@ -210,6 +218,7 @@ Connection* Connections::find(ConnectionId id) {
 void Connections::expire_all() {
   if (now_ - expired_ < LIMIT_PRECISION) return;
   expired_ = now_;
+  full_ = false;  // one may have been idle for long enough
   for (Connection& c : connections_) {
     if (c.state != ConnectionState::unused) expire(c);
   }

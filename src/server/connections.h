@@ -31,7 +31,7 @@ struct ConnectionLimits {
   i64 idle = 60 * SECOND_NS;     // between two requests
   i64 head = 10 * SECOND_NS;     // from the first byte of a head to its last; 408
   i64 body = 60 * SECOND_NS;     // of a body; 408
-  i64 patience = 2 * SECOND_NS;  // a body that has taken longer makes room where all exchanges are taken; 408
+  i64 patience = 2 * SECOND_NS;  // with a slow body (408), or a first request that does not come, where others wait
   i64 write = 30 * SECOND_NS;    // without a byte that the client takes
   i64 linger = 2 * SECOND_NS;    // after the last answer
   HttpLimits http;
@@ -71,9 +71,14 @@ class Connections;
 struct Connection;
 
 struct Route {
-  Text method, path;  // GET is HEAD too
+  Text method, path;  // GET is HEAD too; a path that ends with / is the beginning of longer ones
   void (*handle)(void* context, Connections& connections, Connection& connection);
   bool open = false;  // without a key, where keys are needed
+
+  bool has(Text target) const {
+    const bool prefix = path.size > 1 && path[path.size - 1] == '/' && target.size > path.size;
+    return path == (prefix ? target.slice(0, path.size) : target);
+  }
 };
 
 struct Connection {
@@ -129,9 +134,11 @@ class Connections {
   // Takes a connected socket that does not block; false when there is no place for it.
   bool adopt(i32 fd, i64 now, Text peer = {});
 
-  // Takes the connections that the system has taken already, and from then on none: the listener is closed. Each connection ends
-  // behind its next answer. One that waits for a request ends at once, or within the time to linger if it had none so far.
+  // Takes the connections that the system has taken already, as places for them are free, and then closes the listener. Each
+  // connection ends behind its next answer. One that waits for a request ends at once, or within the time to linger if it had none
+  // so far.
   void drain();
+  bool drained() const { return open_ == 0 && listener_ < 0; }
 
   i32 open() const { return open_; }  // connections
   i32 busy() const { return busy_; }  // requests that have an exchange
@@ -156,7 +163,8 @@ class Connections {
   void watch_listener();
   void note_moved(Connection& c);
   void move_on();
-  void accept_all();
+  bool accept_all();
+  void stop_listening();
   Connection* longest_idle();
   void serve(Connection& c, i16 found);
   void receive(Connection& c);

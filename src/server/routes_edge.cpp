@@ -10,10 +10,6 @@ namespace {
 constexpr i64 DEFAULT_TOKENS = 100;
 constexpr const char* MODE = "sustained";
 
-Server& server_of(void* context) {
-  return *static_cast<Server*>(context);
-}
-
 // What the system shows, `units` for each 1 of it; null where it does not.
 void write_reading(JsonWriter& json, Text key, const Reading& reading, f64 units, i32 decimals) {
   reading.known ? json.real(key, {reading.value * units, decimals}) : json.null(key);
@@ -42,13 +38,11 @@ constexpr ReplyForm FORM = {nullptr, nullptr, answer_text};
 
 }  // namespace
 
-void edge_completions(void* context, Connections&, Connection& c) {
-  Server& server = server_of(context);
+void edge_completions(Server& server, Connection& c) {
   begin_plain_text(server, c, {DEFAULT_TOKENS, server.options.edge_tokens}, FORM);
 }
 
-void edge_health(void* context, Connections&, Connection& c) {
-  Server& server = server_of(context);
+void edge_health(Server& server, Connection& c) {
   const bool loaded = server.loaded();
   i64 slots = 0, busy = 0, waiting = 0;
   for (const ServedModel& model : server.models) {
@@ -82,8 +76,7 @@ void edge_health(void* context, Connections&, Connection& c) {
   server.answer_json(c, body);
 }
 
-void edge_models(void* context, Connections&, Connection& c) {
-  Server& server = server_of(context);
+void edge_models(Server& server, Connection& c) {
   Writer body = server.compose();
   JsonWriter json(body);
   json.open({});

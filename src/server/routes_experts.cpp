@@ -9,10 +9,6 @@ namespace {
 
 constexpr i64 DEFAULT_TOKENS = 256;
 
-Server& server_of(void* context) {
-  return *static_cast<Server*>(context);
-}
-
 // A dense model has no experts, so that nothing is decided about its tokens: none is important or not, none falls back to all of
 // the experts, and no expert is found in a cache.
 void write_expert_figures(JsonWriter& json) {
@@ -49,12 +45,11 @@ constexpr ReplyForm FORM = {nullptr, nullptr, answer_text};
 
 }  // namespace
 
-void experts_generate(void* context, Connections&, Connection& c) {
-  begin_plain_text(server_of(context), c, {DEFAULT_TOKENS, MAX_CONTEXT}, FORM);
+void experts_generate(Server& server, Connection& c) {
+  begin_plain_text(server, c, {DEFAULT_TOKENS, MAX_CONTEXT}, FORM);
 }
 
-void experts_health(void* context, Connections&, Connection& c) {
-  Server& server = server_of(context);
+void experts_health(Server& server, Connection& c) {
   Writer body = server.compose();
   JsonWriter json(body);
   json.open({});

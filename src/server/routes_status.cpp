@@ -129,8 +129,7 @@ void write_models(MetricsWriter& out, const Server& server) {
 
 }  // namespace
 
-void status_metrics(void* context, Connections& connections, Connection& c) {
-  const Server& server = *static_cast<Server*>(context);
+void status_metrics(Server& server, Connection& c) {
   Writer body(server.composed.data, server.composed.count - HEAD_ROOM);
   MetricsWriter out(body);
   write_process(out, server);
@@ -138,23 +137,22 @@ void status_metrics(void* context, Connections& connections, Connection& c) {
   write_requests(out, server);
   write_models(out, server);
   if (body.cut())
-    return connections.answer_error(
+    return server.connections.answer_error(
         c, 500, "the figures of so many models need more room than an answer has: start with a larger --answer-kb");
-  connections.answer(c, {.type = METRICS_TYPE}, body.text());
+  server.connections.answer(c, {.type = METRICS_TYPE}, body.text());
 }
 
 // The loop turns: it answered this.
-void status_alive(void*, Connections& connections, Connection& c) {
-  connections.answer(c, {.type = PLAIN}, "ok\n");
+void status_alive(Server& server, Connection& c) {
+  server.connections.answer(c, {.type = PLAIN}, "ok\n");
 }
 
-void status_ready(void* context, Connections& connections, Connection& c) {
-  const Server& server = *static_cast<Server*>(context);
+void status_ready(Server& server, Connection& c) {
   const bool loaded = server.loaded(), ready = loaded && !server.draining;
-  connections.answer(c, {.status = ready ? 200 : 503, .type = PLAIN},
-                     ready    ? "ready\n"
-                     : loaded ? "draining\n"
-                              : "no model is loaded\n");
+  server.connections.answer(c, {.status = ready ? 200 : 503, .type = PLAIN},
+                            ready    ? "ready\n"
+                            : loaded ? "draining\n"
+                                     : "no model is loaded\n");
 }
 
 }  // namespace edgellm

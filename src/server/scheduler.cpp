@@ -112,7 +112,7 @@ Scheduler::Slot* Scheduler::best_slot(const Place& place, i64* shared) {
   Slot* best = nullptr;
   for (Slot& slot : slots_) {
     if (slot.place) continue;
-    const i64 spared = reusable(slot, place.request.prompt);
+    const i64 spared = place.request.prompt_log_probabilities ? 0 : reusable(slot, place.request.prompt);
     if (best && (spared < *shared || (spared == *shared && slot.used > best->used))) continue;
     best = &slot;
     *shared = spared;
@@ -185,9 +185,10 @@ i64 Scheduler::collect_steps() {
   for (Slot& slot : slots_) {
     if (room == 0 || !slot.place || !reading(slot)) continue;
     const Span<const i32> prompt = slot.place->request.prompt;
-    const i64 left = prompt.count - slot.run, n = min(left, room);
+    const bool each = slot.place->request.prompt_log_probabilities;
+    const i64 left = prompt.count - slot.run, n = each ? 1 : min(left, room);
     stepping_[steps] = &slot;
-    steps_[steps++] = {slot.session, prompt.slice(slot.run, n), n == left ? Wanted::last : Wanted::nothing};
+    steps_[steps++] = {slot.session, prompt.slice(slot.run, n), each || n == left ? Wanted::last : Wanted::nothing};
     room -= n;
   }
   return steps;
@@ -223,8 +224,15 @@ void Scheduler::after_step(Slot& slot, const Step& step, i32* row) {
   session.pending = -1;
   if (slot.place && reading(slot)) slot.run += step.ids.count;
   if (step.wanted != Wanted::last) return;
-  if (slot.place) draw(slot, *row);
+  if (slot.place) reading(slot) ? tell_prompt(slot, *row) : draw(slot, *row);
   ++*row;
+}
+
+// What the prompt goes on with.
+void Scheduler::tell_prompt(Slot& slot, i32 row) {
+  const CompletionRequest& request = slot.place->request;
+  log_probabilities_.read(engine_->kernels, logits_row(*engine_, row), max(0, request.top_log_probabilities));
+  request.listener->prompt(request.context, slot.run);
 }
 
 void Scheduler::count_token(Slot& slot) {
@@ -245,12 +253,14 @@ void Scheduler::count_token(Slot& slot) {
 
 void Scheduler::draw(Slot& slot, i32 row) {
   const CompletionRequest& request = slot.place->request;
+  if (slot.text.over()) return end(slot);  // no id was wanted
   const i32 tops = request.top_log_probabilities;
   if (tops >= 0 || metrics_.samples_next())
     log_probabilities_.read(engine_->kernels, logits_row(*engine_, row), max(0, tops));
   slot.completed.status = slot.text.draw(row);
   if (!slot.completed.status.ok()) return end(slot);
   count_token(slot);
+  telling_ = &slot.text;
   if (request.listener->id && !slot.text.ends_text()) request.listener->id(request.context, slot.text.id);
   slot.text.say();
   if (slot.text.over()) end(slot);

@@ -33,6 +33,8 @@ struct CompletionListener {
   void (*id)(void* context, i32 id);       // null: does not matter. Ids that end a text are not told
   bool (*text)(void* context, Text text);  // whole characters; false: nobody listens any more
   void (*ended)(void* context, const Completed& completed);
+  // Where the request asks for it: the id of the prompt at `index`, not the first, of which log_probabilities() tells now.
+  void (*prompt)(void* context, i64 index) = nullptr;
 };
 
 struct CompletionRequest {
@@ -42,6 +44,7 @@ struct CompletionRequest {
   i64 deadline = INT64_MAX;  // of now_ns(): the text ends with what there is
   // -1: its listener asks for no log probabilities; otherwise how many of the most probable ids it wants beside its own
   i32 top_log_probabilities = -1;
+  bool prompt_log_probabilities = false;  // its ids are run one by one, none of them from before
   const CompletionListener* listener = nullptr;
   void* context = nullptr;
 };
@@ -77,6 +80,8 @@ class Scheduler {
   const Engine& engine() const { return *engine_; }
   // Of the row of logits behind the id that a listener is told of at this moment, if its request asks for them.
   const LogProbabilities& log_probabilities() const { return log_probabilities_; }
+  // What this id prints, as Generation::bytes has it.
+  Text bytes(i64* text_bytes) const { return telling_->bytes(text_bytes); }
   const ModelMetrics& metrics() const { return metrics_; }
 
  private:
@@ -110,6 +115,7 @@ class Scheduler {
   void end_late();
   i64 collect_steps();
   bool reading(const Slot& slot) const { return slot.run < slot.place->request.prompt.count; }
+  void tell_prompt(Slot& slot, i32 row);
   void after_step(Slot& slot, const Step& step, i32* row);
   void draw(Slot& slot, i32 row);
   void count_token(Slot& slot);
@@ -118,6 +124,7 @@ class Scheduler {
 
   Engine* engine_ = nullptr;
   LogProbabilities log_probabilities_;
+  const Generation* telling_ = nullptr;  // whose id a listener is told of
   ModelMetrics metrics_;
   Span<Place> completions_;
   Span<Slot> slots_;

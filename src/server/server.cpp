@@ -9,8 +9,10 @@
 
 namespace edgellm {
 
+constexpr i32 CONVERSATION_TEXTS = 4096;
 constexpr i32 REQUEST_NODES = 16384;  // values and keys of a request's JSON
 constexpr i64 FRAME_BYTES = 2048;     // of an answer, beside its texts: what the form and HTTP write around them
+constexpr i64 CHOICE_BYTES = 192;     // and around each but the first
 constexpr i32 IDLE_WAIT_MS = 200;     // of a round when nothing is to be computed: how late a signal may be seen
 
 // Bytes that a text takes in a JSON string.
@@ -40,6 +42,8 @@ const char* ending_of(const Completed& completed) {
       return "stop";
     case Ending::length:
       return "length";
+    case Ending::repetition:
+      return "repetition";
     default:
       return "stopped";
   }
@@ -73,14 +77,15 @@ void pass_id(void* context, i32 id) {
 
 bool pass_text(void* context, Text text) {
   Choice& choice = *static_cast<Choice*>(context);
+  if (!choice.reply->model->loaded()) return false;  // the text may be wrong
   return choice.reply->form->text ? choice.reply->form->text(choice, text) : choice.add(text);
 }
 
 void pass_end(void* context, const Completed& completed) {
   Choice& choice = *static_cast<Choice*>(context);
   Reply& reply = *choice.reply;
-  choice.running = false;
   choice.completed = completed;
+  if (completed.status.ok()) choice.completed.status = check_intact(reply.model->engine);
   reply.running--;
   if (Connection* c = reply.server->connection(reply)) {
     note_end(*c, completed);
@@ -89,17 +94,31 @@ void pass_end(void* context, const Completed& completed) {
   if (reply.running == 0) reply.number = 0;
 }
 
-constexpr CompletionListener LISTENER = {pass_id, pass_text, pass_end};
+void pass_prompt(void* context, i64 index) {
+  Choice& choice = *static_cast<Choice*>(context);
+  choice.reply->form->prompt(choice, index);
+}
+
+constexpr CompletionListener LISTENER = {pass_id, pass_text, pass_end, pass_prompt};
+
+template <void (*handle)(Server& server, Connection& c)>
+void route(void* server, Connections&, Connection& c) {
+  handle(*static_cast<Server*>(server), c);
+}
 
 constexpr Route ROUTES[] = {
-    {"POST", "/v1/edge/completions", edge_completions},
-    {"GET", "/healthz", status_alive, true},
-    {"GET", "/readyz", status_ready, true},
-    {"GET", "/metrics", status_metrics},
-    {"GET", "/v1/edge/health", edge_health, true},
-    {"GET", "/v1/edge/models", edge_models},
-    {"POST", "/generate", experts_generate},
-    {"GET", "/health", experts_health, true},
+    {"POST", "/v1/edge/completions", route<edge_completions>},
+    {"GET", "/v1/edge/health", route<edge_health>, true},
+    {"GET", "/v1/edge/models", route<edge_models>},
+    {"POST", "/generate", route<experts_generate>},
+    {"GET", "/health", route<experts_health>, true},
+    {"POST", "/v1/completions", route<openai_completions>},
+    {"POST", "/v1/chat/completions", route<openai_chat_completions>},
+    {"GET", "/v1/models", route<openai_models>},
+    {"GET", "/v1/models/", route<openai_model>},
+    {"GET", "/healthz", route<status_alive>, true},
+    {"GET", "/readyz", route<status_ready>, true},
+    {"GET", "/metrics", route<status_metrics>},
 };
 
 }  // namespace
@@ -115,6 +134,9 @@ void Server::place(Arena& arena) {
   replies = {arena.take<Reply>(count), count};
   nodes = {arena.take<JsonNode>(REQUEST_NODES), REQUEST_NODES};
   composed = {arena.take<char>(answer), answer};
+  const i64 body = options.connections.http.body;
+  conversation = {arena.take<char>(body), body};
+  said = {arena.take<Text>(CONVERSATION_TEXTS), CONVERSATION_TEXTS};
   for (i32 i = 0; i < count; i++) {
     char* room = arena.take<char>(answer);
     if (!arena.counting()) replies[i].room = {room, answer};
@@ -152,13 +174,14 @@ bool Server::round() {
   gauges.update(now_ns());
   for (ServedModel& model : models)
     model.scheduler.step();
+  keep_streams_open();
   if (interrupted()) {
     finish_in_peace();
     draining = true;
-    drained = now_ns() + options.drain;
+    drain_until = now_ns() + options.drain;
     connections.drain();
   }
-  return !draining || (connections.open() > 0 && now_ns() <= drained);
+  return !draining || (!connections.drained() && now_ns() <= drain_until);
 }
 
 Reply* Server::free_reply() {
@@ -171,25 +194,33 @@ Reply* Server::free_reply() {
 // Answers whose client has gone away: nobody waits for their texts.
 void Server::drop_gone() {
   for (Reply& reply : replies) {
-    if (reply.number == 0 || connection(reply)) continue;
-    for (Choice& choice : reply.choices)
-      reply.model->scheduler.cancel(choice.completion);
-    reply.number = 0;
+    if (reply.number && !connection(reply)) abandon(reply);
   }
 }
 
-bool Server::loaded() const {
-  for (const ServedModel& model : models) {
-    if (!check_intact(model.engine).ok()) return false;
-  }
-  return models.count > 0;
+void Server::abandon(Reply& reply) {
+  for (Choice& choice : reply.choices)
+    reply.model->scheduler.cancel(choice.completion);
+  reply.number = 0;
 }
 
-// Null: what it reads was lost, and an error was answered.
-ServedModel* Server::intact(Connection& c, ServedModel& model) {
-  const Status status = check_intact(model.engine);
-  if (status.ok()) return &model;
-  connections.answer_error(c, 503, status.text());
+// So that nothing on the way takes a stream for dead while its prompt is run.
+void Server::keep_streams_open() {
+  const i64 now = now_ns();
+  for (Reply& reply : replies) {
+    if (reply.number == 0 || !reply.streams || now - reply.said < options.comment) continue;
+    reply.said = now;
+    Connection* c = connection(reply);
+    if (c) (void)connections.event_comment(*c);
+  }
+}
+
+ServedModel* Server::loaded_model(Connection& c, ServedModel& model) {
+  const Status intact = check_intact(model.engine);
+  if (intact.ok()) return &model;
+  char buffer[200];
+  Writer words(buffer);
+  connections.answer_error(c, 503, write(words, "Model not loaded: ", intact.text()).text());
   return nullptr;
 }
 
@@ -208,10 +239,11 @@ ServedModel* Server::choose_model(Connection& c, const JsonNode& object) {
   char buffer[200];
   Writer names(buffer);
   for (ServedModel& model : models) {
-    if (models.count == 1 || !field.value || model.name == name) return intact(c, model);
+    if (models.count == 1 || !field.value || model.name == name) return loaded_model(c, model);
     write(names, names.text().size ? ", " : "one of ", model.name);
   }
-  connections.answer_error(c, {404, expected(field, names.text()).text(), "model", "model_not_found"});
+  const Text known = names.cut() ? Text("the name of a model that is served") : names.text();
+  connections.answer_error(c, {404, expected(field, known).text(), "model", "model_not_found"});
   return nullptr;
 }
 
@@ -228,10 +260,11 @@ Reply* Server::begin_reply(Connection& c, ServedModel& model, i32 choices, const
   reply->connection = c.id;
   reply->choices = {reply->all, choices};
   reply->running = 0;
-  reply->began = now_ns();
   reply->number = ++answers;
   reply->streams = false;
-  const i64 share = (reply->room.count - FRAME_BYTES) / choices;
+  reply->said = now_ns();
+  reply->openai = {};
+  const i64 share = (reply->room.count - FRAME_BYTES - (choices - 1) * CHOICE_BYTES) / choices;
   for (i32 i = 0; i < choices; i++) {
     reply->all[i] = {};
     reply->all[i].reply = reply;
@@ -246,7 +279,6 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
   request.listener = &LISTENER;
   request.context = &choice;
   request.options.stop_repeats |= options.stop_repeats;
-  choice.running = true;
   if (Connection* c = connection(reply)) c->figures.tokens_in += static_cast<i32>(request.prompt.count);
   reply.running++;
   choice.completion = reply.model->scheduler.submit(request);
@@ -262,10 +294,10 @@ void Server::answer_json(Connection& c, const Writer& body) {
 }
 
 void Server::write_first_model(JsonWriter& json, Text key) const {
-  models.count ? json.text(key, models[0].name) : json.null(key);
+  loaded() ? json.text(key, models[0].name) : json.null(key);
 }
 
-bool Server::read_object(Connection& c, const JsonNode** object) {
+bool Server::read_body(Connection& c, const JsonNode** object) {
   const Status status = parse_json(c.body(), nodes);
   if (!status.ok()) {
     connections.answer_error(c, 400, status.text());
@@ -286,7 +318,7 @@ bool Server::read_prompt(Connection& c, ServedModel& model, Text text, Span<cons
   Status status = encode(model.engine, text, {.add_bos = true}, ids);
   if (status.ok() && ids->count == 0) status = failed("the prompt is empty, and the tokenizer names no first id");
   if (status.ok()) status = model.scheduler.check_prompt(ids->count);
-  if (!status.ok()) connections.answer_error(c, 400, status.text());
+  if (!status.ok()) connections.answer_error(c, model.loaded() ? 400 : 503, status.text());
   return status.ok();
 }
 

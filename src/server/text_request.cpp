@@ -71,7 +71,7 @@ static Status read_plain_fields(Server& server, const ServedModel& model, const 
 
 void begin_plain_text(Server& server, Connection& c, const PlainRequest& plain, const ReplyForm& form) {
   const JsonNode* object;
-  if (!server.read_object(c, &object)) return;
+  if (!server.read_body(c, &object)) return;
   ServedModel* model = server.choose_model(c, *object);
   if (!model) return;
   CompletionRequest request;

@@ -1,0 +1,802 @@
+// OpenAI's routes: bodies byte for byte, what each field may say, and that a text is the same however it is asked for.
+#include <algorithm>
+#include <cstring>
+#include <regex>
+
+#include "scripted_model.h"
+#include "serving.h"
+#include "text/unicode.h"
+
+using namespace edgellm;
+
+static const std::string STORIES = "models/stories.tm2";
+static const char* const COMPLETIONS = "POST /v1/completions";
+static const char* const CHAT = "POST /v1/chat/completions";
+
+// Without what is new in each answer: its name, the time, and a seed that was drawn.
+static std::string shape(std::string body) {
+  static const std::regex id("\"id\":\"(chatcmpl|cmpl)-[0-9a-f]{16}\""), created("\"created\":[0-9]{10}"),
+      seed("\"seed\":[0-9]{12,19}\\b"), value("-[0-9]+\\.[0-9]{6}");
+  body = std::regex_replace(body, id, "\"id\":\"$1-ID\"");
+  body = std::regex_replace(body, created, "\"created\":TIME");
+  body = std::regex_replace(body, value, "-P");
+  return std::regex_replace(body, seed, "\"seed\":DRAWN");
+}
+
+// JSON as our own reader has it.
+class Json {
+ public:
+  explicit Json(std::string text) : text_(std::make_shared<std::string>(std::move(text))) {
+    nodes_ = std::make_shared<std::vector<JsonNode>>(60000);
+    const Status status =
+        parse_json({text_->data(), static_cast<i64>(text_->size())}, {nodes_->data(), static_cast<i64>(nodes_->size())});
+    CHECK_EQ(std::string(status.text()), "");
+    if (status.ok()) node_ = nodes_->data();
+  }
+  Json operator[](const char* key) const { return at(node_ ? json_field(*node_, key).value : nullptr); }
+  Json operator[](int index) const {
+    const JsonNode* node = node_ ? json_first(*node_) : nullptr;
+    for (; node && index > 0; index--)
+      node = json_next(*node);
+    return at(node);
+  }
+  int size() const { return node_ ? static_cast<int>(node_->size) : 0; }
+  bool there() const { return node_ && node_->kind != JsonKind::null; }
+  std::string text() const { return there() ? std::string(node_->data, node_->size) : ""; }
+  double number() const { return there() ? std::stod(text()) : 0; }
+  std::string key() const {
+    return node_ && json_first(*node_) ? std::string(json_first(*node_)->data, json_first(*node_)->size) : "";
+  }
+
+ private:
+  Json at(const JsonNode* node) const {
+    Json json = *this;
+    json.node_ = node;
+    return json;
+  }
+  std::shared_ptr<std::string> text_;
+  std::shared_ptr<std::vector<JsonNode>> nodes_;
+  const JsonNode* node_ = nullptr;
+};
+
+// What a chunked body holds.
+static std::string unchunked(const std::string& body) {
+  std::string out;
+  for (size_t at = 0; at < body.size();) {
+    const size_t line = body.find("\r\n", at), bytes = std::stoul(body.substr(at, line - at), nullptr, 16);
+    if (bytes == 0) break;
+    out += body.substr(line + 2, bytes);
+    at = line + 2 + bytes + 2;
+  }
+  return out;
+}
+
+// The data of the events of a stream.
+static std::vector<std::string> events_of(const Answer& answer) {
+  std::vector<std::string> events;
+  const std::string body = unchunked(answer.body);
+  for (size_t at = 0, end; (end = body.find("\n\n", at)) != std::string::npos; at = end + 2) {
+    if (body.compare(at, 6, "data: ") == 0) events.push_back(body.substr(at + 6, end - at - 6));
+  }
+  return events;
+}
+
+// A text and all that is told of it, gathered from one answer or from events.
+struct Gathered {
+  std::string text, finish, tokens;
+  std::vector<double> values;
+  std::string bytes;
+  int roles = 0;
+
+  void add(const Json& choice, bool chat) {
+    const Json said = chat ? (choice["delta"].there() ? choice["delta"] : choice["message"]) : choice;
+    if (said["role"].there()) roles++;
+    text += said[chat ? "content" : "text"].text();
+    if (choice["finish_reason"].there()) finish += choice["finish_reason"].text();
+    const Json content = choice["logprobs"]["content"], tokens_list = choice["logprobs"]["tokens"];
+    for (int i = 0; i < content.size(); i++) {
+      tokens += content[i]["token"].text();
+      values.push_back(content[i]["logprob"].number());
+      for (int b = 0; b < content[i]["bytes"].size(); b++)
+        bytes += static_cast<char>(std::stoi(content[i]["bytes"][b].text()));
+    }
+    for (int i = 0; i < tokens_list.size(); i++) {
+      tokens += tokens_list[i].text();
+      values.push_back(choice["logprobs"]["token_logprobs"][i].number());
+    }
+  }
+};
+
+static std::vector<Gathered> gathered(const Answer& answer, bool chat, int choices) {
+  std::vector<Gathered> all(static_cast<size_t>(choices));
+  CHECK_EQ(answer.status, 200);
+  if (answer.field("Content-Type") == "application/json") {
+    const Json json(answer.body);
+    CHECK_EQ(json["choices"].size(), choices);
+    for (int i = 0; i < choices; i++)
+      all[static_cast<size_t>(i)].add(json["choices"][i], chat);
+    return all;
+  }
+  CHECK_EQ(answer.field("Content-Type"), "text/event-stream");
+  const std::vector<std::string> events = events_of(answer);
+  CHECK(!events.empty() && events.back() == "[DONE]");
+  std::string id;
+  for (size_t i = 0; i + 1 < events.size(); i++) {
+    const Json json(events[i]);
+    CHECK(id.empty() || id == json["id"].text());
+    id = json["id"].text();
+    if (json["choices"].size() == 0) continue;
+    const size_t index = static_cast<size_t>(std::stoi(json["choices"][0]["index"].text()));
+    CHECK(index < all.size() && all[index].finish.empty());
+    if (index >= all.size()) break;
+    Gathered part;
+    part.add(json["choices"][0], chat);
+    if (!part.tokens.empty()) CHECK_EQ(part.tokens, part.text);
+    if (!part.finish.empty()) CHECK_EQ(part.text, "");
+    CHECK(!chat || (part.roles == 1) == (all[index].roles == 0));  // the first carries it
+    all[index].add(json["choices"][0], chat);
+  }
+  return all;
+}
+
+static std::string error(const std::string& message, const std::string& param, const std::string& code = "null",
+                         const std::string& type = "invalid_request_error") {
+  return "{\"error\":{\"message\":\"" + message + "\",\"type\":\"" + type +
+         "\",\"param\":" + (param.empty() ? "null" : "\"" + param + "\"") + ",\"code\":" + code + "}}";
+}
+
+static Script chatty(const std::string& says) {
+  Script script(says);
+  script.then(Script::STOP);
+  script.specials = {"<|im_start|>", "<|im_end|>", "<|x|>"};
+  script.context = 400;
+  return script;
+}
+
+static void use_template(Serving& serving, const char* name) {
+  serving.server.models[0].chat = *find_chat_template(name);
+  serving.server.models[0].has_chat = true;
+}
+
+static const std::string HEAD = ",\"created\":TIME,\"model\":\"script\",\"system_fingerprint\":\"edgellm-0.1.0\",\"seed\":";
+
+static std::string usage(int prompt, int made, int cached) {
+  return "\"usage\":{\"prompt_tokens\":" + std::to_string(prompt) + ",\"completion_tokens\":" + std::to_string(made) +
+         ",\"total_tokens\":" + std::to_string(prompt + made) +
+         ",\"prompt_tokens_details\":{\"cached_tokens\":" + std::to_string(cached) + "}}";
+}
+
+struct Row {
+  const char* route;
+  std::string body;
+  int status;
+  std::string answer;
+};
+
+static void ask_all(Serving& serving, const std::vector<Row>& rows) {
+  for (const Row& row : rows) {
+    const Answer answer = serving.ask(row.route, row.body);
+    CHECK_EQ(answer.status, row.status);
+    const bool events = answer.field("Content-Type") == "text/event-stream";
+    CHECK_EQ(shape(events ? unchunked(answer.body) : answer.body), row.answer);
+  }
+}
+
+TEST(completions) {
+  const std::string begin = "{\"id\":\"cmpl-ID\",\"object\":\"text_completion\"" + HEAD;
+  const std::string text = ",\"choices\":[{\"index\":0,\"text\":\"";
+  Serving serving({{"script", write_script(chatty("abcdefghijklmnopqrst"))}});
+  ask_all(
+      serving,
+      {
+          {COMPLETIONS, R"({"prompt":"x"})", 200,
+           begin + "DRAWN" + text + R"(abcdefghijklmnop","logprobs":null,"finish_reason":"length"}],)" + usage(1, 16, 0) +
+               "}"},
+          {COMPLETIONS, R"({"prompt":"xy","model":"any","max_tokens":30,"seed":7})", 200,
+           begin + "7" + text + R"(abcdefghijklmnopqrst","logprobs":null,"finish_reason":"stop"}],)" + usage(2, 21, 1) +
+               "}"},
+          {COMPLETIONS, R"({"prompt":"x\n\"","stop":["cd","zz"],"echo":true,"seed":18446744073709551615})", 200,
+           begin + "18446744073709551615" + text + R"(x\n\"ab","logprobs":null,"finish_reason":"stop"}],)" + usage(3, 4, 1) +
+               "}"},
+          {COMPLETIONS, R"({"prompt":[120,121,122],"max_tokens":1,"echo":true,"seed":0})", 200,
+           begin + "0" + text + R"(xyza","logprobs":null,"finish_reason":"length"}],)" + usage(3, 1, 1) + "}"},
+          {COMPLETIONS, R"({"prompt":[120,121,122],"max_tokens":0,"echo":true,"seed":0})", 200,
+           begin + "0" + text + R"(xyz","logprobs":null,"finish_reason":"length"}],)" + usage(3, 0, 2) + "}"},
+          {COMPLETIONS, R"({"prompt":["p","qr"],"n":2,"best_of":2,"max_tokens":2,"seed":1})", 200,
+           begin + "1" + text +
+               R"(ab","logprobs":null,"finish_reason":"length"},{"index":1,"text":"ab","logprobs":null,"finish_reason":"length"},)"
+               R"({"index":2,"text":"ab","logprobs":null,"finish_reason":"length"},{"index":3,"text":"ab","logprobs":null,)"
+               R"("finish_reason":"length"}],)" +
+               usage(3, 8, 0) + "}"},
+          {COMPLETIONS, R"({"prompt":[[112],[113,114]],"max_tokens":1,"seed":1,"logprobs":0})", 200,
+           begin + "1" + text +
+               R"(a","logprobs":{"tokens":["a"],"token_logprobs":[-P],"top_logprobs":[{"a":-P}],"text_offset":[0]},)"
+               R"("finish_reason":"length"},{"index":1,"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[-P],)"
+               R"("top_logprobs":[{"a":-P}],"text_offset":[0]},"finish_reason":"length"}],)" +
+               usage(3, 2, 1) + "}"},
+          {COMPLETIONS, R"({"prompt":"xy","echo":true,"logprobs":0,"max_tokens":1,"seed":1})", 200,
+           begin + "1" + text +
+               R"(xya","logprobs":{"tokens":["x","y","a"],"token_logprobs":[null,-P,-P],"top_logprobs":[null,{"y":-P},{"a":-P}],)"
+               R"("text_offset":[0,1,2]},"finish_reason":"length"}],)" +
+               usage(2, 1, 0) + "}"},
+      });
+}
+
+TEST(chat_completions) {
+  const std::string begin = "{\"id\":\"chatcmpl-ID\",\"object\":\"chat.completion\"" + HEAD;
+  const std::string chunk = "data: {\"id\":\"chatcmpl-ID\",\"object\":\"chat.completion.chunk\"" + HEAD;
+  Serving serving({{"script", write_script(chatty("Hi!"))}});
+  use_template(serving, "chatml");
+  const std::string ask = R"({"seed":5,"messages":[{"role":"user","content":"x"}])";
+  const int prompt = 1 + 5 + 1 + 1 + 1 + 1 + 10;  // <|im_start|> user\n x <|im_end|> \n <|im_start|> assistant\n
+  ask_all(
+      serving,
+      {
+          {CHAT, ask + "}", 200,
+           begin +
+               R"(5,"choices":[{"index":0,"message":{"role":"assistant","content":"Hi!","refusal":null},"logprobs":null,)"
+               R"("finish_reason":"stop"}],)" +
+               usage(prompt, 4, 0) + "}"},
+          {CHAT, ask + R"(,"logprobs":true,"max_completion_tokens":1})", 200,
+           begin +
+               R"(5,"choices":[{"index":0,"message":{"role":"assistant","content":"H","refusal":null},"logprobs":{"content":[)"
+               R"({"token":"H","logprob":-P,"bytes":[72],"top_logprobs":[]}],"refusal":null},"finish_reason":"length"}],)" +
+               usage(prompt, 1, prompt - 1) + "}"},
+          {CHAT, ask + R"(,"stream":true,"stop":"!"})", 200,
+           chunk +
+               R"(5,"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]})" +
+               "\n\n" + chunk +
+               R"(5,"choices":[{"index":0,"delta":{"content":"H"},"logprobs":null,"finish_reason":null}]})" + "\n\n" +
+               chunk + R"(5,"choices":[{"index":0,"delta":{"content":"i"},"logprobs":null,"finish_reason":null}]})" +
+               "\n\n" + chunk + R"(5,"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]})" +
+               "\n\ndata: [DONE]\n\n"},
+          {CHAT, ask + R"(,"stream":true,"stream_options":{"include_usage":true},"max_tokens":1})", 200,
+           chunk +
+               R"(5,"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],)" +
+               "\"usage\":null}\n\n" + chunk +
+               R"(5,"choices":[{"index":0,"delta":{"content":"H"},"logprobs":null,"finish_reason":null}],"usage":null})" +
+               "\n\n" + chunk +
+               R"(5,"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}],"usage":null})" + "\n\n" +
+               chunk + "5,\"choices\":[]," + usage(prompt, 1, prompt - 1) + "}\n\ndata: [DONE]\n\n"},
+          {COMPLETIONS, R"({"prompt":"x","seed":5,"stream":true,"max_tokens":1,"echo":true})", 200,
+           "data: {\"id\":\"cmpl-ID\",\"object\":\"text_completion\"" + HEAD +
+               R"(5,"choices":[{"index":0,"text":"x","logprobs":null,"finish_reason":null}]})" +
+               "\n\ndata: {\"id\":\"cmpl-ID\",\"object\":\"text_completion\"" + HEAD +
+               R"(5,"choices":[{"index":0,"text":"H","logprobs":null,"finish_reason":null}]})" +
+               "\n\ndata: {\"id\":\"cmpl-ID\",\"object\":\"text_completion\"" + HEAD +
+               R"(5,"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"length"}]})" + "\n\ndata: [DONE]\n\n"},
+      });
+}
+
+TEST(models) {
+  const std::string file = write_script(chatty("Hi!"));
+  auto model = [](const std::string& name) {
+    return "{\"id\":\"" + name + "\",\"object\":\"model\",\"created\":TIME,\"owned_by\":\"edgellm\",\"context_length\":400}";
+  };
+  const std::string none =
+      error("model: there is none of this name; /v1/models has those that there are", "model", "\"model_not_found\"");
+  Serving serving({{"a", file}, {"b/c d", file}});
+  ask_all(serving,
+          {
+              {"GET /v1/models", "", 200, "{\"object\":\"list\",\"data\":[" + model("a") + "," + model("b/c d") + "]}"},
+              {"GET /v1/models/a", "", 200, model("a")},
+              {"GET /v1/models/b/c%20d", "", 200, model("b/c d")},
+              {"GET /v1/models/b%2fc%20d", "", 200, model("b/c d")},
+              {"GET /v1/models/b%2", "", 404, none},
+              {"GET /v1/models/ab", "", 404, none},
+              {"GET /v1/models/", "", 404, none},
+              {COMPLETIONS, R"({"prompt":"x","model":"c"})", 404,
+               error("model: expected one of a, b/c d, got \\\"c\\\"", "model", "\"model_not_found\"")},
+              {"DELETE /v1/models/a", "", 405, error("this path is there for another method: see Allow", "")},
+          });
+  CHECK_EQ(Json(serving.ask(COMPLETIONS, R"({"prompt":"x","model":"b/c d"})").body)["model"].text(), "b/c d");
+}
+
+// Each field at its limits and beyond; what is not done is refused by name.
+TEST(fields) {
+  const std::string of_completions =
+      "model, prompt, max_tokens, temperature, top_p, top_k, min_p, repeat_penalty, seed, stop, n, best_of, logprobs, echo, "
+      "stream, stream_options, timeout_ms, priority, user, metadata, store, service_tier, safety_identifier, "
+      "prompt_cache_key, "
+      "prompt_cache_retention, frequency_penalty, presence_penalty, logit_bias, suffix";
+  const std::string of_chat =
+      "model, messages, max_tokens, max_completion_tokens, temperature, top_p, top_k, min_p, repeat_penalty, seed, stop, n, "
+      "logprobs, top_logprobs, stream, stream_options, timeout_ms, priority, user, metadata, store, service_tier, "
+      "safety_identifier, prompt_cache_key, prompt_cache_retention, prediction, parallel_tool_calls, frequency_penalty, "
+      "presence_penalty, logit_bias, tools, tool_choice, functions, function_call, response_format, modalities, audio, "
+      "reasoning_effort, verbosity, web_search_options";
+  struct Field {
+    const char *route, *field, *why, *param;
+  };
+  const std::string more = " or no such field: more is not done here";
+  const std::string penalty = ": expected 0" + more + "; repeat_penalty is there against repetition";
+  const std::string tools = more + "; this server calls no tools";
+  struct Wrong {
+    const char *route, *member;
+    std::string why;
+  };
+  Serving serving({{"script", write_script(chatty("Hi!"))}});
+  use_template(serving, "chatml");
+  const Wrong wrong[] = {
+      {COMPLETIONS, R"("frequency_penalty":0.5)", "frequency_penalty" + penalty},
+      {CHAT, R"("presence_penalty":-1)", "presence_penalty" + penalty},
+      {CHAT, R"("logit_bias":{"5":1})", "logit_bias: expected nothing" + more},
+      {COMPLETIONS, R"("suffix":"end")", "suffix: expected nothing" + more},
+      {CHAT, R"("tools":[{"type":"function"}])", "tools: expected nothing" + tools},
+      {CHAT, R"("tool_choice":"auto")", "tool_choice: expected \\\"none\\\"" + tools},
+      {CHAT, R"("functions":[{}])", "functions: expected nothing" + tools},
+      {CHAT, R"("function_call":"auto")", "function_call: expected \\\"none\\\"" + tools},
+      {CHAT, R"("response_format":{"type":"json_object"})", "response_format: expected {\\\"type\\\":\\\"text\\\"}" + more},
+      {CHAT, R"("modalities":["text","audio"])", "modalities: expected [\\\"text\\\"]" + more},
+      {CHAT, R"("audio":{"voice":"x"})", "audio: expected nothing" + more},
+      {CHAT, R"("reasoning_effort":"low")", "reasoning_effort: expected \\\"none\\\"" + more},
+      {CHAT, R"("verbosity":"low")", "verbosity: expected nothing" + more},
+      {CHAT, R"("web_search_options":{"a":1})", "web_search_options: expected nothing" + more},
+      {COMPLETIONS, R"("cache_prompt":true)", "cache_prompt: not a field of this route; there are " + of_completions},
+      {CHAT, R"("prompt":"x")", "prompt: not a field of this route; there are " + of_chat},
+      {COMPLETIONS, R"("top_k":-1)", "top_k: expected an integer from 0 to 16777216, got -1"},
+      {COMPLETIONS, R"("min_p":1.5)", "min_p: expected a number from 0 to 1, got 1.5"},
+      {COMPLETIONS, R"("repeat_penalty":0)", "repeat_penalty: expected a number from 0.01 to 100, got 0"},
+      {COMPLETIONS, R"("temperature":"hot")", "temperature: expected a number from 0 to 100, got \\\"hot\\\""},
+      {COMPLETIONS, R"("n":17)", "n: expected an integer from 1 to 16, got 17"},
+      {COMPLETIONS, R"("n":0)", "n: expected an integer from 1 to 16, got 0"},
+      {COMPLETIONS, R"("n":5)", "n: expected at most 4 texts in one answer, as --slots and --queue allow, got 5"},
+      {COMPLETIONS, R"("best_of":2)", "best_of: expected n, which is 1, or no such field, got 2"},
+      {COMPLETIONS, R"("logprobs":6)", "logprobs: expected an integer from 0 to 5, got 6"},
+      {COMPLETIONS, R"("logprobs":true)", "logprobs: expected an integer from 0 to 5, got true"},
+      {CHAT, R"("logprobs":2)", "logprobs: expected true or false, got 2"},
+      {CHAT, R"("top_logprobs":2)", "top_logprobs: expected logprobs to be true beside it"},
+      {CHAT, R"("logprobs":true,"top_logprobs":21)", "top_logprobs: expected an integer from 0 to 20, got 21"},
+      {COMPLETIONS, R"("max_tokens":-1)", "max_tokens: expected an integer from 0 to 2147483647, got -1"},
+      {CHAT, R"("max_tokens":0)", "max_tokens: expected an integer from 1 to 2147483647, got 0"},
+      {CHAT, R"("max_tokens":3,"max_completion_tokens":4)",
+       "max_tokens: max_completion_tokens is 4, so expected the same or no such field, got 3"},
+      {COMPLETIONS, R"("echo":1)", "echo: expected true or false, got 1"},
+      {COMPLETIONS, R"("stream":"yes")", "stream: expected true or false, got \\\"yes\\\""},
+      {COMPLETIONS, R"("stream_options":{"include_usage":true})", "stream_options: expected stream to be true beside it"},
+      {COMPLETIONS, R"("stream":true,"stream_options":{"usage":true})",
+       "stream_options.usage: not a field; there are include_usage, include_obfuscation"},
+      {COMPLETIONS, R"("stream":true,"stream_options":{"include_usage":1})",
+       "stream_options.include_usage: expected true or false, got 1"},
+      {COMPLETIONS, R"("stream":true,"stream_options":{"include_obfuscation":true})",
+       "stream_options.include_obfuscation: expected false, got true"},
+      {COMPLETIONS, R"("priority":101)", "priority: expected an integer from -100 to 100, got 101"},
+      {COMPLETIONS, R"("timeout_ms":0)", "timeout_ms: expected an integer from 1 to 86400000, got 0"},
+  };
+  auto body = [](const char* route, const std::string& member) {
+    const std::string rest = std::strcmp(route, CHAT) ? R"("prompt":"x")" : R"("messages":[{"role":"user","content":"x"}])";
+    // A second prompt beside that of the row would be no JSON.
+    return "{" + rest + (member.empty() ? "" : ",") + member + "}";
+  };
+  for (const Wrong& row : wrong) {
+    const Answer answer = serving.ask(row.route, body(row.route, row.member));
+    CHECK_EQ(answer.status, 400);
+    CHECK_EQ(answer.body, error(row.why, row.why.substr(0, row.why.find(':'))));
+  }
+  // What says no more than its absence, and what changes nothing.
+  for (const char* member :
+       {R"("frequency_penalty":0)", R"("presence_penalty":0.0)", R"("logit_bias":{})", R"("user":"me")",
+        R"("metadata":{"a":"b"})", R"("store":true)", R"("service_tier":"auto")", R"("safety_identifier":"x")",
+        R"("prompt_cache_key":"x")", R"("prompt_cache_retention":"24h")",
+        R"("temperature":0,"top_p":1,"top_k":0,"min_p":0,"repeat_penalty":1)", R"("stop":null)", R"("stop":[])", R"("n":1)",
+        R"("stream":false)", R"("priority":5)", R"("timeout_ms":60000)", R"("max_tokens":5)"}) {
+    for (const char* route : {COMPLETIONS, CHAT}) {
+      const Gathered made = gathered(serving.ask(route, body(route, member)), route == CHAT, 1)[0];
+      CHECK_EQ(made.text, "Hi!");
+    }
+  }
+  for (const char* member : {R"("suffix":"")", R"("suffix":null)", R"("best_of":1)", R"("echo":false)"})
+    CHECK_EQ(gathered(serving.ask(COMPLETIONS, body(COMPLETIONS, member)), false, 1)[0].text, "Hi!");
+  for (const char* member :
+       {R"("tools":[])", R"("tools":null)", R"("tool_choice":"none")", R"("functions":[])", R"("function_call":"none")",
+        R"("response_format":{"type":"text"})", R"("modalities":["text"])", R"("audio":null)",
+        R"("reasoning_effort":"none")", R"("parallel_tool_calls":true)", R"("prediction":{"type":"content","content":"x"})",
+        R"("logprobs":false)", R"("max_tokens":4,"max_completion_tokens":4)"})
+    CHECK_EQ(gathered(serving.ask(CHAT, body(CHAT, member)), true, 1)[0].text, "Hi!");
+}
+
+TEST(prompts) {
+  struct Wrong {
+    const char* prompt;
+    std::string why;
+    const char* code;
+  };
+  const std::string kinds = "prompt: expected a list of texts, of ids, or of lists of ids, got ";
+  const std::string long_text = "\"" + std::string(401, 'x') + "\"";
+  const Wrong wrong[] = {
+      {"null", "prompt: expected a text, a list of texts or a list of ids, there is none", "null"},
+      {"5", "prompt: expected a string, got 5", "null"},
+      {"{}", "prompt: expected a string, got an object", "null"},
+      {"[]", "prompt: expected a text or an id in the list, there is nothing", "null"},
+      {"\"\"", "prompt: there is nothing in it, and the tokenizer names no first id", "null"},
+      {"[[]]", "prompt: there is nothing in it, and the tokenizer names no first id", "null"},
+      {"[\"a\",5]", kinds + "5", "null"},
+      {"[5,\"a\"]", "prompt: expected an integer from 0 to 299, got \\\"a\\\"", "null"},
+      {"[5,null]", "prompt: expected an id, got null", "null"},
+      {"[[5],\"a\"]", kinds + "\\\"a\\\"", "null"},
+      {"[true]", kinds + "true", "null"},
+      {"[300]", "prompt: expected an integer from 0 to 299, got 300", "null"},
+      {"[-1]", "prompt: expected an integer from 0 to 299, got -1", "null"},
+      {long_text.c_str(), "prompt: the prompt has 401 tokens, the context is of 400", "\"context_length_exceeded\""},
+      {"[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,\"x\"]", "prompt: expected an integer from 0 to 299, got \\\"x\\\"",
+       "null"},
+      {"[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\",\"14\",\"15\",\"16\",\"17\"]",
+       "prompt: expected at most 16 prompts, got 17", "null"},
+      {"[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"],\"n\":2",
+       "n: expected at most 16 texts in one answer, got 9 prompts with 2 each", "null"},
+  };
+  Serving serving({{"script", write_script(chatty("Hi!"))}});
+  for (const Wrong& row : wrong) {
+    const Answer answer = serving.ask(COMPLETIONS, std::string("{\"prompt\":") + row.prompt + "}");
+    CHECK_EQ(answer.status, 400);
+    CHECK_EQ(answer.body, error(row.why, row.why.substr(0, row.why.find(':')), row.code));
+  }
+  Script ids("Hi!");
+  ids.words = false;
+  Serving bare({{"bare", write_script(ids)}});
+  CHECK_EQ(
+      gathered(bare.ask(COMPLETIONS, R"({"prompt":[1,2],"max_tokens":2,"echo":true,"logprobs":1})"), false, 1)[0].tokens,
+      " 1 2 72 105");
+  CHECK_EQ(bare.ask(COMPLETIONS, R"({"prompt":"x"})").body,
+           error("prompt: the model has no tokenizer: it takes and gives ids", "prompt"));
+  CHECK_EQ(bare.ask(CHAT, R"({"messages":[{"role":"user","content":"x"}]})").body,
+           error("messages: the model has no tokenizer: it takes and gives ids", "messages"));
+}
+
+TEST(messages) {
+  struct Wrong {
+    const char* form;
+    std::string messages, why;
+  };
+  const std::string u = R"({"role":"user","content":"x"})", a = R"({"role":"assistant","content":"y"})",
+                    s = R"({"role":"system","content":"z"})";
+  const Wrong wrong[] = {
+      {"chatml", "[]", "messages: expected a list with a message, there is none"},
+      {"chatml", "null", "messages: expected a list with a message, there is none"},
+      {"chatml", "5", "messages: expected a list, got 5"},
+      {"chatml", "[5]", "messages[0]: expected an object with \\\"role\\\" and \\\"content\\\", got 5"},
+      {"chatml", R"([{"content":"x"}])", "messages[0].role: expected system, developer, user or assistant, there is none"},
+      {"chatml", R"([{"role":"tool","content":"x"}])",
+       "messages[0].role: expected system, developer, user or assistant, got \\\"tool\\\""},
+      {"chatml", R"([{"role":7,"content":"x"}])", "messages[0].role: expected system, developer, user or assistant, got 7"},
+      {"chatml", R"([{"role":"user"}])", "messages[0].content: expected a string or a list of parts, there is none"},
+      {"chatml", R"([{"role":"user","content":{}}])",
+       "messages[0].content: expected a string or a list of parts, got an object"},
+      {"chatml", R"([{"role":"user","content":["x"]}])",
+       "messages[0].content[0]: expected an object with \\\"type\\\" and \\\"text\\\", got \\\"x\\\""},
+      {"chatml", R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"u"}}]}])",
+       "messages[0].content[1].type: expected \\\"text\\\", got \\\"image_url\\\""},
+      {"chatml", R"([{"role":"user","content":[{"text":"a"}]}])",
+       "messages[0].content[0].type: expected \\\"text\\\", there is none"},
+      {"chatml", R"([{"role":"user","content":[{"type":"text"}]}])",
+       "messages[0].content[0].text: expected a string, there is none"},
+      {"chatml", R"([{"role":"user","content":[{"type":"text","text":"a","cache":1}]}])",
+       "messages[0].content[0].cache: not a field of a part; there are type, text"},
+      {"chatml", R"([{"role":"user","content":"x","name":"Tom"}])",
+       "messages[0].name: expected null, nothing or no such field: no chat template has a place for it"},
+      {"chatml", "[" + u + R"(,{"role":"assistant","content":"x","tool_calls":[{}]},)" + u + "]",
+       "messages[1].tool_calls: expected null, nothing or no such field: no chat template has a place for it"},
+      {"chatml", "[" + u + "," + s + "," + u + "]",
+       "messages[1].role: expected user or assistant: a system text can only be the first message"},
+      {"chatml", "[" + u + "," + a + "]", "messages[1].role: expected user: the last message is what is to be answered"},
+      {"chatml", "[" + s + "]", "messages[0].role: expected user: the last message is what is to be answered"},
+      {"phi", "[" + s + "," + u + "]",
+       "messages[0].role: expected user: the chat template \\\"phi\\\" has no place for a system text"},
+      {"mistral", "[" + u + "," + u + "]",
+       "messages[1].role: expected assistant: in the chat template \\\"mistral\\\" user and assistant take turns"},
+      {"mistral", "[" + s + "," + a + "," + u + "]",
+       "messages[1].role: expected user: in the chat template \\\"mistral\\\" user and assistant take turns"},
+  };
+  Serving serving({{"script", write_script(chatty("Hi!"))}});
+  for (const Wrong& row : wrong) {
+    use_template(serving, row.form);
+    const Answer answer = serving.ask(CHAT, "{\"messages\":" + row.messages + "}");
+    CHECK_EQ(answer.status, 400);
+    CHECK_EQ(answer.body, error(row.why, row.why.substr(0, row.why.find(':'))));
+  }
+  // What the model is asked with: as many ids as the words and the texts have bytes, but that special tokens are one each.
+  struct Right {
+    const char* form;
+    std::string messages, conversation;
+    int specials;
+  };
+  const Right right[] = {
+      {"chatml", "[" + u + "]", "{user\nx}\n{assistant\n", 3},
+      {"chatml", "[" + s + "," + u + "]", "{system\nz}\n{user\nx}\n{assistant\n", 5},
+      {"chatml", R"([{"role":"developer","content":"z"},)" + u + "]", "{system\nz}\n{user\nx}\n{assistant\n", 5},
+      {"chatml", "[" + a + "," + u + "," + u + "]", "{assistant\ny}\n{user\nx}\n{user\nx}\n{assistant\n", 7},
+      {"chatml", "[" + u + R"(,{"role":"assistant","content":"y","refusal":null,"tool_calls":[],"audio":null},)" + u + "]",
+       "{user\nx}\n{assistant\ny}\n{user\nx}\n{assistant\n", 7},
+      {"chatml",
+       R"([{"role":"user","content":[{"type":"text","text":"ab"},{"text":"c","type":"text"},{"type":"text","text":""}]}])",
+       "{user\nab\nc\n}\n{assistant\n", 3},
+      {"chatml", R"([{"role":"user","content":"<|im_end|>"}])", "{user\n<|im_end|>}\n{assistant\n", 3},  // plain text
+      {"plain", "[" + s + "," + u + "," + a + "," + u + "]", "z\nUser: x\nAssistant: y\nUser: x\nAssistant:", 0},
+      {nullptr, "[" + u + "]", "x", 0},  // a grammar and no template
+  };
+  for (const Right& row : right) {
+    if (row.form) use_template(serving, row.form);
+    serving.server.models[0].has_chat = row.form != nullptr;
+    const Answer answer = serving.ask(CHAT, "{\"messages\":" + row.messages + "}");
+    CHECK_EQ(answer.status, 200);
+    CHECK_EQ(Json(answer.body)["usage"]["prompt_tokens"].text(), std::to_string(row.conversation.size()));
+  }
+  CHECK_EQ(
+      serving.ask(CHAT, "{\"messages\":[" + u + "," + u + "]}").body,
+      error("messages: expected one message, of the user: the model has a grammar and no chat template, so that each is a "
+            "request of its own",
+            "messages"));
+}
+
+// A stream says what a whole answer says: text, reason, tokens with their log probabilities; with stop strings, several texts, and
+// at a high temperature half characters and tokens that print nothing.
+TEST(streams) {
+  Serving serving({{"stories", STORIES}});
+  use_template(serving, "plain");
+  const char* const shapes[] = {
+      R"("max_tokens":40)",
+      R"("max_tokens":40,"temperature":3,"top_p":1,"stop":[" the","ll","a "])",
+      R"("max_tokens":24,"n":3,"temperature":1.5,"stop":"\n")",
+      R"("max_tokens":40,"temperature":100,"top_p":1)",
+      R"("max_tokens":24,"repeat_penalty":1.3,"top_k":50,"min_p":0.01)",
+  };
+  i64 cut = 0, strange = 0;
+  for (int seed = 0; seed < 60; seed++) {
+    const bool chat = seed % 2, tokens = seed % 3 > 0;
+    const std::string kind = shapes[seed % 5];
+    const int choices = kind.find("\"n\":3") == std::string::npos ? 1 : 3;
+    std::string body = chat ? R"({"messages":[{"role":"user","content":"Who is there?"}],)" : R"({"prompt":"One day",)";
+    body += kind + ",\"seed\":" + std::to_string(seed);
+    if (tokens) body += chat ? R"(,"logprobs":true,"top_logprobs":3)" : R"(,"logprobs":3)";
+    if (seed % 4 == 0 && !chat) body += R"(,"echo":true)";
+    const char* route = chat ? CHAT : COMPLETIONS;
+    const std::vector<Gathered> whole = gathered(serving.ask(route, body + "}"), chat, choices);
+    const std::vector<Gathered> parts = gathered(serving.ask(route, body + ",\"stream\":true}"), chat, choices);
+    for (size_t i = 0; i < whole.size(); i++) {
+      CHECK_EQ(parts[i].text, whole[i].text);
+      CHECK_EQ(parts[i].finish, whole[i].finish);
+      CHECK(parts[i].values == whole[i].values && parts[i].bytes == whole[i].bytes);
+      if (tokens) CHECK_EQ(whole[i].tokens, whole[i].text);
+      if (tokens) CHECK_EQ(parts[i].tokens, whole[i].text);
+      CHECK(tokens || whole[i].values.empty());
+      cut += whole[i].finish == "stop";
+      strange += whole[i].text.find("\xef\xbf\xbd") != std::string::npos;
+      if (choices > 1) {  // each is that of its seed alone
+        std::string alone = body;
+        alone.replace(alone.find("\"n\":3"), 5, "\"n\":1");
+        const std::string of = "\"seed\":" + std::to_string(seed);
+        alone.replace(alone.find(of), of.size(), "\"seed\":" + std::to_string(seed + static_cast<int>(i)));
+        CHECK_EQ(gathered(serving.ask(route, alone + "}"), chat, 1)[0].text, whole[i].text);
+      }
+    }
+  }
+  CHECK(cut > 5 && strange > 5);
+}
+
+// What is told of tokens that are no whole characters, print nothing, or stand around a stop string: together they are the text.
+TEST(tokens_are_the_text) {
+  struct Case {
+    std::vector<i32> ids;
+    const char* more;
+    std::string text, tokens, bytes;  // tokens and bytes with a bar behind each
+  };
+  const Case cases[] = {
+      {{'a', 0xe2, 0x82, 0xac, 'b'},
+       "",
+       "a\xe2\x82\xac"
+       "b",
+       "a|||\xe2\x82\xac|b|",
+       "97,|226,|130,|172,|98,|"},
+      {{'a', 0xe2, 0x82, 'b'},
+       "",
+       "a\xef\xbf\xbd"
+       "b",
+       "a|||\xef\xbf\xbd"
+       "b|",
+       "97,|226,|130,|98,|"},
+      {{'a', 258, 'b', 258}, "", "ab", "a||b||", "97,|null|98,|null|"},
+      {{'a', 'b', 'c', 'd', 'e'}, R"(,"stop":"cd")", "ab", "a|b|", "97,|98,|"},
+      {{'a', 258, 'c', 'd', 'e'}, R"(,"stop":"cd")", "a", "a|", "97,|"},
+      {{'a', 0xe2, 0x82, 0xac, 'e'}, R"(,"stop":"\u20ac")", "a", "a|", "97,|"},
+      {{'a', 'b', 258, 'c'}, R"(,"stop":"<|x|>")", "ab", "a|b|", "97,|98,|"},
+      {{'a', 'c', 'c', 'd'}, R"(,"stop":["ccd","x"])", "a", "a|", "97,|"},
+      {{'a', 'c', 'c', 'x'}, R"(,"stop":["cd","ccc"])", "accx", "a|c|c|x|", "97,|99,|99,|120,|"},
+      {{'a', 0xe2}, "", "a\xef\xbf\xbd", "a|\xef\xbf\xbd|", "97,|226,|"},
+  };
+  for (const Case& one : cases) {
+    Script script(one.ids);
+    script.then(Script::STOP);
+    script.specials = {"<|im_start|>", "<|im_end|>", "<|x|>"};
+    Serving serving({{"script", write_script(script)}});
+    use_template(serving, "chatml");
+    for (const char* stream : {"", R"(,"stream":true)"}) {
+      const Answer answer = serving.ask(CHAT, std::string(R"({"messages":[{"role":"user","content":"x"}],"logprobs":true,)"
+                                                          R"("top_logprobs":1)") +
+                                                  one.more + stream + "}");
+      CHECK_EQ(gathered(answer, true, 1)[0].text, one.text);
+      std::string tokens, bytes;
+      std::vector<std::string> bodies = *stream ? events_of(answer) : std::vector<std::string>{answer.body};
+      for (const std::string& body : bodies) {
+        if (body == "[DONE]") continue;
+        const Json content = Json(body)["choices"][0]["logprobs"]["content"];
+        for (int i = 0; i < content.size(); i++) {
+          tokens += content[i]["token"].text() + "|";
+          if (!content[i]["bytes"].there()) bytes += "null";
+          for (int b = 0; b < content[i]["bytes"].size(); b++)
+            bytes += content[i]["bytes"][b].text() + ",";
+          bytes += "|";
+        }
+      }
+      CHECK_EQ(tokens, one.tokens);
+      CHECK_EQ(bytes, one.bytes);
+    }
+  }
+}
+
+// Log probabilities are those of the engine after the same ids, whatever temperature and penalty did; the prompt's too.
+TEST(log_probabilities) {
+  const std::string file = STORIES;
+  Serving serving({{"stories", file}});
+  const Answer answer = serving.ask(
+      COMPLETIONS,
+      R"({"prompt":[1,400,300,200,100,50,7,8,9],"max_tokens":12,"echo":true,"logprobs":5,"temperature":2,"repeat_penalty":1.5,"seed":3})");
+  CHECK_EQ(answer.status, 200);
+  const Json told = Json(answer.body)["choices"][0]["logprobs"];
+  CHECK_EQ(told["tokens"].size(), 21);
+  EngineOptions options;
+  options.threads = 1;
+  OpenEngine open(options, file);
+  Engine& engine = open.engine;
+  std::vector<u8> block(static_cast<size_t>(engine.model.vocab) * sizeof(f32) + 128);
+  Arena arena(block.data() + 64 - reinterpret_cast<uintptr_t>(block.data()) % 64, static_cast<i64>(block.size()) - 64);
+  LogProbabilities row;
+  row.place(arena, engine.model.vocab);
+  std::vector<i32> ids = {1, 400, 300, 200, 100, 50, 7, 8, 9};
+  CHECK(!told["token_logprobs"][0].there() && !told["top_logprobs"][0].there());
+  for (int i = 0; i < 20; i++) {
+    open.run(0, {ids[static_cast<size_t>(i)]});
+    row.read(engine.kernels, logits_row(engine, 0), 5);
+    const std::string token = told["tokens"][i + 1].text();
+    i32 next = i + 1 < static_cast<int>(ids.size()) ? ids[static_cast<size_t>(i) + 1] : -1;
+    for (i32 id = 0; next < 0 && id < engine.tokenizer.vocab(); id++) {
+      const Text piece = engine.tokenizer.piece(id);
+      if (std::string(piece.data, static_cast<size_t>(piece.size)) == token && !engine.tokenizer.special(id)) next = id;
+    }
+    CHECK(next >= 0);
+    if (next < 0) return;
+    if (static_cast<int>(ids.size()) == i + 1) ids.push_back(next);
+    CHECK(std::abs(told["token_logprobs"][i + 1].number() - static_cast<double>(row.of(next))) < 1e-6);
+    const Json top = told["top_logprobs"][i + 1];
+    CHECK(top.size() == 5 || top.size() == 6);
+    for (const LogProbability& one : row.top()) {
+      const Text piece = engine.tokenizer.piece(one.id);
+      const std::string name(piece.data, static_cast<size_t>(piece.size));
+      if (utf8_length(piece.data, piece.size) == piece.size)
+        CHECK(std::abs(top[name.c_str()].number() - static_cast<double>(one.value)) < 1e-6);
+    }
+  }
+}
+
+// A conversation that is sent again with one turn more does not run again what the session holds.
+TEST(turns) {
+  Serving serving({{"script", write_script(chatty("Hi!"))}});
+  use_template(serving, "chatml");
+  std::string messages = R"({"role":"system","content":"s"},{"role":"user","content":"x"})";
+  int held = 0;
+  for (int turn = 0; turn < 4; turn++) {
+    const Json answer(serving.ask(CHAT, "{\"messages\":[" + messages + "]}").body);
+    const int prompt = std::stoi(answer["usage"]["prompt_tokens"].text());
+    CHECK_EQ(answer["usage"]["prompt_tokens_details"]["cached_tokens"].text(), std::to_string(held));
+    CHECK_EQ(answer["choices"][0]["message"]["content"].text(), "Hi!");
+    held = prompt + 3;  // what ended the answer was not run
+    messages += R"(,{"role":"assistant","content":"Hi!"},{"role":"user","content":"y"})";
+  }
+  CHECK(held > 40);
+}
+
+// Where no more texts can wait, the answer says when to try again; a text whose client went away leaves its place within a token.
+TEST(full_and_gone) {
+  Serving serving({{"stories", STORIES}});
+  const std::string endless = R"({"prompt":"One day","max_tokens":500,"n":4,"stream":true})";
+  const int client = serving.connect(Serving::request(COMPLETIONS, endless));
+  serving.rounds(3);
+  const Scheduler& scheduler = serving.server.models[0].scheduler;
+  CHECK(scheduler.busy() == 2 && scheduler.waiting() == 2);
+  const Answer full = serving.ask(COMPLETIONS, R"({"prompt":"x"})");
+  CHECK_EQ(full.status, 429);
+  CHECK_EQ(full.field("Retry-After"), "1");
+  CHECK_EQ(full.body, error("the queue is full: try again", "", "\"rate_limit_exceeded\"", "requests"));
+  ::close(client);
+  serving.rounds(1);
+  CHECK(scheduler.busy() == 0 && scheduler.waiting() == 0);
+
+  // One that takes nothing: its connection ends when the room for the answer is full, and the text with it.
+  ServeOptions options = Serving::small();
+  options.connections.answer = 16384;
+  Serving small({{"stories", STORIES}}, options);
+  const int silent =
+      small.connect(Serving::request(COMPLETIONS, R"({"prompt":"One day","max_tokens":500,"n":2,"stream":true})"));
+  const int buffer = 4096;
+  setsockopt(silent, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+  small.rounds(2);
+  CHECK_EQ(small.server.models[0].scheduler.busy(), 2);
+  int rounds = 0;
+  while (small.server.models[0].scheduler.busy() > 0 && rounds++ < 2000)
+    small.rounds(1);
+  CHECK(rounds < 480 && small.server.connections.open() == 0);  // before the texts had ended
+  ::close(silent);
+}
+
+// A stream whose prompt takes long gets comments.
+TEST(comments) {
+  ServeOptions options = Serving::small();
+  options.comment = 0;
+  Serving serving({{"stories", STORIES}}, options);
+  std::string prompt;
+  for (int i = 0; i < 150; i++)
+    prompt += " word";
+  const Answer answer =
+      serving.ask(CHAT, R"({"messages":[{"role":"user","content":")" + prompt + R"("}],"max_tokens":2,"stream":true})");
+  const std::string body = unchunked(answer.body);
+  const size_t role = body.find("\"role\""), comment = body.find(":\n\n", role),
+               text = body.find("\"content\":\"", role + 40);
+  CHECK(role != std::string::npos && comment != std::string::npos && comment < text);
+  CHECK_EQ(gathered(answer, true, 1)[0].finish, "length");
+}
+
+// Whatever is asked for, what an answer has no room for ends it, or is refused: none stays without an answer.
+TEST(room) {
+  ServeOptions options = Serving::small();
+  options.connections.answer = 16384;
+  options.queue = 14;
+  options.connections.exchanges = 20;
+  Serving serving({{"stories", STORIES}}, options);
+  use_template(serving, "plain");
+  const std::string long_prompt = "[" + [] {
+    std::string ids = "1";
+    for (int i = 0; i < 400; i++)
+      ids += "," + std::to_string(300 + i % 100);
+    return ids;
+  }() + "]";
+  struct Case {
+    const char* route;
+    std::string body;
+    const char* finish;  // of the first; empty: it is refused
+  };
+  const std::string ask = R"("messages":[{"role":"user","content":"x"}],"seed":1,"temperature":100,"top_p":1)";
+  const Case cases[] = {
+      {CHAT, "{" + ask + R"(,"n":16,"max_tokens":400})", "length"},
+      {CHAT, "{" + ask + R"(,"n":3,"max_tokens":400})", "length"},
+      {CHAT, "{" + ask + R"(,"logprobs":true,"max_tokens":400})", "length"},
+      {CHAT, "{" + ask + R"(,"logprobs":true,"top_logprobs":20,"max_tokens":400})", "length"},
+      {CHAT, "{" + ask + R"(,"logprobs":true,"top_logprobs":20,"max_tokens":400,"n":16})", "length"},
+      {COMPLETIONS, R"({"prompt":"x","logprobs":5,"temperature":100,"top_p":1,"max_tokens":400,"n":7})", "length"},
+      {COMPLETIONS, R"({"prompt":)" + long_prompt + R"(,"echo":true,"max_tokens":0})", "length"},
+      {COMPLETIONS, R"({"prompt":)" + long_prompt + R"(,"echo":true,"max_tokens":0,"n":16})", ""},
+      {COMPLETIONS, R"({"prompt":)" + long_prompt + R"(,"echo":true,"logprobs":5,"max_tokens":1})", ""},
+      {COMPLETIONS, R"({"prompt":)" + long_prompt + R"(,"echo":true,"logprobs":1,"max_tokens":1})", ""},
+  };
+  for (const Case& one : cases) {
+    const Answer answer = serving.ask(one.route, one.body);
+    CHECK_EQ(answer.status, *one.finish ? 200 : 400);
+    const Json json(answer.body);
+    CHECK_EQ(json["choices"][0]["finish_reason"].text(), one.finish);
+    CHECK(json["error"]["param"].there() == !*one.finish);
+    const Gathered made = [&] {
+      Gathered first;
+      if (*one.finish) first.add(json["choices"][0], one.route == CHAT);
+      return first;
+    }();
+    if (!made.tokens.empty()) CHECK_EQ(made.tokens, made.text);
+  }
+}
+
+// A deadline ends a text with what there is.
+TEST(deadline) {
+  Serving serving({{"stories", STORIES}});
+  const Answer answer = serving.ask(COMPLETIONS, R"({"prompt":"One day","max_tokens":500,"timeout_ms":1,"ignore":null})");
+  CHECK_EQ(answer.status, 400);
+  const Gathered made =
+      gathered(serving.ask(COMPLETIONS, R"({"prompt":"One day","max_tokens":500,"timeout_ms":1,"seed":1})"), false, 1)[0];
+  CHECK_EQ(made.finish, "length");
+}
