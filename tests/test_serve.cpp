@@ -139,15 +139,16 @@ TEST(ready) {
   {
     ServerProcess server("--model a=" + STORIES + " -m " + STORIES + " --slots 1 --ctx 100 --node kitchen --host 0.0.0.0");
     CHECK(contains(server.ready, "edgellm: a, stories at http://0.0.0.0:"));
-    CHECK(contains(server.ready, ", 1 slot of 100 positions, "));
+    CHECK(contains(server.ready, ", 1 slot each, "));
     CHECK_EQ(server.notes, "note: whoever reaches 0.0.0.0 port " + std::to_string(server.port()) +
                                " may ask; --api-key-file FILE asks them for a key\n");
     const std::string answer = body_of(ask_port(server.port(), COMPLETIONS, PROMPT));
     CHECK(contains(answer, "\"model\":\"a\"") && contains(answer, "\"node\":\"kitchen\""));
   }
   {
-    ServerProcess server("", "EDGELLM_MODEL=" + STORIES + " ");
+    ServerProcess server("--slots 1 --ctx 100", "EDGELLM_MODEL=" + STORIES + " ");
     CHECK(contains(server.ready, "edgellm: stories at "));
+    CHECK(contains(server.ready, ", 1 slot of 100 positions, "));
   }
   {
     ServerProcess server("");

@@ -429,7 +429,7 @@ TEST(draining) {
 // Whatever comes, every connection ends, and nothing is left of it.
 TEST(garbage) {
   Server server;
-  std::mt19937_64 random(3);
+  std::mt19937 random(3);
   std::string valid;
   for (const Row& row : rows())
     valid += row.bytes.substr(0, 300);

@@ -96,7 +96,9 @@ TEST(completions) {
       {"{\"prompt\":\"x\",\"timeout_ms\":0}", "", 400, refusal("timeout_ms: expected an integer from 1 to 86400000, got 0")},
       {"{\"prompt\":\"x\",\"model\":3}", "", 400, refusal("model: expected a string, got 3")},
       {"{\"prompt\":\"" + std::string(500, 'x') + "\"}", "", 400,
-       refusal("the prompt has 500 tokens, the context is of 400")},
+       refusal("the prompt has 500 tokens, the context is of 400: shorten it, or start the server with a window (--window "
+               "W) to go "
+               "on with the last W")},
   };
   Script script("0123456789");
   script.context = 400;

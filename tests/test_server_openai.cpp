@@ -199,7 +199,7 @@ TEST(completions) {
            begin + "18446744073709551615" + text + R"(x\n\"ab","logprobs":null,"finish_reason":"stop"}],)" + usage(3, 4, 1) +
                "}"},
           {COMPLETIONS, R"({"prompt":[120,121,122],"max_tokens":1,"echo":true,"seed":0})", 200,
-           begin + "0" + text + R"(xyza","logprobs":null,"finish_reason":"length"}],)" + usage(3, 1, 1) + "}"},
+           begin + "0" + text + R"(xyza","logprobs":null,"finish_reason":"length"}],)" + usage(3, 1, 2) + "}"},
           {COMPLETIONS, R"({"prompt":[120,121,122],"max_tokens":0,"echo":true,"seed":0})", 200,
            begin + "0" + text + R"(xyz","logprobs":null,"finish_reason":"length"}],)" + usage(3, 0, 2) + "}"},
           {COMPLETIONS, R"({"prompt":["p","qr"],"n":2,"best_of":2,"max_tokens":2,"seed":1})", 200,
@@ -417,7 +417,11 @@ TEST(prompts) {
       {"[true]", kinds + "true", "null"},
       {"[300]", "prompt: expected an integer from 0 to 299, got 300", "null"},
       {"[-1]", "prompt: expected an integer from 0 to 299, got -1", "null"},
-      {long_text.c_str(), "prompt: the prompt has 401 tokens, the context is of 400", "\"context_length_exceeded\""},
+      {long_text.c_str(),
+       "prompt: the prompt has 401 tokens, the context is of 400: shorten it, or start the server with a window (--window "
+       "W) to go on "
+       "with the last W",
+       "\"context_length_exceeded\""},
       {"[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,\"x\"]", "prompt: expected an integer from 0 to 299, got \\\"x\\\"",
        "null"},
       {"[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\",\"14\",\"15\",\"16\",\"17\"]",

@@ -199,13 +199,14 @@ void say_ready(const Options& options, const Serving& serving) {
   }
   char line[256];
   Writer rest(line);
-  write(rest, " at http://", six ? "[" : "", host, six ? "]" : "", ":", serve.port);
+  write(rest, " at http://", six ? "[" : "", host, six ? "]" : "", ":", serve.port, ", ");
   if (options.model_count) {
-    write(rest, ", ", serve.slots, serve.slots == 1 ? " slot of " : " slots of ", serving.models[0].engine.limits.context,
-          " positions, ", megabytes(serving.needed.models + serving.needed.server, 1), " MB of memory, ",
-          megabytes(serving.needed.files, 1), " MB of model files\n");
+    write(rest, serve.slots, serve.slots == 1 ? " slot" : " slots");
+    if (options.model_count == 1) write(rest, " of ", serving.models[0].engine.limits.context, " positions");
+    write(rest, options.model_count > 1 ? " each" : "", ", ", megabytes(serving.needed.models + serving.needed.server, 1),
+          " MB of memory, ", megabytes(serving.needed.files, 1), " MB of model files\n");
   } else {
-    write(rest, ", texts are refused; to serve one: edgellm serve MODEL\n");
+    rest.add("texts are refused; to serve one: edgellm serve MODEL\n");
   }
   out.add(rest.text());
   out.flush();

@@ -165,7 +165,7 @@ Status check_openai_prompts(OpenAiRequest* request) {
   for (i32 i = 0; i < request->prompt_count; i++) {
     Span<const i32> ids;
     EDGELLM_TRY(openai_prompt_ids(*request, i, &ids));
-    const Status fits = request->model->scheduler.check_prompt(ids.count);
+    const Status fits = request->model->scheduler.check_prompt(ids);
     if (fits.ok()) continue;
     request->code = TOO_LONG;
     return usage_error(request->chat ? "messages" : "prompt", ": ", fits.text());

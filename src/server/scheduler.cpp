@@ -1,195 +1,215 @@
 #include "server/scheduler.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "platform/clock.h"
 
 namespace edgellm {
 
-// Ids of prompts beside texts that are being made, so that these do not wait long for a pass.
-constexpr i64 PROMPT_IDS_IN_COMPANY = 8;
+// Ids that two prompts have in common, for which one waits for the other.
+constexpr i64 WORTH_WAITING = 16;
 
 void Scheduler::place(Arena& arena, Engine& engine, i32 queue) {
   engine_ = &engine;
   const i32 slots = engine.limits.logits;
-  const i64 context = engine.limits.context;
-  log_probabilities_.place(arena, engine.model.vocab);
-  completions_ = {arena.take<Place>(slots + queue), slots + queue};
+  queue_.place(arena, slots + queue, engine.limits.context);
+  sessions_.place(arena, engine, slots);
   slots_ = {arena.take<Slot>(slots), slots};
+  readers_ = {arena.take<Slot*>(slots), slots};
   steps_ = {arena.take<Step>(slots), slots};
   stepping_ = {arena.take<Slot*>(slots), slots};
-  for (i64 i = 0; i < completions_.count; i++) {
-    i32* room = arena.take<i32>(context);
-    if (!arena.counting()) completions_[i].prompt_room = {room, context};
-  }
-  for (i64 i = 0; i < slots_.count; i++) {
-    i32* timeline = arena.take<i32>(context);
-    if (arena.counting()) continue;
+  for (i32 i = 0; i < slots && !arena.counting(); i++)
     slots_[i] = {};
-    slots_[i].session = &engine.sessions[i];
-    slots_[i].timeline = {timeline, context};
-  }
+  log_probabilities_.place(arena, engine.model.vocab);
 }
 
-i32 Scheduler::busy() const {
-  i32 count = 0;
-  for (const Slot& slot : slots_)
-    count += slot.place != nullptr;
-  return count;
+Status Scheduler::check_prompt(Span<const i32> ids) const {
+  const i32 context = engine_->limits.context;
+  if (ids.count <= context) return check_ids(*engine_, ids);
+  char words[128];
+  Writer writer(words);
+  return failed("the prompt has ", ids.count, " tokens, the context is of ", context,
+                ": shorten it, or start the server with ",
+                endless(*engine_) ? "a larger --ctx" : more_room(*engine_, writer));
 }
 
-i32 Scheduler::waiting() const {
-  return taken_ - busy();
-}
-
-Status Scheduler::check_prompt(i64 ids) const {
-  const i64 context = engine_->limits.context;
-  if (ids <= context) return {};
-  return failed("the prompt has ", ids, " tokens, the context is of ", context);
-}
-
-CompletionId Scheduler::submit(const CompletionRequest& request) {
-  assert(room() > 0 && request.prompt.count > 0);
-  Place* place = completions_.data;
-  while (place->stage != Stage::unused)
-    place++;
-  taken_++;
-  place->stage = Stage::waiting;
-  place->arrived = now_ns();
-  place->order = arrivals_++;
-  place->request = request;
-  i32* ids = place->prompt_room.data;
-  memcpy(ids, request.prompt.data, static_cast<size_t>(request.prompt.count) * sizeof(i32));
-  place->request.prompt = {ids, request.prompt.count};
+CompletionId Scheduler::submit(CompletionRequest request) {
   if (!endless(*engine_)) {
     const i64 most = engine_->limits.context - request.prompt.count + 1;  // the last is not run
-    place->request.options.count = static_cast<i32>(min<i64>(request.options.count, most));
+    request.options.count = static_cast<i32>(min<i64>(request.options.count, most));
   }
-  return {static_cast<i32>(place - completions_.data), place->generation};
+  return queue_.id(queue_.add(request, now_ns()));
+}
+
+Scheduler::Slot* Scheduler::slot_of(const CompletionPlace& place) {
+  for (Slot& slot : slots_) {
+    if (slot.place == &place) return &slot;
+  }
+  return nullptr;
 }
 
 void Scheduler::cancel(CompletionId id) {
-  if (id.index < 0 || id.index >= completions_.count) return;
-  Place& place = completions_[id.index];
-  if (place.generation != id.generation || place.stage == Stage::unused) return;
-  for (Slot& slot : slots_) {
-    if (slot.place == &place) slot.place = nullptr;
-  }
-  leave(place);
+  CompletionPlace* place = queue_.find(id);
+  if (!place) return;
+  Slot* slot = slot_of(*place);
+  slot ? leave(*slot) : queue_.remove(*place);
 }
 
-void Scheduler::leave(Place& place) {
-  place.stage = Stage::unused;
-  place.generation++;
-  taken_--;
-}
-
-Scheduler::Place* Scheduler::next_waiting() {
-  Place* next = nullptr;
-  for (Place& place : completions_) {
-    if (place.stage != Stage::waiting) continue;
-    const i32 more = next ? place.request.priority - next->request.priority : 1;
-    if (more > 0 || (more == 0 && place.order < next->order)) next = &place;
-  }
-  return next;
-}
-
-// How many ids of the prompt need not be run in this slot: at most all but the last, whose logits are wanted.
-i64 Scheduler::reusable(const Slot& slot, Span<const i32> prompt) const {
-  const i64 run = slot.session->position, most = min(prompt.count - 1, run);
-  if (run > slot.timeline.count) return 0;
-  i64 shared = 0;
-  while (shared < most && slot.timeline[shared] == prompt[shared])
-    shared++;
-  // A cache with a place for every position can be entered at any; another state stands behind all that was run.
-  const bool rewinds = engine_->model.recurrent_bytes == 0 && engine_->limits.window == 0;
-  return rewinds || shared == run ? shared : 0;
-}
-
-// The free slot that spares most; of equal ones that which was not used for the longest time.
-Scheduler::Slot* Scheduler::best_slot(const Place& place, i64* shared) {
-  Slot* best = nullptr;
-  for (Slot& slot : slots_) {
-    if (slot.place) continue;
-    const i64 spared = place.request.prompt_log_probabilities ? 0 : reusable(slot, place.request.prompt);
-    if (best && (spared < *shared || (spared == *shared && slot.used > best->used))) continue;
-    best = &slot;
-    *shared = spared;
-  }
-  return best;
+// Its place and its session are free.
+void Scheduler::leave(Slot& slot) {
+  queue_.remove(*slot.place);
+  sessions_.give_back(index(slot));
+  slot.place = nullptr;
 }
 
 void Scheduler::seat_waiting() {
-  i64 shared = 0;
-  for (Place* place; (place = next_waiting()) != nullptr;) {
-    Slot* slot = best_slot(*place, &shared);
-    if (!slot) return;
-    seat(*slot, *place, shared);
+  while (sessions_.free() > 0) {
+    CompletionPlace* place =
+        queue_.next([](const void* sessions,
+                       Span<const i32> prompt) { return static_cast<const SessionPool*>(sessions)->known(prompt); },
+                    &sessions_);
+    if (!place) return;
+    seat(*place);
   }
 }
 
-void Scheduler::seat(Slot& slot, Place& place, i64 shared) {
+// Text goes through here, so that nobody is told more who does not wait any more.
+bool Scheduler::tell(void* self, Text text) {
+  const Slot& slot = *static_cast<Slot*>(self);
+  if (!slot.place) return false;
+  const CompletionRequest& request = slot.place->request;
+  return request.listener->text(request.context, text) && slot.place;
+}
+
+void Scheduler::seat(CompletionPlace& place) {
   const CompletionRequest& request = place.request;
-  Session& session = *slot.session;
-  session.restart();
-  session.position = static_cast<i32>(shared);
-  for (i64 i = max<i64>(0, shared - REPEAT_SPAN); i < shared; i++)
-    session.remember(request.prompt[i]);
-  place.stage = Stage::running;
+  Slot& slot = slots_[sessions_.take(request.prompt, request.options.count, request.prompt_log_probabilities)];
+  queue_.seat(place);
   slot.place = &place;
-  slot.used = ++seats_;
-  slot.run = shared;
+  slot.run = session(slot).position;
   slot.completed = {};
-  slot.completed.slot = static_cast<i32>(&slot - slots_.data);
+  slot.completed.slot = index(slot);
   slot.completed.prompt = static_cast<i32>(request.prompt.count);
-  slot.completed.cached = static_cast<i32>(shared);
+  slot.completed.cached = static_cast<i32>(slot.run);
   metrics_.prompt_tokens += static_cast<u64>(request.prompt.count);
-  metrics_.cached_tokens += static_cast<u64>(shared);
-  slot.text = Generation(*engine_, session, request.prompt.slice(shared, request.prompt.count - shared), request.options,
-                         request.listener->text, request.context);
+  metrics_.cached_tokens += static_cast<u64>(slot.run);
+  slot.text = Generation(*engine_, session(slot), request.prompt, request.options, tell, &slot);
+  find_leader(slot);
+}
+
+// The prompt that is being read, and has most in common with this one that was not read yet.
+void Scheduler::find_leader(Slot& slot) {
+  slot.leader = -1;
+  slot.leader_ids = slot.run + WORTH_WAITING - 1;
+  if (slot.place->request.prompt_log_probabilities) return;
+  for (Slot& other : slots_) {
+    if (&other == &slot || !reading(other)) continue;
+    const Span<const i32> prompt = slot.place->request.prompt;
+    const i64 ids = common_beginning(prompt.slice(0, prompt.count - 1), other.place->request.prompt);
+    if (ids <= max(slot.leader_ids, other.run)) continue;
+    slot.leader = index(other);
+    slot.leader_order = other.place->order;
+    slot.leader_ids = ids;
+  }
+}
+
+// Whether a prompt still waits for another one. When it has waited, it goes on from where that one has come to.
+bool Scheduler::follows(Slot& slot) {
+  if (slot.leader < 0) return false;
+  Slot& leader = slots_[slot.leader];
+  const bool there = reading(leader) && leader.place->order == slot.leader_order;
+  if (there) (void)follows(leader);  // it may follow another one itself
+  if (there && leader.run < slot.leader_ids) return true;
+  slot.leader = -1;
+  sessions_.advance(index(slot), slot.place->request.prompt);
+  const i64 more = session(slot).position - slot.run;
+  slot.run += more;
+  slot.completed.cached += static_cast<i32>(more);
+  metrics_.cached_tokens += static_cast<u64>(more);
+  return false;
 }
 
 // Texts whose deadline came, in a slot or not.
 void Scheduler::end_late() {
   const i64 now = now_ns();
-  for (Place& place : completions_) {
-    if (place.stage != Stage::waiting || now < place.request.deadline) continue;
+  for (CompletionPlace& place : queue_.places()) {
+    if (place.stage == CompletionPlace::Stage::unused || now < place.request.deadline) continue;
     metrics_.deadline_misses++;
+    if (Slot* slot = slot_of(place)) {
+      slot->completed.timed_out = true;
+      end(*slot);
+      continue;
+    }
     Completed completed;
     completed.prompt = static_cast<i32>(place.request.prompt.count);
     completed.whole_ns = now - place.arrived;
     completed.timed_out = true;
     const CompletionRequest request = place.request;
-    leave(place);
+    queue_.remove(place);
     request.listener->ended(request.context, completed);
-  }
-  for (Slot& slot : slots_) {
-    if (!slot.place || now < slot.place->request.deadline) continue;
-    metrics_.deadline_misses++;
-    slot.completed.timed_out = true;
-    end(slot);
   }
 }
 
-// The next id of each text, then as many of the prompts as there is room for. Answers how many steps there are.
-i64 Scheduler::collect_steps() {
+// The prompts that can be read now, those with the fewest ids left first, and how much of each: not across a place where its
+// session is wanted, for itself or for a follower. Answers how many, and which came first.
+i64 Scheduler::collect_readers(Slot** first) {
+  i64 count = 0;
+  *first = nullptr;
+  for (Slot& slot : slots_) {
+    slot.share = slot.most = 0;
+    if (!reading(slot) || follows(slot)) continue;
+    const i64 left = left_to_read(slot), pause = sessions_.pause(index(slot));
+    slot.most = slot.place->request.prompt_log_probabilities ? 1 : pause > slot.run ? pause - slot.run : left;
+    if (!*first || slot.place->order < (*first)->place->order) *first = &slot;
+    i64 at = count++;
+    for (; at > 0 && left < left_to_read(*readers_[at - 1]); at--)
+      readers_[at] = readers_[at - 1];
+    readers_[at] = &slot;
+  }
+  for (const Slot& slot : slots_) {
+    if (!reading(slot) || slot.leader < 0) continue;
+    Slot& leader = slots_[slot.leader];
+    leader.most = min(leader.most, slot.leader_ids - leader.run);
+  }
+  return count;
+}
+
+void Scheduler::give(Slot& slot, i64 ids, i64* room) {
+  const i64 n = min(ids, slot.most - slot.share);
+  slot.share += n;
+  *room -= n;
+}
+
+// Half to the prompt that came first, the rest to those with the fewest ids left, and what is left then to the first again.
+void Scheduler::share_out(i64 room) {
+  Slot* first;
+  const i64 count = collect_readers(&first);
+  if (!first) return;
+  give(*first, (room + 1) / 2, &room);
+  for (i64 i = 0; i < count; i++) {
+    if (readers_[i] != first) give(*readers_[i], room, &room);
+  }
+  give(*first, room, &room);
+}
+
+// The next id of each text, then parts of the prompts. Answers how many steps there are.
+i64 Scheduler::collect_steps(i64* texts) {
   i64 steps = 0;
   for (Slot& slot : slots_) {
     if (!slot.place || reading(slot)) continue;
     stepping_[steps] = &slot;
-    steps_[steps++] = {slot.session, {&slot.text.id, 1}, Wanted::last};
+    steps_[steps++] = {&session(slot), {&slot.text.id, 1}, Wanted::last};
   }
-  i64 room = engine_->limits.tokens - steps;
-  if (steps > 0) room = min(room, max(PROMPT_IDS_IN_COMPANY, steps));
+  *texts = steps;
+  if (steps == busy()) return steps;
+  const i64 room = engine_->limits.tokens - steps;
+  share_out(steps > 0 ? min(room, prompt_share_.ids(steps)) : room);
   for (Slot& slot : slots_) {
-    if (room == 0 || !slot.place || !reading(slot)) continue;
+    if (!reading(slot) || slot.share == 0) continue;
     const Span<const i32> prompt = slot.place->request.prompt;
-    const bool each = slot.place->request.prompt_log_probabilities;
-    const i64 left = prompt.count - slot.run, n = each ? 1 : min(left, room);
+    const bool row = slot.place->request.prompt_log_probabilities || slot.run + slot.share == prompt.count;
     stepping_[steps] = &slot;
-    steps_[steps++] = {slot.session, prompt.slice(slot.run, n), each || n == left ? Wanted::last : Wanted::nothing};
-    room -= n;
+    steps_[steps++] = {&session(slot), prompt.slice(slot.run, slot.share), row ? Wanted::last : Wanted::nothing};
   }
   return steps;
 }
@@ -197,32 +217,35 @@ i64 Scheduler::collect_steps() {
 bool Scheduler::step() {
   end_late();
   seat_waiting();
-  const i64 count = collect_steps();
+  i64 texts, ids = 0;
+  const i64 count = collect_steps(&texts);
   if (count == 0) return false;
+  const i64 began = now_ns();
   const Status status = forward(*engine_, steps_.slice(0, count));
   if (status.interrupted()) return true;
+  const i64 taken = now_ns() - began;
   i32 row = 0;
   for (i64 i = 0; i < count; i++) {
     Slot& slot = *stepping_[i];
+    ids += steps_[i].ids.count;
     if (status.ok()) {
       after_step(slot, steps_[i], &row);
       continue;
     }
-    slot.session->restart();  // what it holds now is not known
+    sessions_.forget(index(slot));
     if (!slot.place) continue;
     slot.completed.status = status;
     end(slot);
   }
+  prompt_share_.ran(texts, ids - texts, taken);
   return true;
 }
 
 // The ids of a step were run. Nobody may wait for them any more: whoever heard of another text's end may have cancelled this one.
 void Scheduler::after_step(Slot& slot, const Step& step, i32* row) {
-  Session& session = *slot.session;
-  for (i64 i = 0, at = session.position - step.ids.count; i < step.ids.count && at + i < slot.timeline.count; i++)
-    slot.timeline[at + i] = step.ids[i];
-  session.pending = -1;
-  if (slot.place && reading(slot)) slot.run += step.ids.count;
+  sessions_.ran(index(slot), step.ids);
+  session(slot).pending = -1;
+  if (reading(slot)) slot.run += step.ids.count;
   if (step.wanted != Wanted::last) return;
   if (slot.place) reading(slot) ? tell_prompt(slot, *row) : draw(slot, *row);
   ++*row;
@@ -252,8 +275,8 @@ void Scheduler::count_token(Slot& slot) {
 }
 
 void Scheduler::draw(Slot& slot, i32 row) {
-  const CompletionRequest& request = slot.place->request;
   if (slot.text.over()) return end(slot);  // no id was wanted
+  const CompletionRequest& request = slot.place->request;
   const i32 tops = request.top_log_probabilities;
   if (tops >= 0 || metrics_.samples_next())
     log_probabilities_.read(engine_->kernels, logits_row(*engine_, row), max(0, tops));
@@ -262,21 +285,21 @@ void Scheduler::draw(Slot& slot, i32 row) {
   count_token(slot);
   telling_ = &slot.text;
   if (request.listener->id && !slot.text.ends_text()) request.listener->id(request.context, slot.text.id);
+  if (!slot.place) return;  // the listener has cancelled it
   slot.text.say();
-  if (slot.text.over()) end(slot);
+  if (slot.place && slot.text.over()) end(slot);
 }
 
 // The slot is free before the listener hears of it.
 void Scheduler::end(Slot& slot) {
-  Place& place = *slot.place;
   slot.text.finish();
+  if (!slot.place) return;
   slot.completed.ending = slot.text.ending;
   metrics_.repetition_stops += slot.text.ending == Ending::repetition;
   slot.completed.made = slot.text.count;
-  slot.completed.whole_ns = now_ns() - place.arrived;
-  const CompletionRequest request = place.request;
-  slot.place = nullptr;
-  leave(place);
+  slot.completed.whole_ns = now_ns() - slot.place->arrived;
+  const CompletionRequest request = slot.place->request;
+  leave(slot);
   request.listener->ended(request.context, slot.completed);
 }
 

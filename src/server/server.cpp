@@ -55,6 +55,7 @@ void note_id(Connection& c, i64 now) {
 }
 
 void note_end(Connection& c, const Completed& completed) {
+  c.figures.tokens_out += completed.ending == Ending::stop_id;  // that id was not told
   c.figures.cached += completed.cached;
   c.figures.slot = completed.slot;
   c.figures.ending = ending_of(completed);
@@ -317,7 +318,7 @@ bool Server::read_prompt(Connection& c, ServedModel& model, Text text, Span<cons
   }
   Status status = encode(model.engine, text, {.add_bos = true}, ids);
   if (status.ok() && ids->count == 0) status = failed("the prompt is empty, and the tokenizer names no first id");
-  if (status.ok()) status = model.scheduler.check_prompt(ids->count);
+  if (status.ok()) status = model.scheduler.check_prompt(*ids);
   if (!status.ok()) connections.answer_error(c, model.loaded() ? 400 : 503, status.text());
   return status.ok();
 }
