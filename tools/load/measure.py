@@ -9,7 +9,8 @@
     tools/load/measure.py drain         SIGTERM under load: what was accepted is answered
 
 Options: --seconds N (of each load; 300 for steady, otherwise 20), --rounds N (of goodput, 3), --build FOLDER (build), --model FILE
-(models/stories.tm2), --large FILE (of slots and prompt: `edgellm-convert synthetic:bitnet-2b4t` makes it), --slots N (32).
+(models/stories.tm2), --large FILE (of slots and prompt: `edgellm-convert synthetic:bitnet-2b4t` makes it), --slots N (32). goodput takes the likeliest token as bench does, and answers that are whole, unless
+--temperature T or --stream say otherwise.
 The server has core 0 and the generator core 1, but in slots and prompt, where the server has two threads on both.
 Exit code 1: something is not as it should be.
 """
@@ -42,11 +43,11 @@ def program(name):
 
 
 class Server:
-    def __init__(self, model, *words, core=None):
+    def __init__(self, model, *words, core=None, port=0):
         self.log = tempfile.NamedTemporaryFile("w+")
         pin = ["taskset", "-c", str(core)] if core is not None else []
         self.began = time.monotonic()
-        self.process = subprocess.Popen([*pin, program("edgellm"), "serve", model, "--port", "0", *words], stderr=self.log)
+        self.process = subprocess.Popen([*pin, program("edgellm"), "serve", model, "--port", str(port), *words], stderr=self.log)
         while not (said := re.search(r"http://([0-9.:]+),", pathlib.Path(self.log.name).read_text())):
             if self.process.poll() is not None:
                 sys.exit(pathlib.Path(self.log.name).read_text())
@@ -126,13 +127,18 @@ def bench_beside_load(rate, port=18090):
     return said["decode_tok_s"]
 
 
+# One prompt, whose ids are run once: what is left of a request is what bench does, a pass for each token that is made.
 def goodput():
     seconds = options.seconds or 20
-    ratios, all_ratios, served, benched = [], [], [], []
+    ratios, served, benched = [], [], []
+    prompts = tempfile.NamedTemporaryFile("w", suffix=".txt")
+    prompts.write("Once upon a time\n")
+    prompts.flush()
     for number in range(options.rounds):
         server = Server(options.model, "--threads", "1", "--slots", str(options.slots), "--connections", "1024", core=0)
         said = result(start_load(server.url, "--connections", 1000, "--in-flight", options.slots * 2, "--seconds", seconds,
-                                 "--max-tokens", "16-64", "--temperature", options.temperature))
+                                 "--max-tokens", "16-64", "--temperature", options.temperature, "--prompts", prompts.name,
+                                 *(["--stream"] if options.stream else [])))
         server.end()
         show(f"{2 * options.slots} requests at any time", said)
         check(said["failed"] == 0, "every answer whole and as alone")
@@ -140,11 +146,9 @@ def goodput():
         served.append(said["tokens_out_per_second"])
         benched.append(alone)
         ratios.append(served[-1] / alone)
-        all_ratios.append((served[-1] + said["tokens_in_per_second"]) / alone)
-        print(f"      bench --sessions {options.slots}: {alone:.0f} tokens/s; made {ratios[-1]:.3f} of it, with prompts {all_ratios[-1]:.3f}")
+        print(f"      bench --sessions {options.slots}: {alone:.0f} tokens/s; made {ratios[-1]:.3f} of it", flush=True)
     check(statistics.median(ratios) >= 0.9,
-          f"made {statistics.median(served):.0f} tokens/s, bench {statistics.median(benched):.0f}: {statistics.median(ratios):.3f}, "
-          f"with prompts {statistics.median(all_ratios):.3f}")
+          f"made {statistics.median(served):.0f} tokens/s, bench {statistics.median(benched):.0f}: {statistics.median(ratios):.3f}")
 
 
 def slots():
@@ -211,7 +215,7 @@ def restart():
         time.sleep(1)
         server.end(signal.SIGKILL)
         port = server.base.rsplit(":", 1)[1]
-        again = Server(options.model, "--threads", "1", "--port", port)
+        again = Server(options.model, "--threads", "1", port=port)
         body = json.dumps({"prompt": "Once upon a time", "max_tokens": 5}).encode()
         urllib.request.urlopen(urllib.request.Request(again.base + "/v1/edge/completions", body)).read()
         took = time.monotonic() - again.began
@@ -244,6 +248,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slots", type=int, default=32)
     parser.add_argument("--temperature", type=float, default=0)
+    parser.add_argument("--stream", action="store_true")
     parser.add_argument("--build", default="build")
     parser.add_argument("--model", default="models/stories.tm2")
     parser.add_argument("--large", default="bitnet-2b4t.tm2")
