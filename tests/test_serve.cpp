@@ -187,6 +187,18 @@ TEST(on_ipv6) {
   CHECK(server.port() > 0);
 }
 
+// More connections than the soft limit on open files allows.
+TEST(raised_limit) {
+  ServerProcess server(STORIES + " --connections 200", "ulimit -S -n 100; ");
+  std::vector<int> clients;
+  for (int i = 0; i < 200; i++)
+    clients.push_back(connect_to_port(server.port()));
+  for (int fd : clients) {  // all of them at once
+    send_all(fd, http_request("GET /healthz"));
+    CHECK_EQ(status_of(receive_all(fd)), "HTTP/1.1 200 OK");
+  }
+}
+
 // Streams that are closed when it starts are no place for a connection.
 TEST(closed_streams) {
   ServerProcess server(STORIES + " <&- >&-");
