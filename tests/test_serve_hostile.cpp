@@ -80,31 +80,10 @@ std::string request(const std::string& line, const std::string& body = "") {
   return out + "\r\n" + body;
 }
 
-int status_of(const std::string& answer) {
-  return answer.starts_with("HTTP/1.1 ") ? std::atoi(answer.c_str() + 9) : 0;
-}
-
 // Asked on a connection of its own.
 std::string asked(int port, const std::string& bytes) {
   Caller caller(port);
   return caller.send(bytes) ? caller.answer() : "";
-}
-
-// Until it holds; false when it does not for half a minute.
-template <class Holds>
-bool comes_true(const Holds& holds) {
-  for (int i = 0; i < 3000; i++) {
-    if (holds()) return true;
-    usleep(10000);
-  }
-  return false;
-}
-
-// Memory of its own, in kB; -1 where the system does not say.
-long own_memory(pid_t pid) {
-  const std::string status = read_file("/proc/" + std::to_string(pid) + "/status");
-  const size_t at = status.find("RssAnon:");
-  return at == std::string::npos ? -1 : std::atol(status.c_str() + at + 8);
 }
 
 constexpr int SLOTS = 4, QUEUE = 8;
@@ -341,13 +320,13 @@ TEST(aborted) {
   };
   abort_some(100);
   check_all_places(server.port());
-  const long before = own_memory(server.pid());
+  const long before = server.own_memory();
   abort_some(count);
   check_all_places(server.port());
   const char* mode = std::getenv("EDGELLM_MODE");
   const bool native = !contains(std::getenv("EDGELLM"), " ") && (!mode || std::string(mode) == "release");
   if (before >= 0 && native)
-    CHECK(own_memory(server.pid()) - before <= 64);  // an emulator and a sanitizer have memory of their own
+    CHECK(server.own_memory() - before <= 64);  // an emulator and a sanitizer have memory of their own
   server.send_signal(SIGTERM);
   CHECK_EQ(server.end(), 0);
 }
