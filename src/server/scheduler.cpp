@@ -218,15 +218,14 @@ i64 Scheduler::collect_steps(i64* texts) {
 }
 
 bool Scheduler::step() {
+  const i64 began = now_ns();
   end_late();
   seat_waiting();
   i64 texts, ids = 0;
   const i64 count = collect_steps(&texts);
   if (count == 0) return false;
-  const i64 began = now_ns();
   const Status status = forward(*engine_, steps_.slice(0, count));
   if (status.interrupted()) return true;
-  const i64 taken = now_ns() - began;
   i32 row = 0;
   for (i64 i = 0; i < count; i++) {
     Slot& slot = *stepping_[i];
@@ -240,7 +239,7 @@ bool Scheduler::step() {
     slot.completed.status = status;
     end(slot);
   }
-  prompt_share_.ran(texts, ids - texts, taken);
+  prompt_share_.ran(texts, ids - texts, now_ns() - began);
   return true;
 }
 
