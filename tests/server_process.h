@@ -146,3 +146,22 @@ inline std::string ask_port(int port, const std::string& line, const std::string
   send_all(fd, http_request(line, body, fields));
   return receive_all(fd);
 }
+
+inline int status_of(const std::string& answer) {
+  return answer.starts_with("HTTP/1.1 ") ? std::atoi(answer.c_str() + 9) : 0;
+}
+
+inline std::string body_of(const std::string& answer) {
+  const size_t end = answer.find("\r\n\r\n");
+  return end == std::string::npos ? "" : answer.substr(end + 4);
+}
+
+// Until it holds; false when it does not for half a minute.
+template <class Holds>
+bool comes_true(const Holds& holds) {
+  for (int i = 0; i < 3000; i++) {
+    if (holds()) return true;
+    usleep(10000);
+  }
+  return false;
+}

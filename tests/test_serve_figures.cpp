@@ -4,12 +4,12 @@
 #include "made_root.h"
 #include "metrics_format.h"
 #include "scripted_model.h"
-#include "server_program.h"
+#include "server_process.h"
 
 namespace {
 
 Exposition figures(int port) {
-  const std::string answer = asked(port, request("GET", "/metrics"));
+  const std::string answer = ask_port(port, "GET /metrics");
   CHECK_EQ(status_of(answer), 200);
   const Exposition read = read_exposition(body_of(answer));
   CHECK_EQ(read.wrong, "");
@@ -23,14 +23,14 @@ TEST(a_sealed_server) {
   root.file("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n");
   root.file("sys/class/thermal/thermal_zone0/temp", "41000\n");
   setenv("EDGELLM_SYSFS", root.path.c_str(), 1);
-  ServerProgram server("models/stories.tm2 --threads 1 --stop-repeats");
+  ServerProcess server("models/stories.tm2 --threads 1 --stop-repeats");
   unsetenv("EDGELLM_SYSFS");
-  CHECK_EQ(body_of(asked(server.port, request("GET", "/healthz"))), "ok\n");
-  CHECK_EQ(body_of(asked(server.port, request("GET", "/readyz"))), "ready\n");
+  CHECK_EQ(body_of(ask_port(server.port(), "GET /healthz")), "ok\n");
+  CHECK_EQ(body_of(ask_port(server.port(), "GET /readyz")), "ready\n");
   const std::string body = R"({"prompt":"Once upon a time","max_tokens":20,"temperature":0})";
   for (int i = 0; i < 3; i++)
-    CHECK_EQ(status_of(asked(server.port, request("POST", "/v1/edge/completions", body))), 200);
-  Exposition read = figures(server.port);
+    CHECK_EQ(status_of(ask_port(server.port(), "POST /v1/edge/completions", body)), 200);
+  Exposition read = figures(server.port());
   CHECK_EQ(read.at("edgellm_cpu_temperature_celsius"), 41.0);
   CHECK(!read.types.count("edgellm_power_watts"));
   CHECK_EQ(read.at("edgellm_generated_tokens_total{model=\"stories\"}"), 60.0);
@@ -38,8 +38,8 @@ TEST(a_sealed_server) {
   CHECK(read.at("edgellm_cached_tokens_total{model=\"stories\"}") > 0);
   CHECK(read.at("edgellm_planned_memory_bytes") > 1e6);
   root.file("sys/class/thermal/thermal_zone0/temp", "57500\n");
-  CHECK(comes_true([&] { return figures(server.port).at("edgellm_cpu_temperature_celsius") == 57.5; }));
-  read = figures(server.port);
+  CHECK(comes_true([&] { return figures(server.port()).at("edgellm_cpu_temperature_celsius") == 57.5; }));
+  read = figures(server.port());
   const bool release = std::getenv("EDGELLM_MODE") && std::string(std::getenv("EDGELLM_MODE")) == "release";
 #if defined(__linux__)
   if (release) CHECK_EQ(read.at("edgellm_allocations_after_seal_total"), 0.0);
@@ -50,9 +50,9 @@ TEST(a_sealed_server) {
 // The root that is real here: what every system of this kind says.
 TEST(this_machine) {
 #if defined(__linux__)
-  ServerProgram server("models/stories.tm2 --threads 1");
-  CHECK(comes_true([&] { return figures(server.port).types.count("edgellm_machine_cpu_ratio") > 0; }));
-  const Exposition read = figures(server.port);
+  ServerProcess server("models/stories.tm2 --threads 1");
+  CHECK(comes_true([&] { return figures(server.port()).types.count("edgellm_machine_cpu_ratio") > 0; }));
+  const Exposition read = figures(server.port());
   for (const char* name : {"edgellm_machine_cpu_ratio", "edgellm_process_cpu_ratio", "edgellm_machine_memory_ratio"})
     CHECK(read.at(name) >= 0 && read.at(name) <= 1);
   CHECK(read.at("process_resident_memory_bytes") > 1e6);
@@ -66,14 +66,13 @@ TEST(this_machine) {
 TEST(a_text_that_goes_in_a_circle) {
   Script script("abcd");
   script.context = 200;
-  const std::string model = "--model script=" + write_script(script),
-                    ask = request("POST", "/v1/edge/completions", R"({"prompt":"x"})");
+  const std::string model = "--model script=" + write_script(script);
   for (const bool asked_for : {false, true}) {
-    ServerProgram server(model + " --threads 1 --log" + (asked_for ? " --stop-repeats" : ""));
-    const std::string answer = body_of(asked(server.port, ask));
+    ServerProcess server(model + " --threads 1 --log" + (asked_for ? " --stop-repeats" : ""));
+    const std::string answer = body_of(ask_port(server.port(), "POST /v1/edge/completions", R"({"prompt":"x"})"));
     CHECK(contains(answer, asked_for ? "\"tokens_generated\":64," : "\"tokens_generated\":100,"));
-    CHECK_EQ(figures(server.port).at("edgellm_repetition_stops_total{model=\"script\"}"), asked_for ? 1.0 : 0.0);
+    CHECK_EQ(figures(server.port()).at("edgellm_repetition_stops_total{model=\"script\"}"), asked_for ? 1.0 : 0.0);
     const std::string ending = asked_for ? "\"ending\":\"repetition\"" : "\"ending\":\"length\"";
-    CHECK(comes_true([&] { return contains(server.said(), ending); }));
+    CHECK(contains(server.next_line(), ending));
   }
 }

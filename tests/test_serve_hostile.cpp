@@ -4,17 +4,95 @@
 #include <random>
 #include <vector>
 
-#include "server_program.h"
+#include "files.h"
+#include "server_process.h"
 
 namespace {
+
+// A connection to the server.
+class Caller {
+ public:
+  explicit Caller(int port) : fd_(connect_to_port(port)) {}
+  Caller(const Caller&) = delete;
+  Caller& operator=(const Caller&) = delete;
+  Caller(Caller&& other) noexcept : fd_(other.fd_), got_(other.got_) { other.fd_ = -1; }
+  ~Caller() { hang_up(); }
+
+  // False: the other side has ended the connection.
+  bool send(const std::string& bytes) {
+    for (size_t sent = 0; sent < bytes.size();) {
+      const ssize_t n = ::send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+      if (n <= 0) return false;
+      sent += static_cast<size_t>(n);
+    }
+    return true;
+  }
+  void end_sending() { shutdown(fd_, SHUT_WR); }
+  void hang_up() {
+    if (fd_ >= 0) close(fd_);
+    fd_ = -1;
+  }
+  // With a reset in place of a polite end.
+  void reset() {
+    const linger at_once{1, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    hang_up();
+  }
+
+  // All until the other side ends the connection, or half a minute has passed without a byte.
+  std::string rest() {
+    while (receive()) {
+    }
+    return take(got_.size());
+  }
+  // One answer with a Content-Length; less when the connection ended within it.
+  std::string answer() {
+    size_t head, length;
+    do {
+      head = got_.find("\r\n\r\n");
+      const size_t at = got_.find("Content-Length: ");
+      length = at < head ? static_cast<size_t>(std::atol(got_.c_str() + at + 16)) : 0;
+    } while ((head == std::string::npos || got_.size() < head + 4 + length) && receive());
+    return take(head == std::string::npos ? got_.size() : std::min(got_.size(), head + 4 + length));
+  }
+
+ private:
+  bool receive() {
+    char buffer[65536];
+    const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
+    if (n > 0) got_.append(buffer, static_cast<size_t>(n));
+    return n > 0;
+  }
+  std::string take(size_t bytes) {
+    const std::string taken = got_.substr(0, bytes);
+    got_.erase(0, bytes);
+    return taken;
+  }
+
+  int fd_;
+  std::string got_;
+};
+
+// A request with a JSON body, or none; the connection goes on.
+std::string request(const std::string& line, const std::string& body = "") {
+  std::string out = line + " HTTP/1.1\r\nHost: here\r\n";
+  if (!body.empty()) out += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+  return out + "\r\n" + body;
+}
+
+// Asked on a connection of its own.
+std::string asked(int port, const std::string& bytes) {
+  Caller caller(port);
+  return caller.send(bytes) ? caller.answer() : "";
+}
 
 constexpr int SLOTS = 4, QUEUE = 8;
 
 const char* const MODEL = "models/stories.tm2 --threads 1 --slots 4 --queue 8";
 
-std::string completion(int tokens, const std::string& fields = "") {
-  return request("POST", "/v1/edge/completions",
-                 R"({"prompt":"Once upon a time","max_tokens":)" + std::to_string(tokens) + "}", fields);
+std::string completion(int tokens) {
+  return request("POST /v1/edge/completions",
+                 R"({"prompt":"Once upon a time","max_tokens":)" + std::to_string(tokens) + "}");
 }
 
 // As many requests at once as there are places, and all are answered: every place is free, as soon as it was seen that those who
@@ -32,7 +110,7 @@ void check_all_places(int port) {
     return all;
   }));
   CHECK(comes_true([&] {
-    const std::string health = asked(port, request("GET", "/v1/edge/health"));
+    const std::string health = asked(port, request("GET /v1/edge/health"));
     return status_of(health) == 200 && contains(health, "\"slots_busy\":0,") && contains(health, "\"queue_length\":0,");
   }));
 }
@@ -126,9 +204,9 @@ const std::vector<std::string>& wrong_bodies() {
 }  // namespace
 
 TEST(wrong_requests) {
-  ServerProgram server(MODEL);
+  ServerProcess server(MODEL);
   for (const Wrong& row : wrong_requests()) {
-    Caller caller(server.port);
+    Caller caller(server.port());
     caller.send(row.bytes + completion(2));
     const std::string got = caller.rest();
     if (status_of(got) != row.status || answers_in(got) != 1)
@@ -136,20 +214,21 @@ TEST(wrong_requests) {
                     "\"" + row.bytes.substr(0, 100) + "\" was answered with \"" + got.substr(0, 300) + "\"");
     CHECK(contains(got, "Connection: close\r\n"));
   }
-  Caller caller(server.port);
+  Caller caller(server.port());
   for (const std::string& body : wrong_bodies()) {
-    CHECK(caller.send(request("POST", "/v1/edge/completions", body)));
+    CHECK(caller.send(request("POST /v1/edge/completions", body)));
     const std::string got = caller.answer();
-    if (status_of(got) != 400 || !body_of(got).starts_with("{\"error\":"))
+    if (status_of(got) != 400 || !contains(got, "\r\n\r\n{\"error\":"))
       check::failed(__FILE__, __LINE__, "\"" + body.substr(0, 100) + "\" was answered with \"" + got.substr(0, 300) + "\"");
   }
-  check_all_places(server.port);
-  CHECK_EQ(server.end(SIGTERM), 0);
+  check_all_places(server.port());
+  server.send_signal(SIGTERM);
+  CHECK_EQ(server.end(), 0);
 }
 
 // Answers come in the order of the requests, however these are cut.
 TEST(pipelined) {
-  ServerProgram server(MODEL);
+  ServerProcess server(MODEL);
   std::string bytes;
   std::vector<int> tokens;
   for (int i = 0; i < 40; i++) {
@@ -157,14 +236,14 @@ TEST(pipelined) {
     bytes += completion(tokens.back());
   }
   for (size_t piece : {bytes.size(), size_t{333}}) {
-    Caller caller(server.port);
+    Caller caller(server.port());
     for (size_t at = 0; at < bytes.size(); at += piece)
       CHECK(caller.send(bytes.substr(at, piece)));
     for (int wanted : tokens)
       CHECK(contains(caller.answer(), "\"tokens_generated\":" + std::to_string(wanted) + ","));
   }
   // Chunked, and one byte at a time.
-  Caller caller(server.port);
+  Caller caller(server.port());
   const std::string body = R"({"prompt":"Once","max_tokens":3})";
   std::string chunked = POST + "Transfer-Encoding: chunked\r\n\r\n";
   for (char c : body)
@@ -176,11 +255,11 @@ TEST(pipelined) {
 
 // Those who send slowly or take nothing keep nobody else from being answered.
 TEST(slow) {
-  ServerProgram server(MODEL);
+  ServerProcess server(MODEL);
   std::vector<Caller> slow;
   const std::string whole = completion(200);
   for (int i = 0; i < 200; i++) {
-    slow.emplace_back(server.port, i % 4 == 3 ? 1024 : 0);
+    slow.emplace_back(server.port());
     // A piece of a head; of each fourth all of it, and nothing is taken.
     CHECK(slow.back().send(i % 4 == 3 && i < 40 ? whole : whole.substr(0, 1 + static_cast<size_t>(i) % 60)));
   }
@@ -188,48 +267,49 @@ TEST(slow) {
     for (size_t at = 0; at < slow.size(); at += 2)
       slow[at].send("a");
     // Those that are not served yet fill the queue.
-    CHECK(comes_true([&] { return status_of(asked(server.port, completion(5))) == 200; }));
+    CHECK(comes_true([&] { return status_of(asked(server.port(), completion(5))) == 200; }));
   }
   slow.clear();
-  check_all_places(server.port);
-  CHECK_EQ(server.end(SIGTERM), 0);
+  check_all_places(server.port());
+  server.send_signal(SIGTERM);
+  CHECK_EQ(server.end(), 0);
 }
 
 // Bodies that never come hold their places only until others want them.
 TEST(slow_bodies) {
-  ServerProgram server(MODEL);
+  ServerProcess server(MODEL);
   std::vector<Caller> slow;
   for (int i = 0; i < 60; i++) {
-    slow.emplace_back(server.port);
+    slow.emplace_back(server.port());
     CHECK(slow.back().send(POST + "Content-Length: 1000\r\n\r\n{"));
   }
-  CHECK(comes_true([&] { return status_of(asked(server.port, completion(5))) == 200; }));
+  CHECK(comes_true([&] { return status_of(asked(server.port(), completion(5))) == 200; }));
   slow.clear();
-  CHECK(comes_true([&] { return status_of(asked(server.port, completion(5))) == 200; }));
-  check_all_places(server.port);
+  CHECK(comes_true([&] { return status_of(asked(server.port(), completion(5))) == 200; }));
+  check_all_places(server.port());
 }
 
 // One that sends no more while its answer is outstanding has gone away.
 TEST(half_closed) {
-  ServerProgram server(MODEL);
+  ServerProcess server(MODEL);
   for (int i = 0; i < 50; i++) {
-    Caller caller(server.port);
+    Caller caller(server.port());
     CHECK(caller.send(i % 3 == 0 ? completion(200) : i % 3 == 1 ? completion(200).substr(0, 70) : ""));
     caller.end_sending();
     CHECK_EQ(caller.rest(), "");
   }
-  check_all_places(server.port);
+  check_all_places(server.port());
 }
 
 // Broken off at any byte, before or within the answer, politely or with a reset.
 TEST(aborted) {
   const char* wanted = std::getenv("EDGELLM_ABORTS");
   const int count = wanted ? std::atoi(wanted) : 400;
-  ServerProgram server(MODEL);
+  ServerProcess server(MODEL);
   std::mt19937 random(1);
   const auto abort_some = [&](int requests) {
     for (int i = 0; i < requests; i++) {
-      Caller caller(server.port);
+      Caller caller(server.port());
       const std::string whole = completion(static_cast<int>(random() % 200) + 1);
       const bool all = random() % 2;
       if (!caller.send(all ? whole : whole.substr(0, random() % whole.size()))) continue;
@@ -239,13 +319,14 @@ TEST(aborted) {
     }
   };
   abort_some(100);
-  check_all_places(server.port);
+  check_all_places(server.port());
   const long before = server.own_memory();
   abort_some(count);
-  CHECK(!server.gone());
-  check_all_places(server.port);
-  const bool native = !contains(std::getenv("EDGELLM"), " ") && std::string(std::getenv("EDGELLM_MODE")) == "release";
+  check_all_places(server.port());
+  const char* mode = std::getenv("EDGELLM_MODE");
+  const bool native = !contains(std::getenv("EDGELLM"), " ") && (!mode || std::string(mode) == "release");
   if (before >= 0 && native)
     CHECK(server.own_memory() - before <= 64);  // an emulator and a sanitizer have memory of their own
-  CHECK_EQ(server.end(SIGTERM), 0);
+  server.send_signal(SIGTERM);
+  CHECK_EQ(server.end(), 0);
 }

@@ -5,10 +5,9 @@
 #include <sstream>
 
 #include "engine/generate.h"
-#include "file/layout.h"
-#include "files.h"
 #include "scripted_model.h"
 #include "serving.h"
+#include "spoiled_model.h"
 
 using namespace edgellm;
 
@@ -253,27 +252,8 @@ TEST(timeouts) {
   CHECK(begins);
 }
 
-// A model whose numbers are not finite.
 TEST(computing_fails) {
-  const std::string path = temporary_path("spoiled.tm2");
-  write_model({.vocab = Script::VOCAB,
-               .matrices = Format::F32,
-               .scale = Scale::none,
-               .activations = Quantization::none,
-               .embedding = Format::F32,
-               .tied = false,
-               .tokenizer = script_tokenizer(Script("a"))},
-              path);
-  std::vector<u8> bytes = read_array<u8>(path);
-  FileHeader header;
-  std::memcpy(&header, bytes.data(), sizeof header);
-  for (u32 i = 0; i < header.tensor_count; i++) {
-    TensorEntry entry;
-    std::memcpy(&entry, bytes.data() + header.tensor_offset + i * sizeof entry, sizeof entry);
-    if (std::string(entry.name) == "norm") std::memset(bytes.data() + entry.offset, 0xff, 4);
-  }
-  write_file(path, {bytes.begin(), bytes.end()});
-  Serving serving({{"spoiled", path}});
+  Serving serving({{"spoiled", write_spoiled_model()}});
   for (int i = 0; i < 3; i++) {  // more than there are slots
     const Answer answer = serving.ask("POST /v1/edge/completions", "{\"prompt\":\"x\"}");
     CHECK_EQ(answer.status, 500);

@@ -203,8 +203,12 @@ const Option OPTIONS[] = {
      [](O o, N n, S v) -> Status { return set_number(n, v, 0, 4096, &o.serve.queue); }},
     {"--connections", "N", SERVE, Group::limits, "connections at once (256; up to 16384)",
      [](O o, N n, S v) -> Status { return set_number(n, v, 1, 16384, &o.serve.connections.connections); }},
-    {"--max-tokens", "N", SERVE, Group::limits, "most tokens of an answer of the edge routes (200)",
-     [](O o, N n, S v) -> Status { return set_number(n, v, 1, MAX_CONTEXT, &o.serve.edge_tokens); }},
+    {"--max-tokens", "N", SERVE, Group::limits, "most tokens of a text of the edge routes (200) and OpenAI's (all)",
+     [](O o, N n, S v) -> Status {
+       EDGELLM_TRY(set_number(n, v, 1, MAX_CONTEXT, &o.serve.edge_tokens));
+       o.serve.most_tokens = o.serve.edge_tokens;
+       return {};
+     }},
     {"--max-memory-mb", "N", SERVE, Group::limits, "model files and memory together take at most this, or it does not start",
      set_bytes<1'000'000, 1, 1 << 24, &ServeOptions::max_memory>},
     {"--max-body-kb", "N", SERVE, Group::limits, "longest body of a request (256; up to 65536); then 413",

@@ -26,6 +26,8 @@ struct OpenAiRequest {
   i64 log_probabilities = -1;  // of so many most probable tokens beside each; -1: none
   OpenAiPrompt prompts[MAX_CHOICES];
   i32 prompt_count = 0;
+  Span<const i32> ids;           // of the prompt that was read last
+  i32 ids_of = -1;               // which one that is
   EndOfTurn end;                 // of a chat
   CompletionRequest completion;  // but for its prompt, and for `end`
   Text code;                     // of a refusal that has one
@@ -33,6 +35,9 @@ struct OpenAiRequest {
 
 // Fails at a field that is unknown, or asks for what is not done here: `why` has the words.
 bool check_openai_fields(const JsonNode& object, bool chat, Writer& why);
+
+// At most 40 bytes of what a client calls something, cut between two characters.
+Text shortened(Text name);
 
 // All fields but the prompt.
 Status read_openai_fields(Server& server, const Connection& c, OpenAiRequest* request);
@@ -44,8 +49,8 @@ Status read_openai_messages(Server& server, OpenAiRequest* request);
 // Fails unless the model can take all of them.
 Status check_openai_prompts(OpenAiRequest* request);
 
-// The ids of one, until the next call.
-Status openai_prompt_ids(const OpenAiRequest& request, i32 index, Span<const i32>* ids);
+// Finds the ids of one: request->ids, until those of another are found.
+Status find_openai_ids(OpenAiRequest* request, i32 index);
 
 extern const ReplyForm OPENAI_WHOLE, OPENAI_STREAM;
 

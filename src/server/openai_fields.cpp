@@ -115,14 +115,6 @@ const Field* find_field(Text name, bool chat) {
   return nullptr;
 }
 
-// At most 40 bytes of it, cut between two characters.
-Text shortened(Text name) {
-  i64 size = min<i64>(name.size, 40);
-  while (size < name.size && size > 0 && (name[size] & 0xc0) == 0x80)
-    size--;
-  return name.slice(0, size);
-}
-
 void describe_unknown(Text name, bool chat, Writer& why) {
   write(why, shortened(name), ": not a field of this route; there are");
   const char* between = " ";
@@ -134,6 +126,13 @@ void describe_unknown(Text name, bool chat, Writer& why) {
 }
 
 }  // namespace
+
+Text shortened(Text name) {
+  i64 size = min<i64>(name.size, 40);
+  while (size < name.size && size > 0 && (name[size] & 0xc0) == 0x80)
+    size--;
+  return name.slice(0, size);
+}
 
 bool check_openai_fields(const JsonNode& object, bool chat, Writer& why) {
   for (const JsonNode* key = json_first(object); key; key = json_next(*key)) {

@@ -47,7 +47,7 @@ Status check_message_fields(const JsonNode& message, i64 index) {
     const bool nothing = key[1].kind == JsonKind::null || (key[1].kind >= JsonKind::string && key[1].size == 0);
     if (name == "role" || name == "content" || nothing) continue;
     const Place place(index);
-    return usage_error(place.text, ".", name,
+    return usage_error(place.text, ".", shortened(name),
                        ": expected null, nothing or no such field: no chat template has a place for it");
   }
   return {};
@@ -66,7 +66,8 @@ Status check_part(const JsonNode& part, i64 message, i64 number) {
   EDGELLM_TRY(read_string(text, &said));
   constexpr Text known[] = {"type", "text"};
   const JsonNode* unknown = json_unknown(part, {known, 2});
-  return unknown ? usage_error(place.text, ".", unknown->text(), ": not a field of a part; there are type, text") : Status();
+  return unknown ? usage_error(place.text, ".", shortened(unknown->text()), ": not a field of a part; there are type, text")
+                 : Status();
 }
 
 // Texts of a list of parts, a line feed between two. They are put together where the first stands: in the request there is more

@@ -22,9 +22,10 @@ Status read_f32(JsonField field, f64 low, f64 high, f32* value) {
 }
 
 // Of a chat as many as the context holds, of the rest few.
-Status read_count(OpenAiRequest* request) {
+Status read_count(const Server& server, OpenAiRequest* request) {
   const JsonNode& object = *request->object;
   const JsonField newer = json_field(object, "max_completion_tokens"), older = json_field(object, "max_tokens");
+  const i64 most = server.options.most_tokens;
   i64 count = request->chat ? request->model->engine.limits.context : COMPLETION_TOKENS;
   EDGELLM_TRY(read_integer(older, request->chat ? 1 : 0, INT32_MAX, &count));
   const i64 first = count;
@@ -32,7 +33,7 @@ Status read_count(OpenAiRequest* request) {
   if (newer.value && older.value && count != first)
     return usage_error("max_tokens: max_completion_tokens is ", count, ", so expected the same or no such field, got ",
                        first);
-  request->completion.options.count = static_cast<i32>(count);
+  request->completion.options.count = static_cast<i32>(min(count, most));
   return {};
 }
 
@@ -61,7 +62,8 @@ Status read_stream_options(OpenAiRequest* request) {
   constexpr Text known[] = {"include_usage", "include_obfuscation"};
   const JsonNode* unknown = json_unknown(*options, {known, 2});
   if (unknown)
-    return usage_error("stream_options.", unknown->text(), ": not a field; there are include_usage, include_obfuscation");
+    return usage_error("stream_options.", shortened(unknown->text()),
+                       ": not a field; there are include_usage, include_obfuscation");
   bool obfuscation = false;
   EDGELLM_TRY(read_boolean({"stream_options.include_obfuscation", json_field(*options, known[1]).value}, &obfuscation));
   if (obfuscation) return usage_error("stream_options.include_obfuscation: expected false, got true");
@@ -95,15 +97,17 @@ Status read_list_of_prompts(const JsonNode& list, OpenAiRequest* request) {
   return {};
 }
 
-Status ids_of_list(const Engine& engine, const JsonNode& list, i64* count) {
+Status ids_of_list(const Engine& engine, const JsonNode& list, Span<const i32>* ids) {
+  i64 count = 0;
   for (const JsonNode* id = json_first(list); id; id = json_next(*id)) {
     i64 value = 0;
     if (id->kind == JsonKind::null) return usage_error("prompt: expected an id, got null");
     EDGELLM_TRY(read_integer({"prompt", id}, 0, engine.model.vocab - 1, &value));
-    if (*count == engine.text_ids.count)
+    if (count == engine.text_ids.count)
       return usage_error("prompt: expected at most ", engine.text_ids.count, " ids, got ", list.size);
-    engine.text_ids[(*count)++] = static_cast<i32>(value);
+    engine.text_ids[count++] = static_cast<i32>(value);
   }
+  *ids = engine.text_ids.slice(0, count);
   return {};
 }
 
@@ -127,7 +131,7 @@ Status read_openai_fields(Server& server, const Connection& c, OpenAiRequest* re
   EDGELLM_TRY(read_choices(request));
   EDGELLM_TRY(read_log_probabilities(request));
   request->completion.prompt_log_probabilities = request->echo && request->log_probabilities >= 0;
-  return read_count(request);
+  return read_count(server, request);
 }
 
 Status read_openai_prompts(OpenAiRequest* request) {
@@ -145,27 +149,28 @@ Status read_openai_prompts(OpenAiRequest* request) {
                      " prompts with ", request->each, " each");
 }
 
-Status openai_prompt_ids(const OpenAiRequest& request, i32 index, Span<const i32>* ids) {
-  const Engine& engine = request.model->engine;
-  const OpenAiPrompt& prompt = request.prompts[index];
-  i64 count = 0;
+Status find_openai_ids(OpenAiRequest* request, i32 index) {
+  if (request->ids_of == index) return {};
+  const Engine& engine = request->model->engine;
+  const OpenAiPrompt& prompt = request->prompts[index];
+  const Text field = request->chat ? "messages" : "prompt";
+  Span<const i32>& ids = request->ids;
   if (prompt.ids) {
-    EDGELLM_TRY(ids_of_list(engine, *prompt.ids, &count));
-    *ids = engine.text_ids.slice(0, count);
+    EDGELLM_TRY(ids_of_list(engine, *prompt.ids, &ids));
   } else if (!engine.has_tokenizer) {
-    return usage_error(request.chat ? "messages" : "prompt", ": ", NO_TOKENIZER);
+    return usage_error(field, ": ", NO_TOKENIZER);
   } else {
-    EDGELLM_TRY(encode(engine, prompt.text, prompt.how, ids));
+    EDGELLM_TRY(encode(engine, prompt.text, prompt.how, &ids));
   }
-  if (ids->count > 0) return {};
-  return usage_error(request.chat ? "messages" : "prompt", ": there is nothing in it, and the tokenizer names no first id");
+  request->ids_of = index;
+  if (ids.count > 0) return {};
+  return usage_error(field, ": there is nothing in it, and the tokenizer names no first id");
 }
 
 Status check_openai_prompts(OpenAiRequest* request) {
   for (i32 i = 0; i < request->prompt_count; i++) {
-    Span<const i32> ids;
-    EDGELLM_TRY(openai_prompt_ids(*request, i, &ids));
-    const Status fits = request->model->scheduler.check_prompt(ids);
+    EDGELLM_TRY(find_openai_ids(request, i));
+    const Status fits = request->model->scheduler.check_prompt(request->ids);
     if (fits.ok()) continue;
     request->code = TOO_LONG;
     return usage_error(request->chat ? "messages" : "prompt", ": ", fits.text());

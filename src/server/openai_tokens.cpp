@@ -43,9 +43,10 @@ Text token_name(const Engine& engine, i32 id, bool key, Writer& room) {
   return room.text();
 }
 
-// Null where a token prints nothing.
+// Null for a token that prints nothing.
 void write_bytes(JsonWriter& json, const Engine& engine, i32 id, i64 skipped, i64 dropped) {
-  if (!engine.has_tokenizer || engine.tokenizer.special(id)) return json.null("bytes");
+  const bool prints = engine.has_tokenizer && !engine.tokenizer.special(id) && engine.tokenizer.piece(id).size > 0;
+  if (!prints) return json.null("bytes");
   const Text piece = engine.tokenizer.piece(id);
   json.open_list("bytes");
   for (i64 i = skipped; i < piece.size - dropped; i++)

@@ -27,8 +27,7 @@ Status read_request(Server& server, const Connection& c, OpenAiRequest* request)
 
 // The texts of one prompt, from choice `first` on.
 Status begin_texts(Reply& reply, OpenAiRequest& request, i32 prompt) {
-  Span<const i32> ids;
-  EDGELLM_TRY(openai_prompt_ids(request, prompt, &ids));
+  EDGELLM_TRY(find_openai_ids(&request, prompt));
   for (i64 i = 0; i < request.each; i++) {
     const i32 index = static_cast<i32>(prompt * request.each + i);
     Choice& choice = reply.choices[index];
@@ -36,12 +35,12 @@ Status begin_texts(Reply& reply, OpenAiRequest& request, i32 prompt) {
     choice.room.count -=
         static_cast<i64>(reinterpret_cast<uintptr_t>(choice.room.data + choice.room.count) % alignof(TokenRecord));
     choice.tokens = TokenRecords(choice.room, static_cast<i32>(max<i64>(0, request.log_probabilities)));
-    if (request.echo && !echo_prompt(choice, request.prompts[prompt], ids)) {
+    if (request.echo && !echo_prompt(choice, request.prompts[prompt], request.ids)) {
       return usage_error("echo: the prompt, with what is asked of its tokens, is longer than the ", choice.room.count,
                          " bytes that a text of this answer may have");
     }
     CompletionRequest completion = request.completion;
-    completion.prompt = ids;
+    completion.prompt = request.ids;
     completion.options.sampling.seed += static_cast<u64>(index);
     (void)reply.openai.end.add_to(&completion.options);  // there is room for it
     reply.server->submit(reply, index, completion);

@@ -286,7 +286,7 @@ void Server::submit(Reply& reply, i32 index, CompletionRequest request) {
 }
 
 u64 Server::next_seed() {
-  return random_bits(seed, answers) >> 1;  // clients keep seeds in signed numbers
+  return random_bits(seed, answers) >> 11;  // clients may keep seeds as f64
 }
 
 void Server::answer_json(Connection& c, const Writer& body) {

@@ -23,7 +23,8 @@ struct ServeOptions {
   const char* node = "";         // what this machine is called; empty: its host name
   i32 slots = 4;                 // of each model
   i32 queue = 32;                // texts of each model that wait for a slot
-  i32 edge_tokens = 200;         // the most that one answer of the edge routes may have
+  i32 edge_tokens = 200;         // the most that one text of the edge routes may have
+  i32 most_tokens = INT32_MAX;   // and of OpenAI's
   i64 max_memory = 0;            // bytes that models and server may take; 0: what there is
   i64 comment = 5 * SECOND_NS;   // without an event, until a stream gets a comment
   i64 drain = 30 * SECOND_NS;    // for what runs when a signal asks for the end

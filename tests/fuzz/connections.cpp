@@ -30,7 +30,10 @@ static void events(void*, Connections& connections, Connection& c) {
           connections.end_events(c));
 }
 
-static const Route ROUTES[] = {{"GET", "/", sizes}, {"POST", "/", sizes}, {"GET", "/e", events}};
+// One of them needs the key.
+static const Route ROUTES[] = {{"GET", "/", sizes, true}, {"POST", "/", sizes, true}, {"GET", "/e", events}};
+static const ApiKey KEY = {"k", 1};
+static const Text ORIGIN = "http://a";
 
 static Connections& server() {
   static Connections connections;
@@ -51,6 +54,7 @@ static Connections& server() {
   i32 set;
   require(open_socket_set(&set).ok());
   connections.start(-1, set, {ROUTES, 3}, nullptr);
+  connections.restrict_to({{&KEY, 1}, {&ORIGIN, 1}});
   return connections;
 }
 
