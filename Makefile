@@ -11,7 +11,7 @@ ifeq ($(origin CXX),default)  # make's own is g++
 CXX = c++
 endif
 
-.PHONY: all run test bench aarch64 test-aarch64 musl test-musl armv7 test-armv7 armv6 test-armv6 install format clean help \
+.PHONY: all run test bench load aarch64 test-aarch64 musl test-musl armv7 test-armv7 armv6 test-armv6 install format clean help \
   converter tools
 
 # $(call build,TARGETS) for this machine; $(call cross,TARGETS), in a rule with a stem, for another.
@@ -32,6 +32,9 @@ test: tools  ## every test of this machine
 bench: tools  ## one table: kernels and models on this machine (MODEL=FILE for one model)
 	$(call build,edgellm edgellm-convert kernel_checker)
 	@$(if $(filter command line,$(origin MODEL)),$(BUILD)/edgellm bench $(MODEL),tools/bench/table.sh $(BUILD))
+
+load: tools  ## build/edgellm-load, which drives a server: see tools/load/measure.py
+	$(call build,edgellm edgellm-load)
 
 aarch64: CROSS = aarch64-linux-gnu-g++
 aarch64: PACKAGE = g++-aarch64-linux-gnu

@@ -18,7 +18,7 @@ string(APPEND CMAKE_CXX_FLAGS_INIT " -include ${CMAKE_CURRENT_LIST_DIR}/musl.h -
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,-z,noseparate-code")  # code and constants share pages
 set(RUNTIME_ONLY ON)
 set(UNIT_TESTS OFF)
-set(PROGRAM_LIMIT 376832)  # bytes, see tests/house_rules.sh
+set(PROGRAM_LIMIT 491520)  # bytes, see tests/house_rules.sh
 # Kernels for size too. They are slower for it (kernel_checker --bench): i8 and t2 with groups of 32 channels, many vectors, by 4
 # to 28 %; quantisation and softmax up to three times; other matrices with many vectors by up to 5 %.
 set(OPTIMIZE_ALL -Oz CACHE STRING "One optimisation flag for all of a release")

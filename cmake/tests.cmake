@@ -8,7 +8,7 @@
 # house, fuzz.
 enable_testing()
 add_custom_target(tests)
-foreach(target edgellm edgellm-convert libedgellm)
+foreach(target edgellm edgellm-convert edgellm-load libedgellm)
   if(TARGET ${target})
     add_dependencies(tests ${target})
   endif()

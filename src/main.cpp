@@ -35,6 +35,8 @@ static Status run(i32 count, char** arguments, Options& options) {
       return tokenize_command(options);
     case DETOKENIZE:
       return detokenize_command(options);
+    case SERVE:
+      return serve_command(options);
     default:
       return run_command(options);
   }

@@ -4,7 +4,7 @@
 # Run in the source folder. Prints every breach with its file; exit code 1 when there is one.
 set -u
 export LC_ALL=C
-build=$1 mode=$2 nm=${3:-nm} readelf=${4:-readelf} limit=${5:-$((12 * 1024 * 1024 / 10))}
+build=$1 mode=$2 nm=${3:-nm} readelf=${4:-readelf} limit=${5:-$((15 * 1024 * 1024 / 10))}
 breaches=0
 
 # rule NAME FUNCTION: every line that the function prints is a breach.
@@ -44,16 +44,17 @@ includes() {
       if (file ~ /^src\/(file|text)\//) return 2
       if (file ~ /^src\/arch\//) return 3
       if (file ~ /^src\/engine\//) return 4
-      if (file ~ /^src\/(server|cli)\//) return 5
-      if (file ~ /^src\//) return 6  # main.cpp and the public interface
-      if (file ~ /^tools\/convert\/base\//) return 7
-      if (file ~ /^tools\/convert\/source\//) return 8
-      if (file ~ /^tools\/convert\/tokenizer\//) return 9
-      if (file ~ /^tools\/convert\/chat\//) return 10
-      if (file ~ /^tools\/convert\/family\//) return 11
-      if (file ~ /^tools\/convert\/change\//) return 12
-      if (file ~ /^tools\/convert\/output\//) return 13
-      return 14  # main.cpp and convert.cpp of the converter
+      if (file ~ /^src\/server\//) return 5
+      if (file ~ /^src\/cli\//) return 6
+      if (file ~ /^src\//) return 7  # main.cpp and the public interface
+      if (file ~ /^tools\/convert\/base\//) return 8
+      if (file ~ /^tools\/convert\/source\//) return 9
+      if (file ~ /^tools\/convert\/tokenizer\//) return 10
+      if (file ~ /^tools\/convert\/chat\//) return 11
+      if (file ~ /^tools\/convert\/family\//) return 12
+      if (file ~ /^tools\/convert\/change\//) return 13
+      if (file ~ /^tools\/convert\/output\//) return 14
+      return 15  # main.cpp and convert.cpp of the converter
     }
     function folder(file) { return match(file, /.*\//) ? substr(file, 1, RLENGTH - 1) : "" }
     function room(file) { return file ~ /^kernels\// ? "kernels" : folder(file) }

@@ -573,7 +573,7 @@ TEST(a_message_that_is_stopped_is_taken_back) {
 TEST(the_next_turn_begins_where_the_answer_ends) {
   ChatModel model("qwen2", "{}");
   Talk talk(model.path, "chatml");
-  CHECK_EQ(talk.chat.end_id, talk.engine.tokenizer.find_added("<|im_end|>"));
+  CHECK_EQ(talk.chat.end.id, talk.engine.tokenizer.find_added("<|im_end|>"));
   Generated made;
   CHECK(talk.say("Hello", &made).ok());
   i32 cut = talk.session().position;
@@ -588,14 +588,14 @@ TEST(the_next_turn_begins_where_the_answer_ends) {
 
   talk.chat.session->restart();
   CHECK(talk.say("Hello", &made).ok());
-  talk.session().pending = talk.chat.end_id;
+  talk.session().pending = talk.chat.end.id;
   CHECK(talk.say("x", &made).ok());
   CHECK_EQ(runs(cut), expected);
 
   // Plain text: what begins the next turn is already there.
   Talk plain(model.path, "plain");
-  CHECK_EQ(plain.chat.end_id, -1);
-  CHECK_EQ(std::string(plain.chat.next_turn, static_cast<size_t>(plain.chat.next_turn_bytes)), "\nUser:");
+  CHECK_EQ(plain.chat.end.id, -1);
+  CHECK_EQ(std::string(plain.chat.end.next, static_cast<size_t>(plain.chat.end.next_bytes)), "\nUser:");
   CHECK(plain.say("Hello", &made).ok());
   Ids said = encode(plain.engine.tokenizer, "\nUser:");
   for (i32 id : said)

@@ -72,7 +72,7 @@ expect 2 '^edgellm: there is no command "chta": did you mean chat? (edgellm help
 expect 2 '^edgellm: unknown option --tokns: did you mean --tokens? (edgellm help run lists them)$' "$model" --tokns 3
 
 # Help is what somebody who asks for it gets, before and behind a command, in a help of each and whatever else is wrong.
-for command in run chat bench eval info selftest tokenize detokenize; do
+for command in run chat serve bench eval info selftest tokenize detokenize; do
   expect 0 '' help $command
   check cmp "$folder/out" tests/golden/cli/help-$command.txt
   for line in "$command -h" "-h $command" "$command --help" "--help $command" "$command --frob -h"; do
@@ -90,14 +90,28 @@ mkdir "$folder/examples" "$folder/examples/bin" "$folder/examples/models"
 cp "$model" "$folder/examples/model.tm2"
 cp "$model" "$folder/examples/models/stories.tm2"
 echo 'Once upon a time there was a dog.' >"$folder/examples/prompt.txt"
+echo secret >"$folder/examples/keys.txt"
 emulator=${EDGELLM% *} program=${EDGELLM##* }
 [ "$emulator" != "$EDGELLM" ] || emulator=
 printf '#!/bin/sh\nexec %s %s "$@"\n' "$emulator" "$(realpath "$program")" >"$folder/examples/bin/edgellm"
 chmod +x "$folder/examples/bin/edgellm"
 sed -n '/^Examples$/,/^$/p' tests/golden/cli/help*.txt | grep '^  ' | awk '!seen[$0]++' >"$folder/lines"
-check [ "$(wc -l <"$folder/lines")" -ge 18 ]
+check [ "$(wc -l <"$folder/lines")" -ge 22 ]
+# A server says where it listens, and SIGTERM ends it well.
+serves() {
+  (cd "$folder/examples" && PATH=$PWD/bin:$PATH && eval "exec $1 --port 0" </dev/null >"$folder/out" 2>"$folder/err") &
+  local server=$! second
+  for second in {1..60}; do
+    ! grep -q ' at http://' "$folder/err" && kill -0 $server 2>/dev/null && sleep 1
+  done
+  grep -q ' at http://' "$folder/err" && kill -TERM $server && wait $server
+}
 while IFS= read -r line; do
   checks=$((checks + 1))
+  if [[ $line == *edgellm\ serve* ]]; then
+    serves "$line" || fail "an example: $line"
+    continue
+  fi
   (cd "$folder/examples" && PATH=$PWD/bin:$PATH bash -c "$line" </dev/null >"$folder/out" 2>"$folder/err") || fail "an example: $line"
 done <"$folder/lines"
 

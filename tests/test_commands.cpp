@@ -9,7 +9,7 @@
 
 #include "check.h"
 #include "cli/command.h"
-#include "cli/json_writer.h"
+#include "cli/json_output.h"
 #include "command.h"
 #include "files.h"
 #include "make_model.h"
@@ -274,7 +274,7 @@ TEST(prompts_of_ids) {
 
 TEST(json) {
   std::string said = output_of([] {
-    JsonWriter writer(STDOUT);
+    JsonOutput writer(STDOUT);
     writer.text("a\"\\\n", Text("b\0\x1f\x20\x7f\xc3\xa4", 7));
     writer.number("n", -9223372036854775807 - 1);
     const i32 list[] = {1, -2, 3};
@@ -307,7 +307,7 @@ TEST(json) {
     writer.number("last", 2);
     CHECK(writer.finish());
   });
-  CHECK_EQ(said, std::string("{\"a\\\"\\\\\\u000a\":\"b\\u0000\\u001f "
+  CHECK_EQ(said, std::string("{\"a\\\"\\\\\\n\":\"b\\u0000\\u001f "
                              "\x7f\xc3\xa4\",\"n\":-9223372036854775808,\"none\":[],\"some\":[1,-2,3],\"r\":1.2,"
                              "\"inf\":null,\"minus\":null,\"nan\":null,\"empty\":{},\"o\":{\"y\":true,\"p\":{\"q\":0},\"r\":"
                              "1},\"z\":false,\"list\":[{\"s\":1},[\"\",0.5],true],"

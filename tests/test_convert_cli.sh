@@ -151,6 +151,8 @@ rm "$model"
 [ $? -eq 1 ] || fail "a full disk is not exit code 1"
 check grep -q 'cannot write' "$folder/err"
 check [ -z "$(ls "$folder" | grep tm2)" ]
+(ulimit -f 8; $EDGELLM_CONVERT synthetic:tiny "$model" <&- >"$folder/out" 2>"$folder/err")  # the file is descriptor 0
+check [ -z "$(ls "$folder" | grep tm2)" ]
 
 # Whoever interrupts a conversion finds the older file, and nothing else.
 for signal in INT TERM HUP; do

@@ -298,6 +298,7 @@ TEST(sliding_windows) {
       {"Qwen2ForCausalLM", used + ",\"max_window_layers\":-1", {9}},
       {"Qwen2ForCausalLM", ",\"use_sliding_window\":true,\"max_window_layers\":0", {4096}},
       {"Qwen2ForCausalLM", ",\"use_sliding_window\":true,\"max_window_layers\":0,\"sliding_window\":null", {}},
+      {"Qwen2ForCausalLM", ",\"use_sliding_window\":true,\"max_window_layers\":0,\"sliding_window\":1", {1}},
       {"Qwen3ForCausalLM", used + ",\"max_window_layers\":0", {9}},
       {"Qwen3ForCausalLM", used + ",\"layer_types\":[\"sliding_attention\",\"full_attention\"]", {9, 0}},
       {"LlamaForCausalLM", ",\"layer_types\":[\"full_attention\",\"full_attention\"]", {}}};

@@ -1,5 +1,6 @@
 // The converter's tables of sources, families and shapes, which --help is printed from: against docs/CONVERT.md, and against the
 // models whose shapes they claim.
+#include <cmath>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -66,21 +67,29 @@ TEST(the_documents_have_every_source_family_and_shape_and_no_other) {
   CHECK(families > 25);
 }
 
-// So many weights have the models that are published under these names.
+// So many weights have the models that are published under these names, and their slowest pair turns by so much a position:
+// theta^(2 / head size - 1), in Llama 3.2 divided by 32.
 TEST(shapes_of_random_weights_are_those_of_published_models) {
   const struct {
     const char* shape;
     edgellm::i64 weights;
-  } published[] = {{"smollm-135m", 134515008},
-                   {"smollm-360m", 361821120},
-                   {"qwen2-0.5b", 494032768},
-                   {"llama-3.2-1b", 1235814400},
-                   {"mamba-130m", 129135360}};
+    double slowest;
+  } published[] = {{"smollm-135m", 134515008, std::pow(10000.0, -62.0 / 64)},
+                   {"smollm-360m", 361821120, std::pow(10000.0, -62.0 / 64)},
+                   {"qwen2-0.5b", 494032768, std::pow(1000000.0, -62.0 / 64)},
+                   {"llama-3.2-1b", 1235814400, std::pow(500000.0, -62.0 / 64) / 32},
+                   {"mamba-130m", 129135360, 0}};
   for (const auto& one : published) {
     const Model model = open_source(Source(std::string(SYNTHETIC) + one.shape));
     edgellm::i64 weights = 0;
     for (const auto& tensor : model.tensors) {
-      if (tensor->name != "rope.inv_freq") weights += tensor->rows * tensor->cols;
+      if (tensor->name != "rope.inv_freq") {
+        weights += tensor->rows * tensor->cols;
+        continue;
+      }
+      std::vector<float> frequencies(static_cast<size_t>(tensor->cols));
+      tensor->values(0, 1, frequencies.data());
+      CHECK(std::fabs(frequencies.back() / one.slowest - 1) < 2e-7);
     }
     CHECK_EQ(weights, one.weights);
   }

@@ -122,7 +122,7 @@ TEST(a_machine) {
   child = info({"--json"});
   CHECK_EQ(child.exit_code, 0);
   CHECK_EQ(child.output,
-           "{\"cpu\":\"A \\\"CPU\\\" \\\\ of\\u0009test\",\"performance_cores\":6,\"physical_cores\":10,\"logical_cpus\":16,"
+           "{\"cpu\":\"A \\\"CPU\\\" \\\\ of\\ttest\",\"performance_cores\":6,\"physical_cores\":10,\"logical_cpus\":16,"
            "\"cpu_quota\":3,\"isa\":\"" +
                best + "\"," + all_sets() +
                ",\"formats\":[\"f32\",\"f16\",\"i8\",\"i4\",\"t2\",\"t2_group\",\"i8_mask\",\"i8_group\",\"t5\"],"

@@ -124,6 +124,7 @@ TEST(what_cannot_be_read_is_refused_by_line_and_name) {
       {"{% generation %}", "refused: line 1: expected endgeneration"},
       {"{% generation x %}", "refused: line 1: unexpected \"x\""},
       {"{% macro f() %}x{% endmacro f %}{{ f() }}", "x"},
+      {"{% macro f() %}{{ x }}{% endmacro %}{{ f() }}{% set x = 1 %}{{ f() }}{% set x = 2 %}{{ f() }}", "12"},
       {"{{ 1 < 2 < 3 }}", "refused: line 1: a chain of comparisons is not known"},
       {"{{ 1 == 1 in [2] }}", "refused: line 1: a chain of comparisons is not known"},
       {"{{ 'a' | trim.x }}", "refused: line 1: unexpected \".\""},

@@ -201,3 +201,45 @@ TEST(sine_and_cosine) {
   CHECK_EQ(sin64(0.0), 0.0);
   CHECK_EQ(cos64(0.0), 1.0);
 }
+
+TEST(natural_logarithm) {
+  double worst = 0;
+  auto test = [&](double x) {
+    const long double exact = std::log(static_cast<long double>(x));
+    const double rounded = std::fabs(static_cast<double>(exact)), ulp = std::nextafter(rounded, HUGE_VAL) - rounded;
+    worst = std::fmax(worst, static_cast<double>(std::fabs(static_cast<long double>(log64(x)) - exact)) / ulp);
+  };
+  u64 state = 5;
+  for (int i = 0; i < 300000; i++) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    test(bits_to<double>(state >> 2));                                     // up to 2, every exponent
+    test(1 + (static_cast<double>(state >> 11) - 0x1p52) * 0x1p-53);       // 1/2 to 3/2
+    test(std::ldexp(1 + static_cast<double>(state >> 11) * 0x1p-53, 20));  // what sums are
+  }
+  for (int k = -1074; k < 1024; k++) {
+    for (double m : {1.0, std::sqrt(0.5), std::sqrt(2.0), 1.9999999999999998})
+      if (std::ldexp(m, k) < HUGE_VAL) test(std::ldexp(m, k));
+  }
+  std::printf("log: %.3f ulp\n", worst);
+  const double libm = LDBL_MANT_DIG > DBL_MANT_DIG ? 0 : 1;  // its own error, where long double is f64
+  CHECK(worst < 1 + libm);
+  const double infinity = HUGE_VAL, nan = std::nan("");
+  CHECK_EQ(log64(1.0), 0.0);
+  CHECK_EQ(log64(0.0), -infinity);
+  CHECK_EQ(log64(-0.0), -infinity);
+  CHECK_EQ(log64(infinity), infinity);
+  for (double x : {nan, -1.0, -infinity, -0x1p-1074}) {
+    const double y = log64(x);
+    CHECK(y != y);
+  }
+}
+
+// The same bits on every machine: of each answer, added up in order.
+TEST(the_bits_of_the_logarithm) {
+  u64 state = 9, digest = 0;
+  for (int i = 0; i < 10000; i++) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    digest = digest * 0x9e3779b97f4a7c15u + bits_to<u64>(log64(bits_to<double>(state >> 1)));
+  }
+  CHECK_EQ(digest, 1682129849714638589u);
+}

@@ -19,7 +19,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-const Words COMMANDS = {"run", "chat", "bench", "eval", "info", "selftest", "tokenize", "detokenize"};
+const Words COMMANDS = {"run", "chat", "serve", "bench", "eval", "info", "selftest", "tokenize", "detokenize"};
 
 Words split(const std::string& line) {
   Words words;
@@ -49,6 +49,25 @@ std::string error_of(const std::string& line) {
   return parse(words, &options);
 }
 
+std::string string_of(Text text) {
+  return std::string(text.data, static_cast<size_t>(text.size));
+}
+
+std::string described(const ServeOptions& o) {
+  std::ostringstream out;
+  auto say = [&](const char* key, const auto& value) { out << " " << key << "=" << value; };
+  say("host", o.host), say("port", o.port), say("experts_service", o.experts_service), say("node", o.node);
+  say("slots", o.slots), say("queue", o.queue), say("edge_tokens", o.edge_tokens), say("max_memory", o.max_memory);
+  say("drain", o.drain), say("log", o.log), say("stop_repeats", o.stop_repeats),
+      say("key_file", o.key_file ? o.key_file : "(null)");
+  for (i32 i = 0; i < o.origin_count; i++)
+    say("origin", string_of(o.origins[i]));
+  const ConnectionLimits& c = o.connections;
+  say("connections", c.connections), say("answer", c.answer), say("body", c.http.body);
+  say("idle_ns", c.idle), say("head_ns", c.head), say("body_ns", c.body), say("write_ns", c.write);
+  return out.str();
+}
+
 // Every member, those of two options apart by "key=value".
 std::string described(const Options& o) {
   std::ostringstream out;
@@ -57,6 +76,9 @@ std::string described(const Options& o) {
   say("command", o.command), say("command_given", o.command_given), say("model", text(o.model));
   for (i32 i = 1; i < o.model_count; i++)
     say("further", text(o.models[i]));
+  for (i32 i = 0; i < o.model_count; i++) {
+    if (o.model_names[i].size) say("name", string_of(o.model_names[i]));
+  }
   CHECK(o.model_count == 0 ? !o.model : o.model == o.models[0]);
   say("model_from_variable", o.model_from_variable);
   say("map.prefault", o.map.prefault), say("map.lock", o.map.lock);
@@ -85,7 +107,7 @@ std::string described(const Options& o) {
   say("json", o.json), say("tensors", o.tensors), say("verbose", o.verbose), say("help", o.help), say("version", o.version);
   say("no_convert", o.no_convert);
   say("seal", static_cast<i32>(o.seal));
-  return out.str();
+  return out.str() + described(o.serve);
 }
 
 // The members that are not as in new options, or the error.
@@ -109,10 +131,6 @@ struct Environment {
   ~Environment() { unsetenv(name); }
 };
 
-std::string string_of(Text text) {
-  return std::string(text.data, static_cast<size_t>(text.size));
-}
-
 // What a command needs beside an option to be complete.
 std::string base(const std::string& command) {
   if (command == "eval") return "eval m --ids 1,2";
@@ -133,7 +151,10 @@ TEST(defaults) {
                   " ids=(null) logits_file=(null) tokenizer_file=(null) system=(null) chat_template=(null) history=(null)"
                   " state_load=(null) state_save=(null) max_tokens=0 bench_prompt=64 bench_at=0 repeat=3 count_given=0"
                   " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 "
-                  "version=0 no_convert=0 seal=0"));
+                  "version=0 no_convert=0 seal=0"
+                  " host=127.0.0.1 port=-1 experts_service=0 node= slots=4 queue=32 edge_tokens=200 max_memory=0"
+                  " drain=30000000000 log=0 stop_repeats=0 key_file=(null) connections=256 answer=65536 body=262144"
+                  " idle_ns=60000000000 head_ns=10000000000 body_ns=60000000000 write_ns=30000000000"));
 }
 
 TEST(commands) {
@@ -148,71 +169,84 @@ TEST(commands) {
   struct Row {
     const char *line, *expected;
   };
-  for (Row row : {Row{"m", "model=m"},
-                  {"run m", "model=m"},
-                  {"chat m", "command=128 model=m"},
-                  {"bench", "command=2"},
-                  {"bench m", "command=2 model=m"},
-                  {"info", "command=8"},
-                  {"selftest", "command=16"},
-                  {"tokenize m", "command=32 model=m"},
-                  {"eval m --text t", "command=4 model=m text_file=t"},
-                  {"detokenize m --ids 1", "command=64 model=m ids=1"},
-                  {"m n", "model=m prompt=n"},
-                  {"m run", "model=m prompt=run"},
-                  {"run m n", "model=m prompt=n"},
-                  {"m -- -5", "model=m prompt=-5"},
-                  {"-- run --", "model=run prompt=--"},
-                  {"chat -- -m", "command=128 model=-m"},
-                  {"m -n 5 -- -n 5",
-                   "unexpected argument \"5\": the model is \"m\", the text \"-n\"; a text of several words is put in "
-                   "quotes"},
-                  {"run run run", "model=run prompt=run"},
-                  {"tokenize m n", "command=32 model=m prompt=n"},
-                  {"m -n 5 text -t 0", "model=m count=5 temperature=0 prompt=text count_given=1 temperature_given=1"},
-                  {"m once upon a time",
-                   "unexpected argument \"upon\": the model is \"m\", the text \"once\"; a text of several words is put in "
-                   "quotes"},
-                  {"-m m", "-m: the model is named without an option: edgellm run MODEL [TEXT]"},
-                  {"info --model=m", "--model: the model is named without an option: edgellm info [MODEL]"},
-                  {"chat m n", "unexpected argument \"n\": the model is \"m\" (edgellm help chat shows how)"},
-                  {"detokenize m 1", "unexpected argument \"1\": the model is \"m\" (edgellm help detokenize shows how)"},
-                  {"bench m n o", "command=2 model=m further=n further=o"},
-                  {"bench 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7", "bench: at most 16 models"},
-                  {"''", "model="},
-                  {"--threads 2 bench m", "command=2 model=m threads=2"},
-                  {"--threads=2 bench m", "command=2 model=m threads=2"},
-                  {"--temp run chat", "--temp: \"run\" is not a number from 0.00 to 100"},
-                  {"-n chat 5 m", "-n: \"chat\" is not a whole number from 0 to 1073741824"},
-                  {"m -n", "-n needs a value: N"},
-                  {"-n chat", "-n: \"chat\" is not a whole number from 0 to 1073741824"},
-                  {"--json info", "command=8 json=1"},
-                  {"-h --help", "help=1"},
-                  {"-h", "help=1"},
-                  {"help", "command=256 help=1"},
-                  {"help help", "command=256 help=1"},
-                  {"help chat", "command=128 help=1"},
-                  {"chat help", "command=128 model=help"},
-                  {"-h chat", "command=128 help=1"},
-                  {"chat -h", "command=128 help=1"},
-                  {"--version", "version=1"},
-                  {"version", "command=512 version=1"},
-                  {"version m", "unexpected argument \"m\""},
-                  {"help chat bench", "unexpected argument \"bench\""},
-                  {"help version", "command=512 help=1"},
-                  {"help --frob -h", "command=256 help=1"},
-                  {"eval --help", "command=4 help=1"},
-                  {"--frob -h", "help=1"},
-                  {"bench --repeat -h m", "command=2 help=1"},
-                  {"bench --repeat --help m", "command=2 help=1"},
-                  {"help chta", "there is no command \"chta\": did you mean chat? (edgellm help lists them)"},
-                  {"help frob", "there is no command \"frob\" (edgellm help lists them)"},
-                  {"-n 5", "no model is given: edgellm run MODEL [TEXT] (edgellm help run shows how)"},
-                  {"chat", "no model is given: edgellm chat MODEL (edgellm help chat shows how)"},
-                  {"eval --ids 1,2", "no model is given: edgellm eval MODEL (edgellm help eval shows how)"},
-                  {"tokenize", "no model is given: edgellm tokenize MODEL [TEXT] (edgellm help tokenize shows how)"},
-                  {"detokenize --ids 1",
-                   "no model is given: edgellm detokenize MODEL --ids 1,2,3 (edgellm help detokenize shows how)"}}) {
+  for (Row row :
+       {Row{"m", "model=m"},
+        {"run m", "model=m"},
+        {"chat m", "command=128 model=m"},
+        {"bench", "command=2"},
+        {"bench m", "command=2 model=m"},
+        {"info", "command=8"},
+        {"selftest", "command=16"},
+        {"tokenize m", "command=32 model=m"},
+        {"eval m --text t", "command=4 model=m text_file=t"},
+        {"detokenize m --ids 1", "command=64 model=m ids=1"},
+        {"serve m", "command=256 model=m"},
+        {"serve -m m", "command=256 model=m"},
+        {"serve --model=a=m", "command=256 model=m name=a"},
+        {"serve --model a=m --model n -m c=o", "command=256 model=m further=n further=o name=a name=c"},
+        {"serve m --model n", "\"m\" and --model both name models: only one can"},
+        {"serve --model a=m -m a=n", "-m: two models are called a"},
+        {"serve --model =m", "--model: \"=m\" is neither NAME=FILE nor a file"},
+        {"serve --model a=", "--model: \"a=\" is neither NAME=FILE nor a file"},
+        {"serve m n", "unexpected argument \"n\": the model is \"m\" (edgellm help serve shows how)"},
+        {"serve", "command=256"},
+        {"serve m --cors-origin http://a --cors-origin *", "command=256 model=m origin=http://a origin=*"},
+        {"serve m --cors-origin a", "--cors-origin: \"a\" is neither * nor an origin such as https://example.org:8443"},
+        {"m n", "model=m prompt=n"},
+        {"m run", "model=m prompt=run"},
+        {"run m n", "model=m prompt=n"},
+        {"m -- -5", "model=m prompt=-5"},
+        {"-- run --", "model=run prompt=--"},
+        {"chat -- -m", "command=128 model=-m"},
+        {"m -n 5 -- -n 5",
+         "unexpected argument \"5\": the model is \"m\", the text \"-n\"; a text of several words is put in "
+         "quotes"},
+        {"run run run", "model=run prompt=run"},
+        {"tokenize m n", "command=32 model=m prompt=n"},
+        {"m -n 5 text -t 0", "model=m count=5 temperature=0 prompt=text count_given=1 temperature_given=1"},
+        {"m once upon a time",
+         "unexpected argument \"upon\": the model is \"m\", the text \"once\"; a text of several words is put in "
+         "quotes"},
+        {"-m m", "-m: the model is named without an option: edgellm run MODEL [TEXT]"},
+        {"info --model=m", "--model: the model is named without an option: edgellm info [MODEL]"},
+        {"chat m n", "unexpected argument \"n\": the model is \"m\" (edgellm help chat shows how)"},
+        {"detokenize m 1", "unexpected argument \"1\": the model is \"m\" (edgellm help detokenize shows how)"},
+        {"bench m n o", "command=2 model=m further=n further=o"},
+        {"bench 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7", "bench: at most 16 models"},
+        {"''", "model="},
+        {"--threads 2 bench m", "command=2 model=m threads=2"},
+        {"--threads=2 bench m", "command=2 model=m threads=2"},
+        {"--temp run chat", "--temp: \"run\" is not a number from 0.00 to 100"},
+        {"-n chat 5 m", "-n: \"chat\" is not a whole number from 0 to 1073741824"},
+        {"m -n", "-n needs a value: N"},
+        {"-n chat", "-n: \"chat\" is not a whole number from 0 to 1073741824"},
+        {"--json info", "command=8 json=1"},
+        {"-h --help", "help=1"},
+        {"-h", "help=1"},
+        {"help", "command=512 help=1"},
+        {"help help", "command=512 help=1"},
+        {"help chat", "command=128 help=1"},
+        {"chat help", "command=128 model=help"},
+        {"-h chat", "command=128 help=1"},
+        {"chat -h", "command=128 help=1"},
+        {"--version", "version=1"},
+        {"version", "command=1024 version=1"},
+        {"version m", "unexpected argument \"m\""},
+        {"help chat bench", "unexpected argument \"bench\""},
+        {"help version", "command=1024 help=1"},
+        {"help --frob -h", "command=512 help=1"},
+        {"eval --help", "command=4 help=1"},
+        {"--frob -h", "help=1"},
+        {"bench --repeat -h m", "command=2 help=1"},
+        {"bench --repeat --help m", "command=2 help=1"},
+        {"help chta", "there is no command \"chta\": did you mean chat? (edgellm help lists them)"},
+        {"help frob", "there is no command \"frob\" (edgellm help lists them)"},
+        {"-n 5", "no model is given: edgellm run MODEL [TEXT] (edgellm help run shows how)"},
+        {"chat", "no model is given: edgellm chat MODEL (edgellm help chat shows how)"},
+        {"eval --ids 1,2", "no model is given: edgellm eval MODEL (edgellm help eval shows how)"},
+        {"tokenize", "no model is given: edgellm tokenize MODEL [TEXT] (edgellm help tokenize shows how)"},
+        {"detokenize --ids 1",
+         "no model is given: edgellm detokenize MODEL --ids 1,2,3 (edgellm help detokenize shows how)"}}) {
     CHECK_EQ(changed(row.line), std::string(row.expected));
   }
 }
@@ -236,6 +270,8 @@ TEST(names_from_elsewhere) {
         {"m -hn", "unknown option -hn (edgellm help run lists them)"},
         {"m -v", "unknown option -v: here it is --verbose (edgellm help run lists them)"},
         {"-V", "unknown option -V: here it is --version (edgellm help run lists them)"},
+        {"serve m -np 2", "unknown option -np: here it is --slots (edgellm help serve lists them)"},
+        {"serve m --api-key k", "unknown option --api-key: here it is --api-key-file (edgellm help serve lists them)"},
         {"m -p hi", "-p: \"hi\" is not a number from 0.00 to 1; the text is what follows the model, or -i"},
         {"m -p 0.5", "model=m top_p=0.5"},
         {"chat m -p hi", "-p: \"hi\" is not a number from 0.00 to 1"}}) {
@@ -251,8 +287,8 @@ TEST(options) {
     const char* commands;
     const char* expected;
   };
-  const char *samples = "run chat", *loads = "run chat bench eval selftest",
-             *all = "run chat bench eval info selftest tokenize detokenize";
+  const char *samples = "run chat", *loads = "run chat serve bench eval selftest",
+             *all = "run chat serve bench eval info selftest tokenize detokenize";
   const Row rows[] = {
       {"-i --prompt", "a", "run tokenize", "prompt=a"},
       {"-f --file", "a", "run tokenize", "text_file=a"},
@@ -275,9 +311,28 @@ TEST(options) {
       {"--state-save", "a", samples, "state_save=a"},
       {"--state-load", "a", samples, "state_load=a"},
       {"--system", "a", "chat", "system=a"},
-      {"--template", "chatml", "chat", "chat_template=chatml"},
+      {"--template", "chatml", "chat serve", "chat_template=chatml"},
       {"--history", "f", "chat", "history=f"},
-      {"--max-tokens", "7", "eval", "max_tokens=7"},
+      {"--max-tokens", "7", "eval serve", ""},
+      {"--host", "::1", "serve", "host=::1"},
+      {"--port", "7", "serve", "port=7"},
+      {"--experts-service", nullptr, "serve", "experts_service=1"},
+      {"--api-key-file", "k", "serve", "key_file=k"},
+      {"--cors-origin", "http://a", "serve", "origin=http://a"},
+      {"--node", "n", "serve", "node=n"},
+      {"--log", nullptr, "serve", "log=1"},
+      {"--stop-repeats", nullptr, "serve", "stop_repeats=1"},
+      {"--slots", "7", "serve", "slots=7"},
+      {"--queue", "7", "serve", "queue=7"},
+      {"--connections", "7", "serve", "connections=7"},
+      {"--max-memory-mb", "7", "serve", "max_memory=7000000"},
+      {"--max-body-kb", "7", "serve", "body=7168"},
+      {"--answer-kb", "17", "serve", "answer=17408"},
+      {"--idle-seconds", "7", "serve", "idle_ns=7000000000"},
+      {"--head-seconds", "0.5", "serve", "head_ns=500000000"},
+      {"--body-seconds", "7", "serve", "body_ns=7000000000"},
+      {"--write-seconds", "7", "serve", "write_ns=7000000000"},
+      {"--drain-seconds", "7", "serve", "drain=7000000000"},
       {"--logits", "a", "eval", "logits_file=a"},
       {"--prompt-tokens", "7", "bench", "bench_prompt=7"},
       {"--at", "1,2", "bench", "bench_at=1,2"},
@@ -285,9 +340,9 @@ TEST(options) {
       {"--repeat", "7", "bench", "repeat=7"},
       {"--json", nullptr, "bench eval info", "json=1"},
       {"--tensors", nullptr, "info", "tensors=1"},
-      {"--threads", "7", "run chat bench eval selftest info", "threads=7"},
-      {"--threads", "auto", "run chat bench eval selftest info", "threads_auto=1"},
-      {"--isa", "a", "run chat bench eval selftest info", "isa=a"},
+      {"--threads", "7", "run chat serve bench eval selftest info", "threads=7"},
+      {"--threads", "auto", "run chat serve bench eval selftest info", "threads_auto=1"},
+      {"--isa", "a", "run chat serve bench eval selftest info", "isa=a"},
       {"--ctx", "7", loads, "context=7"},
       {"--window", "7", loads, "window=7"},
       {"--kv", "i8", loads, ""},
@@ -298,19 +353,19 @@ TEST(options) {
       {"--no-convert", nullptr, all, "no_convert=1"},
       {"--mlock", nullptr, loads, "lock=1"},
       {"--prefault", nullptr, loads, "map.prefault=1"},
-      {"--hash", nullptr, loads, "hash=1"},
+      {"--hash", nullptr, "run chat bench eval selftest", "hash=1"},
       {"--seal", "yes", loads, ""},
       {"--seal", "no", loads, "seal=1"},
       {"--seal", "require", loads, "seal=2"},
-      {"--check", nullptr, "run chat bench eval selftest info", "check=1"},
-      {"--tokenizer", "a", "run chat bench eval selftest tokenize detokenize", "tokenizer_file=a"},
+      {"--check", nullptr, "run chat serve bench eval selftest info", "check=1"},
+      {"--tokenizer", "a", "run chat serve bench eval selftest tokenize detokenize", "tokenizer_file=a"},
       {"--rope", "interleaved", loads, ""},
       {"--rope", "half", loads, "half_rope=1"},
       {"--verbose", nullptr, loads, "verbose=1"},
       {"--version", nullptr, all, "version=1"},
       {"-h --help", nullptr, all, "help=1"},
   };
-  std::vector<std::string> names = {"--text", "--ids", "--realtime"};  // not without each other, and below
+  std::vector<std::string> names = {"--text", "--ids", "--realtime", "-m", "--model"};  // not without each other, and below
   for (const Row& row : rows) {
     const std::string value = row.value ? row.value : "";
     const Words known = split(row.commands);
@@ -322,7 +377,7 @@ TEST(options) {
           const Words makers = {"run", "chat", "bench"};  // there --max-tokens is --tokens
           if (option == "--max-tokens" && std::find(makers.begin(), makers.end(), command) != makers.end()) continue;
           std::string others;
-          for (const std::string& one : split("run chat bench eval info selftest tokenize detokenize")) {
+          for (const std::string& one : COMMANDS) {
             if (std::find(known.begin(), known.end(), one) != known.end()) others += (others.empty() ? "" : ", ") + one;
           }
           CHECK_EQ(error_of(given), option + " is not an option of \"" + command + "\", but of " + others +
@@ -333,6 +388,7 @@ TEST(options) {
         CHECK_EQ(error_of(given), std::string());
         for (const std::string& part : split(expected))
           CHECK(contains(" " + now + " ", " " + part + " "));
+        if (option == "--max-tokens") continue;                              // of two commands: below
         const bool alone = expected == "help=1" || expected == "version=1";  // the model is of no interest then
         CHECK_EQ(split(now).size() + alone, split(without).size() + split(expected).size());
         if (option.substr(0, 2) != "--") continue;
@@ -351,6 +407,8 @@ TEST(options) {
       CHECK(std::find(names.begin(), names.end(), string_of(name)) != names.end());
   }
   CHECK_EQ(changed("eval m --text t"), std::string("command=4 model=m text_file=t"));
+  CHECK_EQ(changed("eval m --ids 1 --max-tokens 7"), std::string("command=4 model=m ids=1 max_tokens=7"));
+  CHECK_EQ(changed("serve m --max-tokens 7"), std::string("command=256 model=m edge_tokens=7"));
   CHECK_EQ(changed("run m --realtime --pace 1"), std::string("model=m pace=1 realtime=1"));
   CHECK_EQ(changed("m --seal=a=b"), std::string("--seal: \"a=b\" is none of yes, no, require"));
   CHECK_EQ(changed("m -i --json"), std::string("model=m prompt=--json"));
@@ -559,6 +617,7 @@ TEST(whole_numbers) {
     const char *command, *option;
     long low, high;
     const char* key;
+    long long unit = 1;
   };
   for (Row row : {Row{"run", "-n", 0, 1l << 30, "count"},
                   {"run", "-k", 0, 1l << 24, "top_k"},
@@ -568,7 +627,15 @@ TEST(whole_numbers) {
                   {"bench", "--repeat", 1, 1000, "repeat"},
                   {"info", "--threads", 1, 64, "threads"},
                   {"run", "--ctx", 1, 1l << 24, "context"},
-                  {"run", "--window", 1, 1l << 24, "window"}}) {
+                  {"run", "--window", 1, 1l << 24, "window"},
+                  {"serve", "--port", 0, 65535, "port"},
+                  {"serve", "--slots", 1, 256, "slots"},
+                  {"serve", "--queue", 0, 4096, "queue"},
+                  {"serve", "--connections", 1, 16384, "connections"},
+                  {"serve", "--max-tokens", 1, 1l << 24, "edge_tokens"},
+                  {"serve", "--max-memory-mb", 1, 1l << 24, "max_memory", 1000000},
+                  {"serve", "--max-body-kb", 1, 65536, "body", 1024},
+                  {"serve", "--answer-kb", 16, 65536, "answer", 1024}}) {
     const std::string line = base(row.command) + " " + row.option + " ";
     auto refused = [&](const std::string& value) {
       CHECK_EQ(error_of(line + value), std::string(row.option) + ": \"" + (value == "''" ? "" : value) +
@@ -579,7 +646,7 @@ TEST(whole_numbers) {
       Words words = split(line + std::to_string(value));
       Options options;
       CHECK_EQ(parse(words, &options), std::string());
-      CHECK(contains(described(options) + " ", " " + std::string(row.key) + "=" + std::to_string(value) + " "));
+      CHECK(contains(described(options) + " ", " " + std::string(row.key) + "=" + std::to_string(value * row.unit) + " "));
     }
     CHECK_EQ(error_of(line + "00" + std::to_string(row.high)), std::string());
     if (row.low > 0) refused(std::to_string(row.low - 1));
@@ -599,13 +666,19 @@ TEST(whole_numbers) {
 TEST(decimal_numbers) {
   struct Row {
     const char *option, *low, *high, *below, *above, *range;
+    const char* command = "m";
   };
   for (Row row : {Row{"-t", "0", "100", "", "100.00001", "0.00 to 100"},
                   {"-p", "0", "1", "", "1.000001", "0.00 to 1"},
                   {"--min-p", "0", "1", "", "1.000001", "0.00 to 1"},
                   {"--repeat-penalty", "0.01", "100", "0.0099999", "100.00001", "0.01 to 100"},
-                  {"--pace", "0.01", "10000", "0.0099999", "10000.00001", "0.01 to 10000"}}) {
-    const std::string line = std::string("m ") + row.option + " ";
+                  {"--pace", "0.01", "10000", "0.0099999", "10000.00001", "0.01 to 10000"},
+                  {"--idle-seconds", "0.1", "86400", "0.09999", "86400.0001", "0.10 to 86400", "serve m"},
+                  {"--head-seconds", "0.1", "86400", "0.09999", "86400.0001", "0.10 to 86400", "serve m"},
+                  {"--body-seconds", "0.1", "86400", "0.09999", "86400.0001", "0.10 to 86400", "serve m"},
+                  {"--write-seconds", "0.1", "86400", "0.09999", "86400.0001", "0.10 to 86400", "serve m"},
+                  {"--drain-seconds", "0.1", "86400", "0.09999", "86400.0001", "0.10 to 86400", "serve m"}}) {
+    const std::string line = std::string(row.command) + " " + row.option + " ";
     for (const char* value : {row.low, row.high, "1", "1.", "0.5", ".5", "0.5000000000000000", "1e0", "5e-1", "5E-1",
                               ".5e+0", "5.e-01", "0.00005e004", "1000000e-6"})
       CHECK_EQ(error_of(line + value), std::string());
@@ -696,6 +769,18 @@ TEST(stop_strings) {
   CHECK_EQ(error_of(line + " --stop y"), words);
   CHECK_EQ(error_of("m --stop ''"), words);
   CHECK_EQ(error_of("m --stop " + std::string(257, 'x')), words);
+}
+
+TEST(many_models_and_origins) {
+  std::string models = "serve", origins = "serve m";
+  for (int i = 0; i < 16; i++) {
+    models += " -m m" + std::to_string(i);
+    origins += " --cors-origin http://a" + std::to_string(i);
+  }
+  CHECK_EQ(error_of(models), std::string());
+  CHECK_EQ(error_of(models + " --model n"), std::string("--model: at most 16 models"));
+  CHECK_EQ(error_of(origins), std::string());
+  CHECK_EQ(error_of(origins + " --cors-origin *"), std::string("--cors-origin: at most 16 origins; * is any"));
 }
 
 TEST(together) {

@@ -9,19 +9,16 @@
 #endif
 
 #include <algorithm>
-#include <filesystem>
 
 #include "check.h"
-#include "files.h"
+#include "made_root.h"
 #include "platform/machine.h"
 
 using namespace edgellm;
 
-// A root folder that lives as long as the object.
-struct Root : Folder {
+struct Root : MadeRoot {
   Root& file(const std::string& name, const std::string& text) {
-    std::filesystem::create_directories(std::filesystem::path(*this / name).parent_path());
-    write_file(*this / name, text);
+    MadeRoot::file(name, text);
     return *this;
   }
   Root& cpu(int index, const std::string& siblings, int capacity = 0) {

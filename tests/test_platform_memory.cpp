@@ -237,13 +237,40 @@ TEST(a_file_that_is_cut_while_in_use) {
   CHECK(child.signal == SIGBUS || child.exit_code > 3);  // as without us: a crash is not hidden
 }
 
-// Eight maps are watched, from their first byte to their last, and a fault elsewhere is not taken for one of theirs.
+// What is left of it stays, what is lost reads as zeros, and another file is whole.
+TEST(the_loss_of_a_file_is_outlived) {
+  Folder folder;
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const std::string cut = put(folder, "cut", std::string(5 * page + 7, 'x')),
+                    whole = put(folder, "whole", std::string(9, 'y'));
+  check::Child child = check::in_child([&] {
+    install_signals();
+    Span<const u8> map, other;
+    if (!map_file(cut.c_str(), {}, &map).ok() || !map_file(whole.c_str(), {}, &other).ok()) return 2;
+    watch_map(map);
+    watch_map(other);
+    outlive_maps();
+    if (truncate(cut.c_str(), static_cast<off_t>(2 * page)) != 0 || map_lost(map.data)) return 3;
+    for (size_t at : {size_t{0}, 2 * page - 1}) {
+      if (map[static_cast<i64>(at)] != 'x' || map_lost(map.data)) return 4;
+    }
+    for (size_t at : {5 * page + 6, 3 * page, 2 * page, size_t{0}}) {
+      if (map[static_cast<i64>(at)] != (at == 0 ? 'x' : 0)) return 5;
+    }
+    if (!map_lost(map.data) || !map_lost(map.data + 5 * page + 6) || map_lost(map.data + map.count)) return 6;
+    return other[8] == 'y' && !map_lost(other.data) && !map_lost(nullptr) ? 0 : 7;
+  });
+  CHECK_EQ(child.exit_code, 0);
+  CHECK_EQ(child.output, std::string());
+}
+
+// Eighteen maps are watched, from their first byte to their last, and a fault elsewhere is not taken for one of theirs.
 TEST(watched_maps) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   auto fault_at = [&](int map_index, size_t offset) {
     return check::in_child([&] {
       install_signals();
-      u8* place[10];
+      u8* place[20];
       for (u8*& at : place)
         at = static_cast<u8*>(mmap(nullptr, 4 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
       for (u8* at : place)
@@ -254,14 +281,14 @@ TEST(watched_maps) {
     });
   };
   const std::string words = "edgellm: the model file was cut short or its medium was removed while in use\n";
-  for (int index : {0, 1, 7}) {
+  for (int index : {0, 1, 17}) {
     for (size_t offset : {page, 3 * page - 1}) {
       check::Child child = fault_at(index, offset);
       CHECK_EQ(child.exit_code, 1);
       CHECK_EQ(child.output, words);
     }
   }
-  for (check::Child child : {fault_at(0, page - 1), fault_at(0, 3 * page), fault_at(8, page), fault_at(9, page)}) {
+  for (check::Child child : {fault_at(0, page - 1), fault_at(0, 3 * page), fault_at(18, page), fault_at(19, page)}) {
     CHECK(child.signal == SIGSEGV || child.signal == SIGBUS || child.exit_code > 1);
     CHECK(!contains(child.output, "medium"));
   }

@@ -296,6 +296,41 @@ TEST(each_request_of_a_terminal_by_itself) {
   }
 }
 
+// With SEAL_MAPS zeros that can only be read may be mapped at a place that is named, and nothing else.
+TEST(zeros_in_place_of_what_is_lost) {
+  const u64 zeros = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+  const struct {
+    u64 protection, flags;
+    bool allowed;
+  } rows[] = {{PROT_READ, zeros, true},
+              {PROT_READ | PROT_WRITE, zeros, false},
+              {PROT_READ | PROT_EXEC, zeros, false},
+              {PROT_NONE, zeros, false},
+              {PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, false},
+              {PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, false},
+              {PROT_READ, MAP_PRIVATE | MAP_FIXED, false},
+              {PROT_READ | u64{1} << 32, zeros, false},
+              {PROT_READ, zeros | u64{1} << 32, false}};
+  for (u32 extra : {u32{SEAL_MAPS}, u32{SEAL_MAPS | SEAL_TERMINAL}, u32{SEAL_TERMINAL | SEAL_SOCKETS}}) {
+    check::Child child = check::in_child([&] {
+      const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+      void* place = mmap(nullptr, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (int code = sealed(extra)) return code;
+      for (const auto& row : rows) {
+        errno = 0;
+        const long answer = syscall(SYS_mmap, place, page, row.protection, row.flags, -1L, 0L);
+        const bool refused = answer == -1 && errno == EPERM, wanted = row.allowed && (extra & SEAL_MAPS);
+        if (refused == wanted) {
+          note("extras ", extra, ": mmap ", Hex{row.protection, 1}, " ", Hex{row.flags, 1},
+               wanted ? " is refused\n" : " goes on\n");
+        }
+      }
+      return 0;
+    });
+    CHECK_CHILD(child);
+  }
+}
+
 // The end of a thread, and of the process.
 TEST(a_sealed_process_can_end) {
   for (long number : {SYS_exit, SYS_exit_group}) {

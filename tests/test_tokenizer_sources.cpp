@@ -90,6 +90,11 @@ TEST(each_field_of_sentencepiece) {
            expected(ALWAYS | MARKED | TRIMS | PREFIXED, "unk -1 bos -1+ eos -1"));
   CHECK_EQ(sentencepiece(BPE, bytes_field(1, "identity") + bytes_field(2, "")),
            expected(ALWAYS | MARKED | TRIMS | PREFIXED));
+  // What follows is for tests of its trainer and for texts that are put together again.
+  for (u32 other : {4u, 5u})
+    CHECK_EQ(
+        sentencepiece(BPE, "", PIECES + bytes_field(other, number_field(3, 0) + number_field(4, 0) + number_field(5, 0))),
+        expected(ALWAYS | MARKED | TRIMS | PREFIXED));
   CHECK_EQ(sentencepiece(BPE, bytes_field(1, "nmt_nfkc") + bytes_field(2, "x")),
            "refused: t.model: the normaliser nmt_nfkc has a character map, only 'identity' is supported");
   CHECK_EQ(sentencepiece(BPE + number_field(24, 1)), "refused: t.model: spaces as suffixes are not supported");

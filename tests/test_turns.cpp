@@ -281,7 +281,7 @@ TEST(no_special_id_is_run_for_what_is_said) {
       }
       for (i32 turn = 0; turn < 3; turn++) {
         const Session before = talk.session();
-        const bool ended = before.pending == talk.chat.end_id || is_stop(talk.open.engine, before.pending);
+        const bool ended = before.pending == talk.chat.end.id || is_stop(talk.open.engine, before.pending);
         const std::string answer = talk.say(said, turn ? "" : said);
         CHECK(answer.substr(0, 1) != "!");
         const i32 waited = before.pending >= 0 && !ended ? 1 : 0;
@@ -337,8 +337,8 @@ constexpr ChatTemplate LINES = {.name = "lines", .user = "U:{user}\n", .answer =
 TEST(from_turn_to_turn) {
   {
     Talk talk(write_script(Script("Hi!\nU:x")), LINES);  // it begins the next turn itself
-    CHECK_EQ(std::string(talk.chat.next_turn, static_cast<size_t>(talk.chat.next_turn_bytes)), "\nU:");
-    CHECK(talk.chat.end_id == -1 && talk.options.end_id == -1);
+    CHECK_EQ(string_of(talk.chat.end.next_turn()), "\nU:");
+    CHECK(talk.chat.end.id == -1 && talk.options.end_id == -1);
     CHECK_EQ(talk.say("a"), "Hi!");
     CHECK(talk.made.ending == Ending::stop_string);
     CHECK_EQ(talk.say("b"), "Hi!");
@@ -377,12 +377,12 @@ TEST(from_turn_to_turn) {
   spaced.user = "{user}";
   spaced.assistant = "{assistant} \n \n";
   Talk talk(write_script(Script("Hi\n")), spaced);  // nothing but white space ends no answer
-  CHECK_EQ(talk.chat.next_turn_bytes, i64{0});
+  CHECK_EQ(talk.chat.end.next_bytes, i64{0});
   talk.options.count = 4;
   CHECK_EQ(talk.say("a"), "Hi\nH");
   spaced.assistant = "{assistant}. \n \n";
   CHECK_EQ(talk.begin(spaced), "");
-  CHECK_EQ(std::string(talk.chat.next_turn, static_cast<size_t>(talk.chat.next_turn_bytes)), ".");
+  CHECK_EQ(string_of(talk.chat.end.next_turn()), ".");
   while (talk.options.stop.add("x")) {
   }
   CHECK_EQ(talk.begin(spaced), "--stop: the chat template \"lines\" needs one of the 16 places");

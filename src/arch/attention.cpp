@@ -237,8 +237,12 @@ void run(const Block& block, Batch& b) {
   project(b, a.o, b.branch);
 }
 
+void copy(const Block& block, u8* from, i32 positions, u8* to) {
+  own<Attention>(block).cache.copy(from, positions, to);
+}
+
 }  // namespace
 
-const BlockKind attention_block = {.name = "attention", .keeps_positions = true, .load = load, .run = run};
+const BlockKind attention_block = {.name = "attention", .keeps_positions = true, .load = load, .copy = copy, .run = run};
 
 }  // namespace edgellm

@@ -71,7 +71,9 @@ struct BlockKind {
   bool keeps_positions = false;  // its state has a place for each position; nothing unwritten is read, so it is never zeroed
   Status (*load)(Layer& layer, Block* block);
   void (*start)(const Block& block, u8* state) = nullptr;  // at position 0, after its state was zeroed
-  void (*run)(const Block& block, Batch& batch);           // opens, computes, leaves its result in batch.branch
+  // Of a kind that keeps positions: the places of the first ones, between two sessions.
+  void (*copy)(const Block& block, u8* from, i32 positions, u8* to) = nullptr;
+  void (*run)(const Block& block, Batch& batch);  // opens, computes, leaves its result in batch.branch
 };
 
 // How a block begins. Per token: x += branch + bias of the block before, watched for values that are not finite; to = norm(x).

@@ -1,5 +1,7 @@
 #include "arch/kv_cache.h"
 
+#include <string.h>
+
 namespace edgellm {
 
 static i64 bytes_of(KvFormat format) {
@@ -35,6 +37,19 @@ Segment KvCache::segment(u8* session, i32 head, i32 position, i32 end) const {
   if (position < SINKS) return {kv, position, min(end, SINKS) - position};
   const i32 slot = SINKS + (position - SINKS) % (slots - SINKS);
   return {kv, slot, min(end - position, slots - slot)};
+}
+
+void KvCache::copy(u8* from, i32 positions, u8* to) const {
+  positions = align_up(positions, PANEL);  // keys lie in blocks of so many slots
+  const size_t values = static_cast<size_t>(positions) * static_cast<size_t>(padded * bytes_of(format));
+  const size_t scales = format == KvFormat::I8 ? static_cast<size_t>(positions) * sizeof(f32) : 0;
+  for (i32 h = 0; h < kv_heads; h++) {
+    const KvHead a = segment(from, h, 0, 1).head, b = segment(to, h, 0, 1).head;
+    memcpy(b.k, a.k, values);
+    memcpy(b.v, a.v, values);
+    memcpy(b.k_scale, a.k_scale, scales);
+    memcpy(b.v_scale, a.v_scale, scales);
+  }
 }
 
 }  // namespace edgellm

@@ -32,6 +32,9 @@ struct KvCache {  // of one layer
   // The only way to a session's keys and values: the slot of `position` of one kv head, and how many of the positions that
   // follow it, up to `end`, lie in the slots that follow it.
   Segment segment(u8* session, i32 head, i32 position, i32 end) const;
+
+  // The first `positions` slots of every head.
+  void copy(u8* from, i32 positions, u8* to) const;
 };
 
 }  // namespace edgellm

@@ -54,6 +54,7 @@ struct Model {
   i32 context = 0;                  // positions the model was trained for
   i64 state_bytes = 0;              // of one session, a multiple of 64
   i64 recurrent_bytes = 0;          // of these, what does not grow with the position, likewise
+  i64 point_bytes = 0;              // of these, what later positions write over
   i64 weight_bytes = 0;             // read for one token
   f32* logits = nullptr;            // (Limits::logits, logits_stride)
   i64 logits_stride = 0;            // vocab padded to a panel
@@ -69,5 +70,14 @@ Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Mod
 // Runs the items as one batch. The rows of model.logits are filled in the order of the items that want them. At most
 // Limits::tokens ids and Limits::logits rows. A value that is not finite is an error that names the layer.
 Status run_model(const Model& model, const Kernels& kernels, Threads& threads, Span<const Item> items);
+
+// A session's state is made of places, one for each position, and of what later positions write over: the states of recurrent
+// blocks and, with a window, the cache as well. A point is the latter (point_bytes): kept while the session stands at a position,
+// and put back later, it lets the session stand there again, as long as the places before it were not written anew.
+void keep_point(const Model& model, const u8* session, u8* point);
+void return_to_point(const Model& model, const u8* point, u8* session);
+
+// The places of the first `positions` positions, from one session to another; at most cache_slots (arch/kv_cache.h).
+void copy_positions(const Model& model, u8* from, i32 positions, u8* to);
 
 }  // namespace edgellm

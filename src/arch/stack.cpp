@@ -240,6 +240,7 @@ Status load_model(const ModelFile& file, const Limits& limits, Arena& arena, Mod
   take_buffers(layer, &stack);
   model->vocab = stack.shape.vocab;
   model->layers = stack.shape.layers;
+  model->point_bytes = limits.window ? model->state_bytes : model->recurrent_bytes;
   model->weight_bytes = file.bytes_per_token();
   model->logits_stride = align_up<i64>(model->vocab, PANEL);
   model->logits = arena.take<f32>(limits.logits * model->logits_stride);
@@ -269,6 +270,33 @@ Status run_model(const Model& model, const Kernels& kernels, Threads& threads, S
   add_last_branch(batch);
   EDGELLM_TRY(check_finite(batch));
   return logits ? run_head(model, stack, batch, logits) : Status();
+}
+
+// Whether a point holds the block's state.
+static bool in_point(const Model& model, const Block& block) {
+  return !block.kind->keeps_positions || model.point_bytes == model.state_bytes;
+}
+
+void keep_point(const Model& model, const u8* session, u8* point) {
+  for (const Block& block : model.stack->blocks) {
+    if (!in_point(model, block)) continue;
+    memcpy(point, session + block.state_at, static_cast<size_t>(block.state_bytes));
+    point += block.state_bytes;
+  }
+}
+
+void return_to_point(const Model& model, const u8* point, u8* session) {
+  for (const Block& block : model.stack->blocks) {
+    if (!in_point(model, block)) continue;
+    memcpy(session + block.state_at, point, static_cast<size_t>(block.state_bytes));
+    point += block.state_bytes;
+  }
+}
+
+void copy_positions(const Model& model, u8* from, i32 positions, u8* to) {
+  for (const Block& block : model.stack->blocks) {
+    if (block.kind->copy) block.kind->copy(block, from, positions, to);
+  }
 }
 
 }  // namespace edgellm

@@ -6,6 +6,7 @@ namespace edgellm {
 
 Writer& Writer::add(Text text) {
   i64 n = min(text.size, capacity_ - 1 - size_);
+  if (n < text.size) cut_ = true;
   if (n <= 0) return *this;
   memcpy(data_ + size_, text.data, static_cast<size_t>(n));
   size_ += n;

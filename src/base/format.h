@@ -42,8 +42,10 @@ class Writer {
 
   Text text() const { return {data_, size_}; }
   bool full() const { return size_ + 1 >= capacity_; }
+  bool cut() const { return cut_; }  // something did not fit
   void clear() {
     size_ = 0;
+    cut_ = false;
     data_[0] = 0;
   }
 
@@ -51,6 +53,7 @@ class Writer {
   char* data_;
   i64 capacity_;
   i64 size_ = 0;
+  bool cut_ = false;
 };
 
 // What write() and functions like it take, any number of them. Each becomes one of few types, and one function of C's variable

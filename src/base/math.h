@@ -226,4 +226,29 @@ static inline f64 cos64(f64 x) {
   return sincos64(x).cosine;
 }
 
+// The natural logarithm; error below 1 ulp for normal x. x = 2^k m with m in [sqrt(1/2), sqrt(2)), f = m - 1, s = f / (2 + f), t = s^2:
+// ln m = 2 atanh(s) = f - (f^2 / 2 - s (f^2 / 2 + t (2/3 + 2/5 t + 2/7 t^2 + ...))), Taylor's series as far as f64 sees it
+// (|s| < 0.1716). k ln 2 comes in two parts, the first of which has room for the bits of k.
+// -infinity for 0, NaN for what is negative.
+static inline f64 log64(f64 x) {
+  constexpr f64 LN2_HIGH = 0x1.62e42feep-1, LN2_LOW = 0x1.a39ef35793c76p-33;
+  constexpr u64 FRACTION = (u64{1} << 52) - 1, ONE = u64{1023} << 52, SQRT_HALF = 0x3fe6a09e667f3bcdu;
+  if (!(x > 0)) return x < 0 || x != x ? bits_to<f64>(u64{0x7ff8} << 48) : -static_cast<f64>(INFINITY_F32);
+  if (x == static_cast<f64>(INFINITY_F32)) return x;
+  f64 k = 0;
+  if (x < 0x1p-1022) {
+    x *= 0x1p54;
+    k = -54;
+  }
+  u64 bits = bits_to<u64>(x) + (ONE - SQRT_HALF);  // the exponent counts from sqrt(1/2)
+  k += static_cast<f64>(static_cast<i32>(bits >> 52) - 1023);
+  f64 f = bits_to<f64>((bits & FRACTION) + SQRT_HALF) - 1;
+  f64 s = f / (2 + f), t = s * s;
+  f64 series = 2.0 / 23;
+  for (i32 odd = 21; odd >= 3; odd -= 2)
+    series = series * t + 2.0 / odd;
+  f64 half_square = 0.5 * f * f;
+  return k * LN2_HIGH - ((half_square - (s * (half_square + t * series) + k * LN2_LOW)) - f);
+}
+
 }  // namespace edgellm

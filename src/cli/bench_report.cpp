@@ -1,7 +1,7 @@
 // The figures of `bench`: in words, as a row of a table, as JSON.
 #include "arch/kv_cache.h"
 #include "cli/bench.h"
-#include "cli/json_writer.h"
+#include "cli/json_output.h"
 #include "platform/heap.h"
 
 namespace edgellm {
@@ -50,7 +50,7 @@ void report_json(const Report& report, const Bench& bench, const Measured& m) {
   const Engine& engine = bench.engine;
   const Place& first = m.places[0];
   f64 rate = bytes_per_second(bench, first);
-  JsonWriter json(report.fd);
+  JsonOutput json(report.fd);
   json.text("model", bench.path);
   json.text("isa", engine.kernels.isa);
   json.number("threads", engine.threads.count());
@@ -222,7 +222,7 @@ void report_figures(const Report& report, const Bench& bench, const Measured& me
 
 void report_failure(const Report& report, const char* path, i32 exit_code, const char* why) {
   if (report.json) {
-    JsonWriter json(report.fd);
+    JsonOutput json(report.fd);
     json.text("model", path);
     json.text("error", why);
     json.number("exit_code", exit_code);

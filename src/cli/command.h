@@ -15,6 +15,7 @@ Status info_command(Options& options);
 Status selftest_command(Options& options);
 Status tokenize_command(Options& options);
 Status detokenize_command(Options& options);
+Status serve_command(Options& options);
 
 // What the commands share.
 
@@ -32,7 +33,10 @@ Status read_text(const Options& options, Text* text);
 Status map_model(const char* path, const MapOptions& how, Span<const u8>* map);
 
 // Opens the model that was named, and the engine as the options want it: with the number of threads that `auto` finds, and the
-// tokenizer of another file where --tokenizer names one. The process is not sealed yet.
+// tokenizer of another file where --tokenizer names one. The process is not sealed yet. Its two parts, around mapping the file:
+// settle_engine is once for all models, open_mapped takes what options.engine.file is.
+Status settle_engine(Options& options);
+Status open_mapped(Options& options, Engine* engine);
 Status open_model(Options& options, Engine* engine);
 
 // Where the first session's state goes, opened before the seal.

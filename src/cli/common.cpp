@@ -59,16 +59,18 @@ static Status rewarding_threads(i32* best) {
   return {};
 }
 
-Status open_model(Options& options, Engine* engine) {
+Status settle_engine(Options& options) {
   EngineOptions& wanted = options.engine;
   if (options.tokenizer_file) EDGELLM_TRY(open_other_tokenizer(options.tokenizer_file, &wanted.tokenizer));
   if (options.threads_auto) EDGELLM_TRY(rewarding_threads(&wanted.threads));
+  if (wanted.threads == 0) wanted.threads = default_threads(this_machine());
   wanted.lock |= options.realtime;
   options.map.lock = wanted.lock;
-  Span<const u8> map;
-  EDGELLM_TRY(map_model(options.model, options.map, &map));
-  wanted.file = map;
-  EDGELLM_TRY(open_engine(wanted, engine));
+  return {};
+}
+
+Status open_mapped(Options& options, Engine* engine) {
+  EDGELLM_TRY(open_engine(options.engine, engine));
   f32* temperature = &options.generate.sampling.temperature;
   f32 own;
   EDGELLM_TRY(engine->file.real_or("temperature", *temperature, 0, MAX_TEMPERATURE, &own));
@@ -78,9 +80,15 @@ Status open_model(Options& options, Engine* engine) {
   }
   if (options.verbose) {
     note("kernels ", engine->kernels.isa, ", threads ", engine->threads.count(), ", context ", engine->limits.context,
-         ", memory ", megabytes(engine->arena_bytes, 1), " MB, file ", megabytes(map.count, 1), " MB\n");
+         ", memory ", megabytes(engine->arena_bytes, 1), " MB, file ", megabytes(options.engine.file.count, 1), " MB\n");
   }
   return {};
+}
+
+Status open_model(Options& options, Engine* engine) {
+  EDGELLM_TRY(settle_engine(options));
+  EDGELLM_TRY(map_model(options.model, options.map, &options.engine.file));
+  return open_mapped(options, engine);
 }
 
 Status open_states(const Options& options, Engine& engine, StateOutput* output) {

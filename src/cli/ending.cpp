@@ -46,13 +46,9 @@ Status settle_stops(Options& options, const Engine& engine) {
   }
   if (!engine.has_tokenizer) return {};
   for (Text text : options.generate.stop.texts()) {
-    i32 id = engine.tokenizer.find_added(text);
-    if (!engine.tokenizer.special(id)) {
-      note_special_within(engine.tokenizer, text);
-    } else if (!options.generate.stop_ids.has(id)) {
-      options.generate.stop_ids.add(id);
-    }
+    if (!engine.tokenizer.special(engine.tokenizer.find_added(text))) note_special_within(engine.tokenizer, text);
   }
+  stop_at_special_tokens(engine, &options.generate);
   return {};
 }
 

@@ -10,7 +10,7 @@
 
 #include "base/math.h"
 #include "cli/command.h"
-#include "cli/json_writer.h"
+#include "cli/json_output.h"
 #include "platform/clock.h"
 #include "platform/destination.h"
 #include "platform/files.h"
@@ -94,7 +94,7 @@ void print_score(const Options& options, const Score& s, const i32* top, bool pa
     print(Fixed{speed, 1}, " tok/s", partial ? " (partial: interrupted)\n" : "\n");
     return;
   }
-  JsonWriter json(STDOUT);
+  JsonOutput json(STDOUT);
   json.real("mean_nll", {mean, 6});
   if (options.text_file) {
     json.real("perplexity", {perplexity, 6});

@@ -175,11 +175,11 @@ Status convert_once(const ForeignPath& found, const Cache& cache) {
   return status;
 }
 
-// The name of a file that took the place of another's, until the process ends: there are a model and a tokenizer.
+// The name of a file that took the place of another's, until the process ends: there are models and a tokenizer.
 const char* keep(const char* path) {
-  static char names[2][PATH_BYTES];
+  static char names[Options::MAX_MODELS + 1][PATH_BYTES];
   static i32 used = 0;
-  assert(used < 2);
+  assert(used <= Options::MAX_MODELS);
   Writer(names[used]).add(path);
   return names[used++];
 }
@@ -245,7 +245,7 @@ Status find_model(const Options& options, const char** path) {
   if (!examine(*path, &facts) && errno == ENOENT) EDGELLM_TRY(absent(options, *path));
   look_at(*path, &found);
   if (found.way == WayOut::open) return check_model(*path);
-  if (found.way == WayOut::repack && (options.command & (RUN | CHAT | BENCH | EVAL | SELFTEST))) return {};
+  if (found.way == WayOut::repack && (options.command & (RUN | CHAT | BENCH | EVAL | SELFTEST | SERVE))) return {};
   const char* given = *path;
   char reason[300];
   Writer why(reason);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/shell_word.h"
 #include "base/status.h"
 
 namespace edgellm {
@@ -12,10 +13,6 @@ constexpr i64 LONGEST = 310;  // bytes of words that an error holds
 
 bool ends_with(Text text, Text end) {
   return text.size > end.size && text.from(text.size - end.size) == end;
-}
-
-bool plain(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("_-./:@%+=,", c) || (c & 0x80);
 }
 
 // FOLDER/NAME in a buffer of PATH_BYTES.
@@ -216,25 +213,6 @@ void look_at(const char* path, ForeignPath* found) {
   } else {
     describe_file(path, found, words);
   }
-}
-
-void add_shell_word(Writer& to, Text word) {
-  bool bare = word.size > 0;
-  for (i64 i = 0; i < word.size; i++)
-    bare &= plain(word[i]);
-  if (bare) {
-    to.add(word);
-    return;
-  }
-  to.add("'");
-  for (i64 i = 0; i < word.size; i++) {
-    if (word[i] == '\'') {
-      to.add("'\\''");
-    } else {
-      to.add(word[i]);
-    }
-  }
-  to.add("'");
 }
 
 bool named_like_model(Text name) {

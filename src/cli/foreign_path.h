@@ -14,9 +14,6 @@ struct ForeignPath {
 
 void look_at(const char* path, ForeignPath* found);
 
-// A word of a command line as a shell wants it.
-void add_shell_word(Writer& to, Text word);
-
 // "edgellm-convert SOURCE NAME.tm2" for somebody who types it here.
 void add_convert_command(Writer& to, Text source);
 

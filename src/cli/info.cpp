@@ -64,7 +64,7 @@ void print_machine(const MachineFacts& facts) {
 
 void print_machine_json(const MachineFacts& facts) {
   const Machine& m = facts.machine;
-  JsonWriter json(STDOUT);
+  JsonOutput json(STDOUT);
   json.text("cpu", m.name);
   json.number("performance_cores", m.performance_cores);
   json.number("physical_cores", m.physical_cores);

@@ -1,7 +1,7 @@
 // The two things that `info` tells of: this machine, and a model file.
 #pragma once
 #include "cli/command.h"
-#include "cli/json_writer.h"
+#include "cli/json_output.h"
 
 namespace edgellm {
 

@@ -329,7 +329,7 @@ void json_sums(JsonWriter& json, const Facts& facts) {
 }
 
 void print_json(const Facts& facts) {
-  JsonWriter json(STDOUT);
+  JsonOutput json(STDOUT);
   Family family;
   json.text("model", facts.path);
   json.text("name", text_of(facts, "name", facts.path));

@@ -8,8 +8,8 @@ namespace edgellm {
 
 namespace {
 
-constexpr u32 SAMPLES = RUN | CHAT;                       // commands that make text
-constexpr u32 LOADS = SAMPLES | BENCH | EVAL | SELFTEST;  // commands that run a model
+constexpr u32 SAMPLES = RUN | CHAT;                               // commands that make text
+constexpr u32 LOADS = SAMPLES | BENCH | EVAL | SELFTEST | SERVE;  // commands that run a model
 
 Status set_number(Text name, const char* value, i32 low, i32 high, i32* number) {
   u64 parsed;
@@ -119,6 +119,48 @@ Status set_seed(O o, N n, S v) {
   return usage_error(n, ": \"", v, "\" is not a whole number below 2^64");
 }
 
+// NAME=FILE, or a file alone.
+Status set_model(O o, N n, S v) {
+  if (o.model_count == Options::MAX_MODELS) return usage_error(n, ": at most ", Options::MAX_MODELS, " models");
+  const char* equals = strchr(v, '=');
+  if (equals == v || (equals && !equals[1])) return usage_error(n, ": \"", v, "\" is neither NAME=FILE nor a file");
+  Text name = equals ? Text(v, equals - v) : Text();
+  for (i32 i = 0; i < o.model_count && name.size; i++) {
+    if (o.model_names[i] == name) return usage_error(n, ": two models are called ", name);
+  }
+  o.model_names[o.model_count] = name;
+  o.models[o.model_count++] = equals ? equals + 1 : v;
+  return {};
+}
+
+Status set_origin(O o, N n, S v) {
+  ServeOptions& serve = o.serve;
+  if (!is_origin(v)) return usage_error(n, ": \"", v, "\" is neither * nor an origin such as https://example.org:8443");
+  if (serve.origin_count == ServeOptions::MAX_ORIGINS) {
+    return usage_error(n, ": at most ", ServeOptions::MAX_ORIGINS, " origins; * is any");
+  }
+  serve.origins[serve.origin_count++] = v;
+  return {};
+}
+
+// A whole number of something, kept in bytes.
+template <i64 unit, i32 low, i32 high, auto... path>
+Status set_bytes(O o, N n, S v) {
+  i32 units;
+  EDGELLM_TRY(set_number(n, v, low, high, &units));
+  member<&Options::serve, path...>(o) = units * unit;
+  return {};
+}
+
+// A time that is kept in nanoseconds.
+template <auto... path>
+Status set_seconds(O o, N n, S v) {
+  f64 seconds;
+  EDGELLM_TRY(set_real(n, v, 0.1, 86400, &seconds));
+  member<&Options::serve, path...>(o) = static_cast<i64>(seconds * 1e9);
+  return {};
+}
+
 Status set_template(O o, N n, S v) {
   o.chat_template = v;
   if (find_chat_template(v)) return {};
@@ -135,6 +177,55 @@ Status set_threads(O o, N n, S v) {
 }
 
 const Option OPTIONS[] = {
+    {"-m, --model", "[NAME=]FILE", SERVE, Group::server,
+     "a model, in place of MODEL; up to 16 times, requests name one of them", set_model},
+    {"--host", "ADDRESS", SERVE, Group::server,
+     "where it listens (127.0.0.1: this machine alone); 0.0.0.0 or :: is everywhere",
+     set_text<&Options::serve, &ServeOptions::host>},
+    {"--port", "N", SERVE, Group::server, "port (8081; 8090 with --experts-service); 0 is any that is free",
+     [](O o, N n, S v) -> Status { return set_number(n, v, 0, 65535, &o.serve.port); }},
+    {"--experts-service", nullptr, SERVE, Group::server, "be found where the expert-model service is looked for",
+     set_flag<&Options::serve, &ServeOptions::experts_service>},
+    {"--api-key-file", "FILE", SERVE, Group::server, "ask for one of the keys in this file, one a line, but for health",
+     set_text<&Options::serve, &ServeOptions::key_file>},
+    {"--cors-origin", "ORIGIN", SERVE, Group::server,
+     "scripts of pages from here may ask, as in https://example.org; up to 16 times; * is everywhere", set_origin},
+    {"--node", "NAME", SERVE, Group::server, "what answers call this machine (its host name)",
+     set_text<&Options::serve, &ServeOptions::node>},
+    {"--log", nullptr, SERVE, Group::server, "a line of JSON on standard error for each request",
+     set_flag<&Options::serve, &ServeOptions::log>},
+    {"--stop-repeats", nullptr, SERVE, Group::server, "end texts that go in a circle: 64 tokens or more of one cycle",
+     set_flag<&Options::serve, &ServeOptions::stop_repeats>},
+
+    {"--slots", "N", SERVE, Group::limits, "texts that are made at the same time, of each model (4; up to 256)",
+     [](O o, N n, S v) -> Status { return set_number(n, v, 1, MAX_SESSIONS, &o.serve.slots); }},
+    {"--queue", "N", SERVE, Group::limits, "texts that wait for a slot, of each model (32; up to 4096); then 429",
+     [](O o, N n, S v) -> Status { return set_number(n, v, 0, 4096, &o.serve.queue); }},
+    {"--connections", "N", SERVE, Group::limits, "connections at once (256; up to 16384)",
+     [](O o, N n, S v) -> Status { return set_number(n, v, 1, 16384, &o.serve.connections.connections); }},
+    {"--max-tokens", "N", SERVE, Group::limits, "most tokens of a text of the edge routes (200) and OpenAI's (all)",
+     [](O o, N n, S v) -> Status {
+       EDGELLM_TRY(set_number(n, v, 1, MAX_CONTEXT, &o.serve.edge_tokens));
+       o.serve.most_tokens = o.serve.edge_tokens;
+       return {};
+     }},
+    {"--max-memory-mb", "N", SERVE, Group::limits, "model files and memory together take at most this, or it does not start",
+     set_bytes<1'000'000, 1, 1 << 24, &ServeOptions::max_memory>},
+    {"--max-body-kb", "N", SERVE, Group::limits, "longest body of a request (256; up to 65536); then 413",
+     set_bytes<1024, 1, 65536, &ServeOptions::connections, &ConnectionLimits::http, &HttpLimits::body>},
+    {"--answer-kb", "N", SERVE, Group::limits, "room for an answer that its client has not taken (64; 16 to 65536)",
+     set_bytes<1024, 16, 65536, &ServeOptions::connections, &ConnectionLimits::answer>},
+    {"--idle-seconds", "S", SERVE, Group::limits, "a connection without a request (60)",
+     set_seconds<&ServeOptions::connections, &ConnectionLimits::idle>},
+    {"--head-seconds", "S", SERVE, Group::limits, "the head of a request (10); then 408",
+     set_seconds<&ServeOptions::connections, &ConnectionLimits::head>},
+    {"--body-seconds", "S", SERVE, Group::limits, "its body (60); then 408",
+     set_seconds<&ServeOptions::connections, &ConnectionLimits::body>},
+    {"--write-seconds", "S", SERVE, Group::limits, "a client that takes nothing of its answer (30)",
+     set_seconds<&ServeOptions::connections, &ConnectionLimits::write>},
+    {"--drain-seconds", "S", SERVE, Group::limits, "what runs when SIGTERM or Ctrl-C comes has this long (30)",
+     set_seconds<&ServeOptions::drain>},
+
     {"-i, --prompt", "TEXT", RUN | TOKENIZE, Group::text, "the text; what stands behind MODEL is the same",
      [](O o, N n, S v) -> Status {
        o.prompt = v;
@@ -156,8 +247,8 @@ const Option OPTIONS[] = {
     {"--max-tokens", "N", EVAL, Group::text, "score at most N tokens",
      [](O o, N n, S v) -> Status { return set_number(n, v, 1, 1 << 30, &o.max_tokens); }},
     {"--system", "TEXT", CHAT, Group::text, "what the model is told before the conversation", set_text<&Options::system>},
-    {"--template", "NAME", CHAT, Group::text, "how the conversation is written, where the file does not say or is wrong",
-     set_template},
+    {"--template", "NAME", CHAT | SERVE, Group::text,
+     "how the conversation is written, where the file does not say or is wrong", set_template},
     {"--history", "FILE", CHAT, Group::text, "on a terminal: what was typed before comes back, and what is typed is added",
      set_text<&Options::history>},
     {"-n, --tokens", "N", RUN, Group::text,
@@ -231,7 +322,7 @@ const Option OPTIONS[] = {
 
     {"--check", nullptr, LOADS | INFO, Group::checking, "read the whole file and compare its checksum",
      set_flag<&Options::engine, &EngineOptions::check>},
-    {"--hash", nullptr, LOADS, Group::checking, "print a hash of the last logits",
+    {"--hash", nullptr, LOADS & ~SERVE, Group::checking, "print a hash of the last logits",
      set_flag<&Options::generate, &GenerateOptions::hash>},
     {"--activations", "int8|f32", LOADS, Group::checking, "f32: no quantisation of activations",
      [](O o, N n, S v) -> Status { return set_word(n, v, ACTIVATION_NAMES, &o.engine.f32_activations); }},
@@ -263,6 +354,16 @@ const Command COMMANDS[] = {
      "edgellm chat model.tm2 --template chatml --system \"Be brief.\"\n"
      "edgellm chat model.tm2 --history ~/.edgellm_history\n"
      "printf 'Hello\\nWhy?\\n' | edgellm chat model.tm2 -n 40 -s 1\n"},
+    {"serve", SERVE, 1, false, "[MODEL]", "answer requests over HTTP",
+     "Answers requests over HTTP: OpenAI's API at http://127.0.0.1:8081/v1, the edge\n"
+     "routes, health and metrics. Several texts are made at the same time, each what\n"
+     "it would be alone. All memory is taken at the start. SIGTERM or Ctrl-C ends it\n"
+     "when what has begun is answered, a second one at once. Without MODEL health says\n"
+     "no_model, and texts are refused. See docs/SERVE.md.\n",
+     "edgellm serve model.tm2\n"
+     "edgellm serve --model small=model.tm2 --model large=model.tm2 --slots 2\n"
+     "edgellm serve model.tm2 --host 0.0.0.0 --api-key-file keys.txt --log\n"
+     "edgellm serve model.tm2 --max-memory-mb 500 --connections 1000\n"},
     {"bench", BENCH, Options::MAX_MODELS, false, "[MODEL...]", "measure speed",
      "Measures how fast MODEL reads a prompt (prefill) and writes an answer (decode),\n"
      "and what that takes; the bundled model if none is given. Of several models\n"

@@ -6,9 +6,10 @@
 namespace edgellm {
 
 // How the help of a command is divided; in its order.
-enum class Group : u8 { text, sampling, state, measuring, output, model, checking, other };
+enum class Group : u8 { server, limits, text, sampling, state, measuring, output, model, checking, other };
 inline constexpr const char* GROUP_NAMES[] = {
-    "Text", "Sampling", "State", "Measuring", "Output and figures", "Model and memory", "Checking", "Other"};
+    "Server",           "Limits",   "Text", "Sampling", "State", "Measuring", "Output and figures",
+    "Model and memory", "Checking", "Other"};
 
 struct Option {
   const char* names;     // all that people type, as in "-n, --tokens"

@@ -2,6 +2,7 @@
 #pragma once
 #include "cli/number.h"
 #include "engine/generate.h"
+#include "server/server.h"
 
 namespace edgellm {
 
@@ -14,25 +15,28 @@ enum : u32 {
   TOKENIZE = 1u << 5,
   DETOKENIZE = 1u << 6,
   CHAT = 1u << 7,
-  ALL_COMMANDS = (1u << 8) - 1,  // those that have options
-  HELP = 1u << 8,
-  VERSION = 1u << 9,
+  SERVE = 1u << 8,
+  ALL_COMMANDS = (1u << 9) - 1,  // those that have options
+  HELP = 1u << 9,
+  VERSION = 1u << 10,
 };
 
 enum class SealMode : u8 { yes, no, require };
 
 struct Options {
-  static constexpr i32 MAX_MODELS = 16;  // of a bench
+  static constexpr i32 MAX_MODELS = 16;  // of a bench or a server
 
   u32 command = RUN;
   bool command_given = false;
   const char* model = nullptr;  // the first of `models`
   const char* models[MAX_MODELS] = {};
+  Text model_names[MAX_MODELS];  // serve: --model NAME=FILE; empty: that of the file
   i32 model_count = 0;
   bool model_from_variable = false;  // EDGELLM_MODEL
   MapOptions map;                    // of the model file
   EngineOptions engine;
   GenerateOptions generate;
+  ServeOptions serve;
   Text text_from;                     // how the source of the text was typed: "-i", "--prompt", ...
   const char* prompt = nullptr;       // -i, or the name behind the model
   const char* text_file = nullptr;    // -f, --text

@@ -70,8 +70,17 @@ struct Elsewhere {
 };
 
 constexpr Elsewhere ELSEWHERE[] = {
-    {"-c", "--ctx"},          {"--ctx-size", "--ctx"},           {"--n-predict", "--tokens"}, {"--max-tokens", "--tokens"},
-    {"--chat", "--template"}, {"--chat-template", "--template"}, {"-v", "--verbose"},         {"-V", "--version"},
+    {"-c", "--ctx"},
+    {"--ctx-size", "--ctx"},
+    {"--n-predict", "--tokens"},
+    {"--max-tokens", "--tokens"},
+    {"--chat", "--template"},
+    {"--chat-template", "--template"},
+    {"-v", "--verbose"},
+    {"-V", "--version"},
+    {"-np", "--slots"},
+    {"--parallel", "--slots"},
+    {"--api-key", "--api-key-file"},
 };
 
 const char* name_here(Text name, u32 command) {
@@ -200,6 +209,10 @@ Status Parser::take_name(const char* name) {
 
 // The names are models, or a model and a text. Where a variable names the model, one that is no model file is the text.
 Status Parser::place_names() {
+  if (options.model_count > 0) {  // --model
+    options.model = options.models[0];
+    return name_count ? usage_error("\"", names[0], "\" and --model both name models: only one can") : Status();
+  }
   const bool takes_text = command().most_names == 2;
   const char* variable = options.command == INFO ? nullptr : environment_variable(MODEL_VARIABLE);
   i32 models = takes_text ? min(name_count, 1) : name_count;

@@ -38,22 +38,33 @@ Status read_chat_template(const ModelFile& file, ChatTemplate* chat, bool* found
   return *found ? chat->check() : Status();
 }
 
-Status open_conversation(Engine& engine, Session& session, const ChatTemplate& form, Span<char> text,
-                         GenerateOptions* options, Conversation* conversation) {
-  *conversation = {.engine = &engine, .session = &session, .form = form, .text = text};
+bool EndOfTurn::add_to(GenerateOptions* options) const {
+  options->end_id = id;
+  return next_bytes == 0 || options->stop.add(next_turn());
+}
+
+Status find_end_of_turn(const Engine& engine, const ChatTemplate& form, EndOfTurn* end) {
+  *end = {};
   Text close = form.close();
   Span<const i32> ids;
   EDGELLM_TRY(encode(engine, close, {.parse_special = true}, &ids));
   if (ids.count > 0 && engine.tokenizer.special(ids[0])) {
-    options->end_id = conversation->end_id = ids[0];
+    end->id = ids[0];
     return {};
   }
-  Writer writer(conversation->next_turn);
+  Writer writer(end->next);
   Text next = write(writer, close, form.before_user()).text();
   while (next.size > 0 && (next[next.size - 1] == ' ' || next[next.size - 1] == '\n'))
     next = next.slice(0, next.size - 1);
-  conversation->next_turn_bytes = next.size;
-  if (next.size == 0 || options->stop.add(next)) return {};
+  end->next_bytes = next.size;
+  return {};
+}
+
+Status open_conversation(Engine& engine, Session& session, const ChatTemplate& form, Span<char> text,
+                         GenerateOptions* options, Conversation* conversation) {
+  *conversation = {.engine = &engine, .session = &session, .form = form, .text = text};
+  EDGELLM_TRY(find_end_of_turn(engine, form, &conversation->end));
+  if (conversation->end.add_to(options)) return {};
   return usage_error("--stop: the chat template \"", form.name, "\" needs one of the ", StopStrings::MAX_STRINGS, " places");
 }
 
@@ -74,7 +85,7 @@ static Status turn_ids(const Conversation& conversation, Text system, Text user,
   if (writer.full())
     return failed("the message is too long: with the words of the template at most ", conversation.text.count, " bytes");
   // An answer that ran into the next turn has begun it.
-  Text text = writer.text(), begun = {conversation.next_turn, conversation.next_turn_bytes};
+  Text text = writer.text(), begun = conversation.end.next_turn();
   if (!starts && begun.size && ends_with(engine, session, begun)) text = text.from(begun.size);
   EDGELLM_TRY(encode(
       engine, text,
@@ -91,7 +102,7 @@ Status take_turn(Conversation& conversation, Text system, Text user, const Gener
   EDGELLM_TRY(turn_ids(conversation, system, user, &ids));
   // What ended the answer before is written by the template.
   bool ended =
-      session.pending == conversation.end_id || options.stop_ids.has(session.pending) || is_stop(engine, session.pending);
+      session.pending == conversation.end.id || options.stop_ids.has(session.pending) || is_stop(engine, session.pending);
   i64 positions = session.position + (session.pending >= 0 && !ended) + ids.count;
   GenerateOptions turn = options;
   if (!endless(engine)) {

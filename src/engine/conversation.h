@@ -8,6 +8,21 @@ namespace edgellm {
 // The template of a model file (`chat.*`); *found tells whether there is one.
 Status read_chat_template(const ModelFile& file, ChatTemplate* chat, bool* found);
 
+// What ends an answer.
+struct EndOfTurn {
+  i32 id = -1;                             // a special token, -1: the template has none
+  char next[StopStrings::MAX_BYTES] = {};  // then: what the model would go on with
+  i64 next_bytes = 0;
+
+  Text next_turn() const { return {next, next_bytes}; }
+
+  // False: the options have no place for one more stop string. This outlives them.
+  bool add_to(GenerateOptions* options) const;
+};
+
+// The engine has a tokenizer; `form` was checked.
+Status find_end_of_turn(const Engine& engine, const ChatTemplate& form, EndOfTurn* end);
+
 struct Conversation {
   // What the user and the system say in one turn, with the words of the template around it.
   static constexpr i64 TEXT_BYTES = 1 << 16;
@@ -15,10 +30,8 @@ struct Conversation {
   Engine* engine = nullptr;
   Session* session = nullptr;
   ChatTemplate form;
-  Span<char> text;                              // (TEXT_BYTES)
-  i32 end_id = -1;                              // the special token that ends an answer, -1: the template has none
-  char next_turn[StopStrings::MAX_BYTES] = {};  // then: what the model would go on with, so that its answer ends there
-  i64 next_turn_bytes = 0;
+  Span<char> text;  // (TEXT_BYTES)
+  EndOfTurn end = {};
 };
 
 // The engine has a tokenizer and was opened for texts of TEXT_BYTES; `form` was checked. What ends an answer is added to the

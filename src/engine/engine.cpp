@@ -35,6 +35,7 @@ Status open_text(const EngineOptions& options, Engine* engine) {
   EDGELLM_TRY(engine->file.numbers_or_none("stop", &engine->stop_ids));
   EDGELLM_TRY(engine->grammar.open(engine->file, vocab));
   Span<const u8> section = options.tokenizer.count ? options.tokenizer : engine->file.tokenizer();
+  engine->tokenizer_bytes = section;
   engine->has_tokenizer = section.count > 0;
   if (!engine->has_tokenizer) return {};
   EDGELLM_TRY(engine->tokenizer.open(section, vocab));
@@ -264,7 +265,9 @@ Status forward(Engine& engine, Span<const Step> steps) {
       tokens += count;
       items += count > 0;
     }
-    EDGELLM_TRY(run_model(engine.model, engine.kernels, engine.threads, {engine.items, items}));
+    const Status computed = run_model(engine.model, engine.kernels, engine.threads, {engine.items, items});
+    EDGELLM_TRY(check_intact(engine));
+    EDGELLM_TRY(computed);
     left -= tokens;
   }
   for (i64 s = 0; s < steps.count; s++) {
@@ -293,7 +296,9 @@ Status draw_id(Engine& engine, Session& session, i32 row, const SamplingOptions&
 
 Status encode(const Engine& engine, Text text, const EncodeOptions& options, Span<const i32>* ids) {
   i32 count = 0;
-  EDGELLM_TRY(engine.tokenizer.encode(text, options, engine.text_workspace, engine.text_ids, &count));
+  const Status encoded = engine.tokenizer.encode(text, options, engine.text_workspace, engine.text_ids, &count);
+  EDGELLM_TRY(check_intact(engine));
+  EDGELLM_TRY(encoded);
   *ids = engine.text_ids.slice(0, count);
   return {};
 }
@@ -308,6 +313,11 @@ Text more_room(const Engine& engine, Writer& words) {
 
 u64 logits_hash(const Engine& engine, i32 row) {
   return checksum(logits_row(engine, row), i64{engine.model.vocab} * static_cast<i64>(sizeof(f32)));
+}
+
+Status check_intact(const Engine& engine) {
+  const bool lost = map_lost(engine.file.bytes().data) || map_lost(engine.tokenizer_bytes.data);
+  return lost ? failed(MAP_LOST) : Status();
 }
 
 bool is_stop(const Engine& engine, i32 id) {

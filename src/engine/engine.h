@@ -65,6 +65,7 @@ struct Engine {
   Model model;
   Grammar grammar;
   Tokenizer tokenizer;
+  Span<const u8> tokenizer_bytes;  // of the file's own section or another's; none without a tokenizer
   bool has_tokenizer = false;
   i32 bos = -1;           // id that begins every text, -1: none. The tokenizer's word; without a tokenizer the file's "bos"
   i32 context_limit = 0;  // positions past which the file's numbers are not the model's, 0: none
@@ -100,7 +101,8 @@ void close_engine(Engine& engine);
 // Runs the steps, in as few passes as `tokens` allows. The last pass holds the last id of every step, so that the rows of
 // engine.model.logits are in the order of the steps that want them. `Wanted::all` rows must fit one pass: a step alone, of at
 // most min(tokens, logits) ids. Too long for the context is an error, and nothing is run. A signal (platform/signals.h) ends it
-// between two passes: the sessions then stand after the ids that were run, as if no more had been asked for.
+// between two passes: the sessions then stand after the ids that were run, as if no more had been asked for. Where the loss of the
+// model file is outlived, it is an error.
 Status forward(Engine& engine, Span<const Step> steps);
 
 inline f32* logits_row(const Engine& engine, i32 row) {
@@ -130,5 +132,8 @@ Text more_room(const Engine& engine, Writer& words);
 u64 logits_hash(const Engine& engine, i32 row);
 
 bool is_stop(const Engine& engine, i32 id);
+
+// Fails once a byte of what the engine reads was lost under its map (platform/signals.h), whatever was computed before.
+Status check_intact(const Engine& engine);
 
 }  // namespace edgellm

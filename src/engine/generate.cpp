@@ -8,46 +8,6 @@ namespace edgellm {
 
 namespace {
 
-// Ids to text to stop strings to the caller.
-struct Printer {
-  const Engine& engine;
-  StopStrings& stop;
-  TextSink sink;
-  void* context;
-  Decoder decoder;
-  bool open = true;      // the sink still listens
-  bool stopped = false;  // a stop string was seen
-
-  static void give(void* self, Text text) {
-    Printer& printer = *static_cast<Printer*>(self);
-    if (printer.open && text.size) printer.open = printer.sink(printer.context, text);
-  }
-  void text(Text piece) {
-    if (!stopped) stopped = stop.push(piece, give, this);
-  }
-  void drain() {
-    for (Text piece; (piece = decoder.take()).size != 0;)
-      text(piece);
-  }
-  void id(i32 token) {
-    if (engine.has_tokenizer) {
-      decoder.push(token);
-      drain();
-    } else {
-      char buffer[16];
-      Writer writer(buffer);
-      text(write(writer, " ", token).text());
-    }
-  }
-  void finish() {
-    if (engine.has_tokenizer && !stopped) {
-      decoder.finish();
-      drain();
-    }
-    if (!stopped) stop.finish(give, this);
-  }
-};
-
 // Waits for the deadline of a token that took `busy` ns to compute.
 Status keep_pace(const GenerateOptions& options, i64 busy, i64 deadline, i64 period, Generated* result) {
   result->busy_ns += busy;
@@ -64,58 +24,50 @@ Status keep_pace(const GenerateOptions& options, i64 busy, i64 deadline, i64 per
 }
 
 // Runs ids, after which none is pending. A signal is an ending and no error.
-Status run(Engine& engine, Session& session, Span<const i32> ids, Wanted wanted, Generated* result) {
+Status run(Engine& engine, Session& session, Span<const i32> ids, Wanted wanted, Ending* ending) {
   Step step = {&session, ids, wanted};
   if (ids.count > 1) begin_stage("reading the prompt", ids.count, Unit::model_tokens);
   Status status = forward(engine, {&step, 1});
   end_stage();
   if (status.ok()) session.pending = -1;
   if (!status.interrupted()) return status;
-  result->ending = Ending::interrupted;
+  *ending = Ending::interrupted;
   return {};
 }
 
 }  // namespace
 
-Status generate(Engine& engine, Session& session, Span<const i32> prompt, GenerateOptions& options, TextSink sink,
+Status generate(Engine& engine, Session& session, Span<const i32> prompt, const GenerateOptions& options, TextSink sink,
                 void* context, Generated* result) {
-  Printer printer = {.engine = engine, .stop = options.stop, .sink = sink, .context = context, .decoder = {}};
-  bool continues = session.position > 0 || prompt.count > 1 || prompt[0] != engine.bos;
-  if (engine.has_tokenizer) printer.decoder = Decoder(engine.tokenizer, {.specials = false, .continues = continues});
   *result = {};
-  options.stop.reset();
+  Generation text(engine, session, prompt, options, sink, context);
   i64 start = now_ns(), first = start, woken = start;
   i64 period = options.pace > 0 ? static_cast<i64>(1e9 / options.pace) : 0;
-  i32 id = session.pending;
+  i32 waiting = session.pending;
   Span<const i32> next = prompt;
-  if (id >= 0 && prompt.count == 0) next = {&id, 1};
-  if (id >= 0 && prompt.count > 0) EDGELLM_TRY(run(engine, session, {&id, 1}, Wanted::nothing, result));
-  while (result->count < options.count && result->ending == Ending::length) {
-    EDGELLM_TRY(run(engine, session, next, Wanted::last, result));
-    if (result->ending != Ending::length) break;
+  if (waiting >= 0 && prompt.count == 0) next = {&waiting, 1};
+  if (waiting >= 0 && prompt.count > 0) EDGELLM_TRY(run(engine, session, {&waiting, 1}, Wanted::nothing, &text.ending));
+  while (!text.over()) {
+    EDGELLM_TRY(run(engine, session, next, Wanted::last, &text.ending));
+    if (text.over()) break;
     if (options.hash) result->last_hash = logits_hash(engine, 0);
-    EDGELLM_TRY(draw_id(engine, session, 0, options.sampling, &id));
+    EDGELLM_TRY(text.draw(0));
     i64 now = now_ns();
-    if (result->count == 0) {
+    if (text.count == 0) {
       first = now;
       result->prompt_ns = now - start;
     } else if (period) {
-      EDGELLM_TRY(keep_pace(options, now - woken, first + result->count * period, period, result));
+      EDGELLM_TRY(keep_pace(options, now - woken, first + text.count * period, period, result));
     }
-    result->count++;
     woken = now_ns();
     result->decode_ns = woken - first;
-    if (id == options.end_id || options.stop_ids.has(id) || (!options.ignore_stop_ids && is_stop(engine, id))) {
-      result->ending = Ending::stop_id;
-      break;
-    }
-    printer.id(id);
-    if (printer.stopped) result->ending = Ending::stop_string;
-    if (!printer.open) result->ending = Ending::sink_closed;
-    if (interrupted()) result->ending = Ending::interrupted;
-    next = {&id, 1};
+    text.say();
+    result->count = text.count;
+    if (interrupted() && text.ending != Ending::stop_id) text.ending = Ending::interrupted;
+    next = {&text.id, 1};
   }
-  printer.finish();
+  text.finish();
+  result->ending = text.ending;
   return {};
 }
 

@@ -57,6 +57,11 @@ bool ready_within(i32 fd, i32 ms) {
   return poll(&wait, 1, ms) != 0;
 }
 
+bool takes_bytes(i32 fd) {
+  pollfd wait{fd, POLLOUT, 0};
+  return poll(&wait, 1, 0) == 1 && (wait.revents & POLLOUT);
+}
+
 i64 read_all(i32 fd, char* buffer, i64 capacity) {
   i64 total = 0;
   while (total < capacity) {

@@ -29,6 +29,9 @@ bool is_file_or_pipe(i32 fd);
 // There is something to read, or the end of it, or an error, or a signal came; false when none of these did in so many ms.
 bool ready_within(i32 fd, i32 ms);
 
+// A pipe or a terminal whose reader is slow takes nothing now.
+bool takes_bytes(i32 fd);
+
 // Reads until `capacity` bytes or the end; the number read, or -1 with errno set.
 i64 read_all(i32 fd, char* buffer, i64 capacity);
 

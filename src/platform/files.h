@@ -12,6 +12,9 @@ void close_file(i32 fd);
 // under a number behind theirs, closed when another program starts. The number that was given is not used any more.
 i32 away_from_streams(i32 fd);
 
+// Opens /dev/null for each standard stream that is closed, so that nothing which is opened later takes its number.
+void keep_streams();
+
 // `bytes` from `offset` on, fewer at the end of the file; -1 when it cannot be read.
 i64 read_at(i32 fd, u8* buffer, i64 bytes, i64 offset);
 bool write_at(i32 fd, const u8* buffer, i64 bytes, i64 offset);

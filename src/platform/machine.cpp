@@ -1,70 +1,14 @@
 #include "platform/machine.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 #if defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
 
-#include "base/format.h"
-#include "platform/console.h"
+#include "platform/kernel_files.h"
 
 namespace edgellm {
-
-// --- Small files of the kernel -------------------------------------------------------------------------------------------
-
-// A file's first bytes, as far as they fit.
-struct SmallFile {
-  char data[4096];
-  i64 size = 0;
-  Text text() const { return {data, size}; }
-};
-
-// Concatenates the parts of the path; false when there is no such file.
-template <class... Parts>
-static bool load(SmallFile& file, const Parts&... parts) {
-  char path[1024];
-  Writer writer(path);
-  write(writer, parts...);
-  file.size = 0;
-  if (writer.full()) return false;
-  i32 fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  file.size = max(i64{0}, read_all(fd, file.data, sizeof file.data));
-  close(fd);
-  return file.size > 0;
-}
-
-// Takes the text up to `end` (or all of it) off the front.
-static Text take_until(Text& rest, char end) {
-  i64 n = 0;
-  while (n < rest.size && rest[n] != end)
-    n++;
-  Text head = rest.slice(0, n);
-  rest = n < rest.size ? rest.from(n + 1) : rest.from(n);
-  return head;
-}
-
-static Text trim(Text text) {
-  auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == 0; };
-  while (text.size && blank(text[0]))
-    text = text.from(1);
-  while (text.size && blank(text[text.size - 1]))
-    text.size--;
-  return text;
-}
-
-// A decimal number at the front; -1 when there is none or it is past 18 digits.
-static i64 number(Text text) {
-  text = trim(text);
-  i64 value = 0, digits = 0;
-  for (; digits < text.size && text[digits] >= '0' && text[digits] <= '9'; digits++) {
-    if (digits == 18) return -1;
-    value = value * 10 + (text[digits] - '0');
-  }
-  return digits ? value : -1;
-}
 
 // "0-3,8" as a set.
 static CpuSet cpu_list(Text text) {
@@ -182,8 +126,7 @@ static void read_memory(const char* root, Machine& machine) {
 }
 
 static void limit_memory(Machine& machine, i64 bytes) {
-  constexpr i64 NO_LIMIT = i64{1} << 60;  // version 1 says "none" by a number near 2^63, which is past 18 digits: -1
-  if (bytes <= 0 || bytes >= NO_LIMIT) return;
+  if (bytes <= 0 || bytes >= NO_MEMORY_LIMIT) return;
   machine.memory_limit = machine.memory_limit ? min(machine.memory_limit, bytes) : bytes;
 }
 
@@ -193,8 +136,15 @@ static void limit_cpus(Machine& machine, i64 quota, i64 period) {
   machine.cpu_quota = static_cast<i32>(machine.cpu_quota ? min(i64{machine.cpu_quota}, cpus) : cpus);
 }
 
-// The limits of one group, of whichever version the files are.
-static void read_group(const char* root, const char* mount, Text group, Machine& machine) {
+struct Groups {
+  const char* root;
+  Machine& machine;
+};
+
+// The limits of one group, of whichever version the files are: the least of all groups holds.
+static void read_group(void* context, const char* mount, Text group) {
+  const char* root = static_cast<Groups*>(context)->root;
+  Machine& machine = static_cast<Groups*>(context)->machine;
   SmallFile file;
   if (load(file, root, mount, group, "/memory.max")) limit_memory(machine, number(file.text()));
   if (load(file, root, mount, group, "/memory.limit_in_bytes")) limit_memory(machine, number(file.text()));
@@ -209,44 +159,13 @@ static void read_group(const char* root, const char* mount, Text group, Machine&
   }
 }
 
-// Our group and all above it: the least limit holds. In a container the path may be the host's and mean nothing here; its
-// root is then our own group.
-static void read_groups(const char* root, const char* mount, Text group, Machine& machine) {
-  for (;;) {
-    while (group.size && group[group.size - 1] == '/')
-      group.size--;
-    read_group(root, mount, group, machine);
-    if (!group.size) return;
-    while (group.size && group[group.size - 1] != '/')
-      group.size--;
-  }
-}
-
-static void read_limits(const char* root, Machine& machine) {
-  SmallFile file;
-  (void)load(file, root, "/proc/self/cgroup");
-  for (Text rest = file.text(); rest.size;) {
-    Text group = take_until(rest, '\n');  // "4:memory:/path", version 2: "0::/path"
-    take_until(group, ':');
-    Text controllers = take_until(group, ':');
-    if (!controllers.size) {
-      read_groups(root, "/sys/fs/cgroup", group, machine);
-      read_groups(root, "/sys/fs/cgroup/unified", group, machine);
-    }
-    while (controllers.size) {
-      Text controller = take_until(controllers, ',');
-      if (controller == "memory") read_groups(root, "/sys/fs/cgroup/memory", group, machine);
-      if (controller == "cpu") read_groups(root, "/sys/fs/cgroup/cpu", group, machine);
-    }
-  }
-}
-
 Machine read_machine(const char* root, const CpuSet& allowed) {
   Machine machine{};
   read_name(root, machine);
   read_cpus(root, allowed, machine);
   read_memory(root, machine);
-  read_limits(root, machine);
+  Groups groups = {root, machine};
+  each_control_group(root, read_group, &groups);
   machine.page_bytes = static_cast<i64>(sysconf(_SC_PAGESIZE));
   return machine;
 }

@@ -18,6 +18,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -88,6 +89,8 @@ constexpr u32 TERMINAL_REQUESTS[] = {TCGETS,     TCSETS,     TCSETSW,    TCSETSF
 constexpr i32 REQUESTS = sizeof TERMINAL_REQUESTS / sizeof TERMINAL_REQUESTS[0];
 constexpr u32 TERMINAL = 0;  // standard input
 
+constexpr u32 REFUSE = SECCOMP_RET_ERRNO | EPERM;
+
 class Filter {
  public:
   void add(u16 code, u32 value, u8 if_true = 0, u8 if_false = 0) { program_[count_++] = {code, if_true, if_false, value}; }
@@ -103,29 +106,48 @@ class Filter {
     add(BPF_JMP | BPF_JEQ | BPF_K, word, 1, 0);
     answer(value);
   }
+  // What follows, up to end(), is for a call whose number is loaded; it answers in every case.
+  void begin(u32 number) {
+    begun_ = count_;
+    add(BPF_JMP | BPF_JEQ | BPF_K, number);
+  }
+  void end() { program_[begun_].jf = static_cast<u8>(count_ - begun_ - 1); }
+  // Goes on only if an argument of the call, of two words, the low one first on both machines, is `value`.
+  void expect(i32 argument, u64 value) {
+    const size_t at = offsetof(seccomp_data, args) + sizeof(u64) * static_cast<size_t>(argument);
+    load(at);
+    unless(static_cast<u32>(value), REFUSE);
+    load(at + sizeof(u32));
+    unless(static_cast<u32>(value >> 32), REFUSE);
+  }
   sock_fprog program() { return {count_, program_}; }
 
  private:
-  sock_filter program_[2 * (CALLS + REQUESTS) + 24];
+  sock_filter program_[2 * (CALLS + REQUESTS) + 64];
+  u16 begun_ = 0;
   u16 count_ = 0;
 };
 
-constexpr u32 REFUSE = SECCOMP_RET_ERRNO | EPERM;
-
-// Of a call whose number is loaded: ioctl with a descriptor and a request that are allowed. Each argument is two words, the low one
-// first on both machines; libc fills the high one of these two with zeros.
+// ioctl with a descriptor and a request that are allowed. libc fills the high word of both with zeros.
 static void allow_terminal(Filter& filter) {
-  constexpr size_t DESCRIPTOR = offsetof(seccomp_data, args), REQUEST = DESCRIPTOR + sizeof(u64);
-  filter.unless(SYS_ioctl, REFUSE);
-  filter.load(DESCRIPTOR + sizeof(u32));
-  filter.unless(0, REFUSE);
-  filter.load(DESCRIPTOR);
-  filter.unless(TERMINAL, REFUSE);
+  constexpr size_t REQUEST = offsetof(seccomp_data, args) + sizeof(u64);
+  filter.begin(SYS_ioctl);
+  filter.expect(0, TERMINAL);
   filter.load(REQUEST + sizeof(u32));
   filter.unless(0, REFUSE);
   filter.load(REQUEST);
   for (u32 request : TERMINAL_REQUESTS)
     filter.when(request, SECCOMP_RET_ALLOW);
+  filter.answer(REFUSE);
+  filter.end();
+}
+
+static void allow_zeros(Filter& filter) {
+  filter.begin(SYS_mmap);
+  filter.expect(2, PROT_READ);
+  filter.expect(3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED);
+  filter.answer(SECCOMP_RET_ALLOW);
+  filter.end();
 }
 
 static void build(Filter& filter, u32 extra) {
@@ -139,6 +161,7 @@ static void build(Filter& filter, u32 extra) {
   // The kernel's brk never answers an error code: it answers the present end of the heap, and libc would take -1 for it.
   filter.when(SYS_brk, SECCOMP_RET_ERRNO | 0);
   if (extra & SEAL_TERMINAL) allow_terminal(filter);
+  if (extra & SEAL_MAPS) allow_zeros(filter);
   filter.answer(REFUSE);
 }
 

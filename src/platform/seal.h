@@ -15,6 +15,8 @@ enum : u32 {
   // ioctl on standard input, a terminal, to read and set how it treats keys and to read its window's size; nothing else, so that no
   // key can be put into it (TIOCSTI, TIOCLINUX)
   SEAL_TERMINAL = 1u << 3,
+  SEAL_MAPS =
+      1u << 4,  // mmap of zeros that can only be read, at a place that is named, for what is lost of a file (signals.h)
 };
 
 enum class Seal : i32 {

@@ -7,6 +7,8 @@
 #include <sys/select.h>
 #endif
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,12 +17,15 @@
 
 namespace edgellm {
 
-constexpr i32 MAX_MAPS = 8;
+constexpr i32 MAX_MAPS = 18;
 
 // Written before the count that admits them, read by the handler.
 static Span<const u8> maps[MAX_MAPS];
+static std::atomic<bool> lost[MAX_MAPS];
 static std::atomic<i32> map_count;
-static std::atomic<i32> stop_signal;                   // the first that asked to stop, 0: none
+static std::atomic<i64> zero_page;    // bytes of a page where lost maps become zeros, 0: they end the process
+static std::atomic<i32> stop_signal;  // the first that asked to stop, 0: none
+static std::atomic<bool> heard;       // and the program knows
 static_assert(std::atomic<i32>::is_always_lock_free);  // handlers use it
 
 // The end within a handler.
@@ -29,13 +34,31 @@ static_assert(std::atomic<i32>::is_always_lock_free);  // handlers use it
   _exit(code);
 }
 
+static bool within(Span<const u8> map, const u8* at) {
+  return at >= map.begin() && at < map.end();
+}
+
+// From the page of `at` to the end of the map there are zeros, which take no memory. The faulting instruction runs again and reads
+// them.
+static bool replace_by_zeros(i32 map, const u8* at) {
+  const i64 page = zero_page.load();
+  if (page == 0) return false;
+  lost[map].store(true);
+  const i64 from = (at - maps[map].begin()) / page * page;  // a map begins at a page
+  void* place = const_cast<u8*>(maps[map].begin() + from);
+  const size_t bytes = static_cast<size_t>(align_up(maps[map].count, page) - from);
+  return mmap(place, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == place;
+}
+
 static void on_fault(int signal, siginfo_t* info, void*) {
   const u8* at = static_cast<const u8*>(info->si_addr);
   for (i32 i = 0; i < map_count.load(); i++) {
-    if (at < maps[i].begin() || at >= maps[i].end()) continue;
-    static constexpr char message[] = "edgellm: the model file was cut short or its medium was removed while in use\n";
-    ssize_t written = ::write(2, message, sizeof message - 1);
-    (void)written;
+    if (!within(maps[i], at)) continue;
+    if (signal == SIGBUS && replace_by_zeros(i, at)) return;
+    const iovec message[] = {{const_cast<char*>("edgellm: "), 9},
+                             {const_cast<char*>(MAP_LOST), sizeof MAP_LOST - 1},
+                             {const_cast<char*>("\n"), 1}};
+    (void)!writev(2, message, 3);
     end_now(static_cast<int>(Code::failed));
   }
   end_keys();
@@ -78,8 +101,23 @@ void watch_map(Span<const u8> map) {
   map_count.store(n + 1);
 }
 
+void outlive_maps() {
+  zero_page.store(sysconf(_SC_PAGESIZE));
+}
+
+bool map_lost(const u8* at) {
+  for (i32 i = 0; i < map_count.load(); i++) {
+    if (lost[i].load() && within(maps[i], at)) return true;
+  }
+  return false;
+}
+
 bool interrupted() {
-  return stop_signal.load(std::memory_order_relaxed) != 0;
+  return stop_signal.load(std::memory_order_relaxed) != 0 && !heard.load(std::memory_order_relaxed);
+}
+
+void finish_in_peace() {
+  heard.store(true);
 }
 
 static_assert(static_cast<i32>(Code::hung_up) == 128 + SIGHUP && static_cast<i32>(Code::interrupted) == 128 + SIGINT &&
@@ -87,7 +125,7 @@ static_assert(static_cast<i32>(Code::hung_up) == 128 + SIGHUP && static_cast<i32
 
 Status check_interrupted() {
   const i32 signal = stop_signal.load(std::memory_order_relaxed);
-  return signal ? Status::error(static_cast<Code>(128 + signal), "") : Status();
+  return interrupted() ? Status::error(static_cast<Code>(128 + signal), "") : Status();
 }
 
 // Until there is something to read, or one of the signals that `mask` lets through.
@@ -128,6 +166,7 @@ bool terminated() {
 
 void set_interrupted(bool value) {
   stop_signal.store(value ? SIGINT : 0);
+  heard.store(false);
 }
 
 }  // namespace edgellm

@@ -12,8 +12,16 @@ namespace edgellm {
 // was. SIGPIPE and SIGXFSZ (a file larger than `ulimit -f`) are ignored: the write fails and says why.
 void install_signals();
 
-// The map of a file on a medium that can fail or be pulled out. At most 8; further ones are not watched.
+// The map of a file on a medium that can fail or be pulled out. At most 18; further ones are not watched.
 void watch_map(Span<const u8> map);
+
+// From now on the loss of a watched map does not end the process: what is lost reads as zeros, and map_lost() is true. A process that
+// is sealed needs SEAL_MAPS for it.
+void outlive_maps();
+
+// Whether the watched map that holds this byte has lost some: what was computed since it was whole is of no use.
+bool map_lost(const u8* at);
+inline constexpr char MAP_LOST[] = "the model file was cut short or its medium was removed while in use";
 
 bool interrupted();
 
@@ -24,6 +32,10 @@ Status check_interrupted();
 // Waits until `fd` can be read, or the terminal changed (platform/terminal.h; whoever edits no lines hears of none). False when one
 // of these signals came, before or meanwhile: none is missed between a look at interrupted() and the wait.
 bool wait_to_read(i32 fd);
+
+// The signal was heard, and the program ends what it has begun: interrupted() is false from now on, for check_interrupted too. One
+// more SIGINT or SIGTERM ends the process.
+void finish_in_peace();
 
 // It was SIGTERM or SIGHUP, which ask to end and not just to stop.
 bool terminated();

@@ -105,6 +105,15 @@ Text ChatTemplate::close() const {
   return assistant.from(find(assistant, ASSISTANT) + ASSISTANT.size);
 }
 
+bool ChatTemplate::takes_turns() const {
+  return answer.size == 0 || find(system, USER) >= 0;
+}
+
+bool ChatTemplate::spaces_answer() const {
+  const Text before = assistant.slice(0, find(assistant, ASSISTANT));
+  return before.size == answer.size + 1 && before.slice(0, answer.size) == answer && before[answer.size] == ' ';
+}
+
 const ChatTemplate* find_chat_template(Text name) {
   for (const ChatTemplate& chat : TEMPLATES) {
     if (chat.name == name) return &chat;

@@ -30,6 +30,11 @@ struct ChatTemplate {
 
   Text before_user() const;  // of `user`, what stands before {user}
   Text close() const;        // of `assistant`, what stands after {assistant}
+
+  // User and assistant take turns, the user first: no words begin an answer, or a system text goes into the first turn.
+  bool takes_turns() const;
+  // An answer that was given is written behind one space more than `answer` ends with: a space at its beginning is not its own.
+  bool spaces_answer() const;
 };
 
 // The families that are known by name; null for another name.

@@ -92,6 +92,9 @@ class Decoder {
   // Adds the piece of `id`. What was not taken before is lost, so take until empty after each push.
   void push(i32 id);
 
+  // The bytes of the id pushed last that are printed, which need not be whole characters; until the first take.
+  Text pushed() const { return rest_; }
+
   // No id follows: what is held back is given out as U+FFFD. Then the decoder is as new, except that it knows whether it printed.
   void finish();
 

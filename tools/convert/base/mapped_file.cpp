@@ -7,14 +7,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <cerrno>
 #include <filesystem>
 #include <map>
 #include <mutex>
 #include <set>
-#include <string_view>
 #include <utility>
+
+#include "base/shell_word.h"
 
 namespace edgellm::convert {
 namespace {
@@ -124,15 +124,11 @@ std::string folder_of(const std::string& path) {
 }
 
 std::string shell_word(const std::string& path) {
-  auto harmless = [](char c) {
-    const unsigned char byte = static_cast<unsigned char>(c);
-    return std::isalnum(byte) || byte >= 0x80 || std::string_view("_-./:@%+=,").find(c) != std::string_view::npos;
-  };
-  if (std::all_of(path.begin(), path.end(), harmless)) return path;
-  std::string out = "'";
-  for (char c : path)
-    out += c == '\'' ? "'\\''" : std::string(1, c);
-  return out + "'";
+  std::string room(4 * path.size() + 3, 0);
+  Writer writer(room.data(), static_cast<i64>(room.size()));
+  add_shell_word(writer, {path.data(), static_cast<i64>(path.size())});
+  room.resize(static_cast<size_t>(writer.text().size));
+  return room;
 }
 
 }  // namespace edgellm::convert
