@@ -130,6 +130,7 @@ Status plan(Options& options, Serving& serving) {
   Server& server = serving.server;
   EDGELLM_TRY(settle_engine(options));
   options.engine.sessions = server.options.slots;
+  options.engine.tokens = DEFAULT_CHUNK + server.options.slots;  // of prompts, beside one of each text
   options.engine.text_bytes = server.options.connections.http.body;
   for (i32 i = 0; i < options.model_count; i++)
     EDGELLM_TRY(plan_model(options, serving, i));

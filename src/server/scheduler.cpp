@@ -103,7 +103,7 @@ void Scheduler::find_leader(Slot& slot) {
   slot.leader_ids = slot.run + WORTH_WAITING - 1;
   if (slot.place->request.prompt_log_probabilities) return;
   for (Slot& other : slots_) {
-    if (&other == &slot || !reading(other)) continue;
+    if (&other == &slot || !reading(other) || other.place->request.prompt_log_probabilities) continue;
     const Span<const i32> prompt = slot.place->request.prompt;
     const i64 ids = common_beginning(prompt.slice(0, prompt.count - 1), other.place->request.prompt);
     if (ids <= max(slot.leader_ids, other.run)) continue;
@@ -150,26 +150,29 @@ void Scheduler::end_late() {
   }
 }
 
-// The prompts that can be read now, those with the fewest ids left first, and how much of each: not across a place where its
-// session is wanted, for itself or for a follower. Answers how many, and which came first.
+// How many ids of each prompt may be read now: not across a place where its session is wanted, for itself or for a follower. Those
+// with the fewest come first. Answers how many prompts, and which of them came first.
 i64 Scheduler::collect_readers(Slot** first) {
-  i64 count = 0;
-  *first = nullptr;
   for (Slot& slot : slots_) {
     slot.share = slot.most = 0;
     if (!reading(slot) || follows(slot)) continue;
-    const i64 left = left_to_read(slot), pause = sessions_.pause(index(slot));
+    const i64 left = slot.place->request.prompt.count - slot.run, pause = sessions_.pause(index(slot));
     slot.most = slot.place->request.prompt_log_probabilities ? 1 : pause > slot.run ? pause - slot.run : left;
-    if (!*first || slot.place->order < (*first)->place->order) *first = &slot;
-    i64 at = count++;
-    for (; at > 0 && left < left_to_read(*readers_[at - 1]); at--)
-      readers_[at] = readers_[at - 1];
-    readers_[at] = &slot;
   }
   for (const Slot& slot : slots_) {
     if (!reading(slot) || slot.leader < 0) continue;
     Slot& leader = slots_[slot.leader];
     leader.most = min(leader.most, slot.leader_ids - leader.run);
+  }
+  i64 count = 0;
+  *first = nullptr;
+  for (Slot& slot : slots_) {
+    if (slot.most == 0) continue;
+    if (!*first || slot.place->order < (*first)->place->order) *first = &slot;
+    i64 at = count++;
+    for (; at > 0 && slot.most < readers_[at - 1]->most; at--)
+      readers_[at] = readers_[at - 1];
+    readers_[at] = &slot;
   }
   return count;
 }
@@ -215,15 +218,14 @@ i64 Scheduler::collect_steps(i64* texts) {
 }
 
 bool Scheduler::step() {
+  const i64 began = now_ns();
   end_late();
   seat_waiting();
   i64 texts, ids = 0;
   const i64 count = collect_steps(&texts);
   if (count == 0) return false;
-  const i64 began = now_ns();
   const Status status = forward(*engine_, steps_.slice(0, count));
   if (status.interrupted()) return true;
-  const i64 taken = now_ns() - began;
   i32 row = 0;
   for (i64 i = 0; i < count; i++) {
     Slot& slot = *stepping_[i];
@@ -237,7 +239,7 @@ bool Scheduler::step() {
     slot.completed.status = status;
     end(slot);
   }
-  prompt_share_.ran(texts, ids - texts, taken);
+  prompt_share_.ran(texts, ids - texts, now_ns() - began);
   return true;
 }
 

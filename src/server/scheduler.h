@@ -5,8 +5,8 @@
 //
 //   submit --> waiting --> its prompt is run --> its text is made --> ended
 //
-// Of several prompts, the one that got its slot first has half of the ids of a pass, and the other half goes to those with the
-// fewest ids left; what one does not need the others get. So a short prompt is soon read beside a long one, and a long one with
+// Of several prompts, the one that came first has half of the ids of a pass, and the other half goes to those with the fewest
+// ids left; what one does not need the others get. So a short prompt is soon read beside a long one, and a long one with
 // L ids of prompts before it when 2 (L + its own) were run, however many short ones come.
 //
 // A prompt that begins as one that is just being read waits for it, and takes over what both have: the choices of one request,
@@ -74,7 +74,6 @@ class Scheduler {
   void end_late();
 
   bool reading(const Slot& slot) const { return slot.place && slot.run < slot.place->request.prompt.count; }
-  static i64 left_to_read(const Slot& slot) { return slot.place->request.prompt.count - slot.run; }
   i64 collect_readers(Slot** first);
   static void give(Slot& slot, i64 ids, i64* room);
   void share_out(i64 room);
