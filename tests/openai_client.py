@@ -8,6 +8,8 @@ import sys
 import tempfile
 
 import openai
+from openai.types import Completion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 failures = 0
 
@@ -26,6 +28,14 @@ def raises(kind, what, call):
         check(f"{what}: {kind.__name__}, got {type(error).__name__}: {error}", type(error) is kind)
         return error
     check(f"{what}: {kind.__name__}, got an answer", False)
+
+
+def strictly(kind, what, text):
+    """OpenAI's own description of an answer: every type as it says."""
+    try:
+        kind.model_validate_json(text, strict=True)
+    except ValueError as error:
+        check(f"{what}: {error}", False)
 
 
 class Served:
@@ -126,13 +136,28 @@ def errors(client):
     check("when to try again", full and full.response.headers["retry-after"] == "1")
 
 
+def shapes(client):
+    prompt = dict(model="stories", prompt="One day", max_tokens=5, logprobs=2)
+    for more in ({}, dict(echo=True), dict(logprobs=None)):
+        strictly(Completion, more, client.completions.with_raw_response.create(**{**prompt, **more}).text)
+    messages = dict(model="stories", messages=[{"role": "user", "content": "x"}], max_tokens=5)
+    for more in ({}, dict(logprobs=True, top_logprobs=2)):
+        strictly(ChatCompletion, more, client.chat.completions.with_raw_response.create(**messages, **more).text)
+        options = dict(stream=True, stream_options={"include_usage": True})
+        with client.chat.completions.with_streaming_response.create(**messages, **more, **options) as answer:
+            events = [line[6:] for line in answer.iter_lines() if line.startswith("data: {")]
+        check("events", len(events) > 5)
+        for event in events:
+            strictly(ChatCompletionChunk, more, event)
+
+
 def models(client):
     check("models", [m.id for m in client.models.list()] == ["stories"])
     check("one of them", client.models.retrieve("stories").owned_by == "edgellm")
 
 
 with Served("models/stories.tm2", "--slots", "4", "--queue", "4") as served:
-    for part in (models, completions, chat, errors):
+    for part in (models, completions, chat, shapes, errors):
         part(served.client())
 with tempfile.NamedTemporaryFile("w") as keys:
     keys.write("secret\n")

@@ -34,7 +34,7 @@ TEST(a_sealed_server) {
   CHECK_EQ(read.at("edgellm_cpu_temperature_celsius"), 41.0);
   CHECK(!read.types.count("edgellm_power_watts"));
   CHECK_EQ(read.at("edgellm_generated_tokens_total{model=\"stories\"}"), 60.0);
-  CHECK_EQ(read.at("edgellm_token_negative_log_probability_count{model=\"stories\"}"), 15.0);
+  CHECK_EQ(read.at("edgellm_token_negative_log_probability_count{model=\"stories\"}"), 4.0);
   CHECK(read.at("edgellm_cached_tokens_total{model=\"stories\"}") > 0);
   CHECK(read.at("edgellm_planned_memory_bytes") > 1e6);
   root.file("sys/class/thermal/thermal_zone0/temp", "57500\n");

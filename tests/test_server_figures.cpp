@@ -88,13 +88,13 @@ TEST(tokens_and_their_log_probabilities) {
   f64 sum = 0;
   i64 with_tops = 0;
   for (size_t i = 0; i < s.heard.values.size(); i++) {
-    if (i % 4 == 0) sum -= s.heard.values[i];
+    if (i % ModelMetrics::SAMPLE == 0) sum -= s.heard.values[i];
     with_tops += s.heard.tops[i] == 3;
     CHECK(s.heard.tops[i] == 0 || s.heard.tops[i] == 3);
     CHECK(s.heard.values[i] < 0 && s.heard.values[i] > -100);  // random weights, before the grammar
   }
   CHECK_EQ(with_tops, 4);
-  CHECK_EQ(m.sampled_tokens, 4u);
+  CHECK_EQ(m.sampled_tokens, 1u);
   CHECK(std::fabs(sum - m.negative_log_probability) < 1e-9);
 
   s.submit({5, 6, 7, 8}, 3);  // goes on from the first, and asks for nothing
@@ -102,7 +102,7 @@ TEST(tokens_and_their_log_probabilities) {
   CHECK_EQ(m.prompt_tokens, 9u);
   CHECK_EQ(m.cached_tokens, static_cast<u64>(s.heard.ended.back().cached));
   CHECK(m.cached_tokens > 0);
-  CHECK_EQ(m.sampled_tokens, 5u);  // the 17th
+  CHECK_EQ(m.sampled_tokens, 2u);  // the first and the 17th
 }
 
 TEST(texts_that_go_in_a_circle_or_are_late) {

@@ -372,6 +372,25 @@ TEST(messages) {
     CHECK_EQ(answer.status, 200);
     CHECK_EQ(Json(answer.body)["usage"]["prompt_tokens"].text(), std::to_string(row.conversation.size()));
   }
+  // Longer than there is room for in words of the template, though the request is not.
+  use_template(serving, "llama3");
+  std::string many;
+  for (int i = 0; i < 560; i++)
+    many += a + ",";
+  CHECK_EQ(serving.ask(CHAT, "{\"messages\":[" + many + u + "]}").body,
+           error("messages: expected at most 4096 texts and, with the words of the chat template, 20000 bytes", "messages",
+                 "\"context_length_exceeded\""));
+  // A template without a special token at the end of an answer needs a place for a stop string.
+  std::string stops = "\"q\"";
+  for (int i = 1; i < 16; i++)
+    stops += ",\"q" + std::to_string(i) + "\"";
+  use_template(serving, "chatml");
+  const std::string stopped = "{\"messages\":[" + u + "],\"stop\":[" + stops + "]}";
+  CHECK_EQ(gathered(serving.ask(CHAT, stopped), true, 1)[0].text, "Hi!");
+  use_template(serving, "plain");
+  CHECK_EQ(serving.ask(CHAT, stopped).body,
+           error("stop: expected at most 15 strings: the chat template \\\"plain\\\" needs one of the 16 places", "stop"));
+  serving.server.models[0].has_chat = false;
   CHECK_EQ(
       serving.ask(CHAT, "{\"messages\":[" + u + "," + u + "]}").body,
       error("messages: expected one message, of the user: the model has a grammar and no chat template, so that each is a "

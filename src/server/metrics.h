@@ -36,7 +36,7 @@ class DurationHistogram {
 
 // What the texts of a model have come to since the server began.
 struct ModelMetrics {
-  static constexpr u64 SAMPLE = 4;  // what a log probability costs is some percent of a token of a very small model
+  static constexpr u64 SAMPLE = 16;  // what a log probability costs is some percent of a token of a very small model
 
   u64 prompt_tokens = 0;  // of texts that got a slot
   u64 cached_tokens = 0;  // of these, that were not run again

@@ -115,7 +115,7 @@ void write_models(MetricsWriter& out, const Server& server) {
              [](MetricsWriter& to, const Scheduler& s) { to.histogram(s.metrics().between_tokens); });
   each_model(
       out, server, "edgellm_token_negative_log_probability", "summary",
-      "Minus the natural logarithm of the probability of every fourth token: minus the mean is the mean log probability.",
+      "Minus the natural logarithm of the probability of every 16th token: minus the mean is the mean log probability.",
       [](MetricsWriter& to, const Scheduler& s) {
         to.summary(s.metrics().negative_log_probability, s.metrics().sampled_tokens);
       });

@@ -27,7 +27,6 @@ class TokenRecords {
     return static_cast<i64>(sizeof(TokenRecord)) + (tops_ - 1) * static_cast<i64>(sizeof(LogProbability));
   }
   i64 bytes() const { return count_ * record_bytes(); }
-  i32 tops() const { return tops_; }
   TokenRecord& operator[](i64 i) const { return *reinterpret_cast<TokenRecord*>(end_ - (i + 1) * record_bytes()); }
   i32 end() const { return count_ ? (*this)[count_ - 1].end : 0; }  // of the part of the last one
 

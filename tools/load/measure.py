@@ -8,10 +8,10 @@
     tools/load/measure.py restart       kill -9 and a start: how long until an answer
     tools/load/measure.py drain         SIGTERM under load: what was accepted is answered
 
-Options: --seconds N (of each load; 300 for steady, otherwise 20), --rounds N (of goodput, 3), --build FOLDER (build), --model FILE
-(models/stories.tm2), --large FILE (of slots and prompt: `edgellm-convert synthetic:bitnet-2b4t` makes it), --slots N (32),
---prompt-tokens N (1000). goodput takes the likeliest token as bench does, and answers that are whole, unless
---temperature T or --stream say otherwise.
+Options: --seconds N (of each load; 300 for steady, otherwise 20), --rounds N (of goodput, 3), --slots N (16), --prompt-tokens N (1000),
+--build FOLDER (build), --model FILE (models/stories.tm2), --large FILE (of slots and prompt: `edgellm-convert synthetic:bitnet-2b4t
+--tokenizer FILE` with that of Llama 3 makes it; its own prints next to nothing, and a stream is seen by what it prints). goodput takes
+the likeliest token as bench does, and answers that are whole, unless --temperature T or --stream say otherwise.
 The server has core 0 and the generator core 1, but in slots and prompt, where the server has two threads on both.
 Exit code 1: something is not as it should be.
 """
@@ -198,7 +198,7 @@ def prompt():
                               "--kinds", 40, "--max-tokens", 1, "--stream", core=None, alone=False)
 
         def streams(time_for):
-            return start_load(server.url, "--connections", 7, "--in-flight", 7, "--kinds", 7, "--seconds", time_for, "--max-tokens", 200,
+            return start_load(server.url, "--connections", 7, "--in-flight", 7, "--kinds", 7, "--seconds", time_for, "--max-tokens", 100,
                               "--stream", core=None, alone=False)
 
         alone = result(reader(seconds))
@@ -258,7 +258,7 @@ def main():
     parser.add_argument("part", nargs="+", choices=parts)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument("--slots", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=0)
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--prompt-tokens", type=int, default=1000)
