@@ -46,7 +46,9 @@ TEST(a_model_that_is_lost) {
     CHECK(contains(got(server, "/health"), R"(200 {"status":"initializing")"));
     CHECK_EQ(got(server, "/readyz"), "503 no model is loaded\n");
     CHECK_EQ(body_of(ask(server, "kept")), kept);
+    CHECK_EQ(server.next_line(), "note: lost is served no more: " + LOST);
     server.send_signal(SIGTERM);
     CHECK_EQ(server.end(), 0);
+    CHECK_EQ(server.next_line(), "");
   }
 }
