@@ -293,3 +293,62 @@ TEST(deadline) {
   CHECK_EQ(gathered(answer, false, 1)[0].finish, "length");
   CHECK(std::stoi(Json(answer.body)["usage"]["completion_tokens"].text()) < 400);
 }
+
+namespace {
+
+// Every byte is an id: at this temperature most texts have halves of characters, also at their ends.
+const char* const BYTES = R"("prompt":"The big dog ","temperature":100,"top_p":1)";
+
+std::string write_byte_model() {
+  ModelRecipe recipe;
+  recipe.vocab = 256;
+  recipe.tokenizer = script_tokenizer(Script(""));
+  const std::string path = temporary_path("bytes.tm2");
+  write_model(recipe, path);
+  return path;
+}
+
+i64 events_with_text(const Answer& answer) {
+  i64 count = 0;
+  for (const std::string& event : events_of(answer)) {
+    if (event == "[DONE]") continue;
+    const Json choice = Json(event)["choices"][0];
+    count += !choice["text"].text().empty() || !choice["delta"]["content"].text().empty();
+  }
+  return count;
+}
+
+}  // namespace
+
+// A text that ends inside a character loses nothing in a stream.
+TEST(streams_of_bytes) {
+  Serving serving({{"bytes", write_byte_model()}});
+  i64 broken = 0;
+  for (int seed = 0; seed < 400; seed++) {
+    std::string body =
+        std::string("{") + BYTES + ",\"seed\":" + std::to_string(seed) + ",\"max_tokens\":" + std::to_string(1 + seed % 4);
+    if (seed / 4 % 3) body += R"(,"logprobs":)" + std::to_string(seed / 4 % 3 - 1);
+    if (seed / 12 % 2) body += R"(,"stop":["\ufffd\ufffda","a","\u0100b","bc"])";
+    const Gathered whole = gathered(serving.ask(COMPLETIONS, body + "}"), false, 1)[0];
+    const Gathered parts = gathered(serving.ask(COMPLETIONS, body + ",\"stream\":true}"), false, 1)[0];
+    CHECK_EQ(parts.text, whole.text);
+    CHECK_EQ(parts.tokens, whole.tokens);
+    CHECK(parts.values == whole.values && parts.finish == whole.finish);
+    broken += whole.text.size() >= 3 && whole.text.substr(whole.text.size() - 3) == "\xef\xbf\xbd";
+  }
+  CHECK(broken > 50);
+}
+
+// Stop strings that are never near change nothing about the events: one for each token that adds text.
+TEST(events_with_stop_strings) {
+  Serving serving({{"stories", STORIES}});
+  const std::string body = R"({"prompt":"One day","max_tokens":60,"seed":4,"stream":true)";
+  const Answer plain = serving.ask(COMPLETIONS, body + "}");
+  const i64 events = events_with_text(plain);
+  CHECK(events > 20 && events <= 60);
+  CHECK_EQ(events_with_text(serving.ask(COMPLETIONS, body + R"(,"stop":["\u20ac","@@"]})")), events);
+  use_template(serving, "plain");  // it has stop strings of its own
+  const Answer chat =
+      serving.ask(CHAT, R"({"messages":[{"role":"user","content":"x"}],"max_tokens":40,"seed":4,"stream":true})");
+  CHECK(events_with_text(chat) <= 40 && gathered(chat, true, 1)[0].text.size() > 80);
+}

@@ -26,14 +26,16 @@ bool Generation::ends_text() const {
   return id == options_->end_id || options_->stop_ids.has(id) || (!options_->ignore_stop_ids && is_stop(*engine_, id));
 }
 
-Text Generation::bytes(i64* text_bytes) const {
+Text Generation::bytes(i64* text_bytes, bool* inside) const {
   *text_bytes = 0;
+  *inside = false;
   if (!engine_->has_tokenizer) return {};
   Decoder decoder = decoder_;
   decoder.push(id);
   const Text bytes = decoder.pushed();
   for (Text piece; (piece = decoder.take()).size != 0;)
     *text_bytes += piece.size;
+  *inside = decoder.inside();
   return bytes;
 }
 

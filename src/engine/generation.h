@@ -56,8 +56,8 @@ class Generation {
   bool ends_text() const;
 
   // What the id that was drawn last prints: its bytes, which need not be whole characters, and how many bytes of text are whole with
-  // them, before stop strings are looked for. To be asked before it is said.
-  Text bytes(i64* text_bytes) const;
+  // them, before stop strings are looked for, and whether more stand inside a character. To be asked before it is said.
+  Text bytes(i64* text_bytes, bool* inside) const;
 
   // Counts the id that was drawn and gives its text to the sink, unless it ends the text.
   void say();

@@ -35,11 +35,12 @@ bool StopStrings::push_byte(char byte) {
   return stop;
 }
 
-// Bytes at the end of the stream that may be the beginning of a stop string.
-i64 StopStrings::undecided() const {
+// Bytes at the end of the stream that may be the beginning of a stop string; where one is complete, those of the longest that is.
+i64 StopStrings::undecided(bool stop) const {
   i64 longest = 0;
-  for (i32 i = 0; i < count_; i++)
-    longest = max(longest, matched_[i]);
+  for (i32 i = 0; i < count_; i++) {
+    if (!stop || matched_[i] == strings_[i].size) longest = max(longest, matched_[i]);
+  }
   return longest;
 }
 
@@ -48,32 +49,20 @@ bool StopStrings::push(Text text, Sink sink, void* context) {
     sink(context, text);
     return false;
   }
-  for (i64 i = 0; i < text.size; i++) {
+  bool stop = false;
+  for (i64 i = 0; i < text.size && !stop; i++) {
     held_[held_count_++] = text[i];
-    bool stop = push_byte(text[i]);
-    // Characters are given whole.
-    bool inside = i + 1 < text.size && (text[i + 1] & 0xc0) == 0x80;
-    if (!stop && inside && held_count_ < MAX_HELD) continue;
-    // When a string is complete, what stands before the longest complete one is decided.
-    i64 keep = undecided();
-    if (held_count_ > keep) {
-      sink(context, {held_, held_count_ - keep});
-      for (i64 j = 0; j < keep; j++)
-        held_[j] = held_[held_count_ - keep + j];
-      held_count_ = keep;
-    }
-    if (stop) {
-      // A longer string may still have been open when a shorter one ended: give what stands before the shorter one.
-      i64 ended = 0;
-      for (i32 s = 0; s < count_; s++) {
-        if (matched_[s] == strings_[s].size) ended = max(ended, strings_[s].size);
-      }
-      sink(context, {held_, held_count_ - ended});
-      held_count_ = 0;
-      return true;
-    }
+    stop = push_byte(text[i]);
+    // What is decided is given at once, or when there is room for less than a character more.
+    const bool last = i + 1 == text.size, inside = !last && (text[i + 1] & 0xc0) == 0x80;
+    if (!stop && !last && (inside || held_count_ < MAX_HELD - 3) && held_count_ < MAX_HELD) continue;
+    const i64 keep = undecided(stop);
+    if (held_count_ > keep) sink(context, {held_, held_count_ - keep});
+    for (i64 j = 0; j < keep; j++)
+      held_[j] = held_[held_count_ - keep + j];
+    held_count_ = stop ? 0 : keep;
   }
-  return false;
+  return stop;
 }
 
 void StopStrings::finish(Sink sink, void* context) {

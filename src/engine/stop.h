@@ -17,8 +17,8 @@ class StopStrings {
   // A new stream begins.
   void reset();
 
-  // Takes more text and gives what may be printed to sink(context, text), in one or more calls, each of whole characters where the
-  // text and the strings are. True once a stop string was seen: the text before it has been given, what follows is dropped.
+  // Takes more text and gives what may be printed to sink(context, text), in one call for each 253 bytes or less, of whole characters
+  // where the text and the strings are. True once a stop string was seen: the text before it has been given, what follows is dropped.
   using Sink = void (*)(void* context, Text text);
   bool push(Text text, Sink sink, void* context);
 
@@ -26,10 +26,10 @@ class StopStrings {
   void finish(Sink sink, void* context);
 
  private:
-  static constexpr i64 MAX_HELD = MAX_BYTES + 3;  // the last character of what is decided, too
+  static constexpr i64 MAX_HELD = 2 * MAX_BYTES;
 
   bool push_byte(char byte);
-  i64 undecided() const;
+  i64 undecided(bool stop) const;
 
   Text strings_[MAX_STRINGS];
   i64 matched_[MAX_STRINGS] = {};  // bytes of each string that end the stream so far (Knuth, Morris, Pratt)

@@ -169,12 +169,14 @@ void forget_sent(Choice& choice, i64 tokens, i64 bytes) {
   memmove(choice.room.data, choice.room.data + bytes, static_cast<size_t>(choice.used));
 }
 
-// Tokens whose text is here, up to the last that has any: those without wait for what they become.
+// Tokens whose text is here, up to the last that has any: those without wait for what they become, and the last one of all for what
+// is no character if the text ends behind it.
 i64 tokens_to_send(const Choice& choice) {
   const TokenRecords& tokens = choice.tokens;
   i64 ready = 0;
   for (i64 i = 0, before = 0; i < tokens.count() && tokens[i].end <= choice.used; before = tokens[i++].end) {
-    if (tokens[i].end > before) ready = i + 1;
+    const bool ends = tokens[i].inside && i + 1 == tokens.count();
+    if (tokens[i].end > before && !ends) ready = i + 1;
   }
   return ready;
 }
@@ -191,8 +193,9 @@ bool send_tokens(Choice& choice, i64 count) {
 
 void stream_token(Choice& choice, i32 id) {
   if (!with_tokens(choice)) return;
-  // Tokens that print nothing, without an end: they are sent when there is no room for more.
-  if (choice.used == choice.tokens.end() && !room_for_token(choice)) (void)send_tokens(choice, choice.tokens.count());
+  // Tokens that print nothing, without an end: they are sent when there is no room for more, but for the last, whose the end of the
+  // text may be.
+  if (choice.used == choice.tokens.end() && !room_for_token(choice)) (void)send_tokens(choice, choice.tokens.count() - 1);
   keep_token(choice, id);
 }
 

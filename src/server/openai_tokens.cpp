@@ -207,10 +207,12 @@ void keep_token(Choice& choice, i32 id) {
   if (choice.full) return;
   const Scheduler& scheduler = reply.model->scheduler;
   i64 text_bytes;
-  const Text bytes = scheduler.bytes(&text_bytes);
+  bool inside;
+  const Text bytes = scheduler.bytes(&text_bytes, &inside);
   const bool drops = drops_space(choice, bytes);
   TokenRecord& record = choice.tokens.add(id);
   record.end += static_cast<i32>(text_bytes) - drops;
+  record.inside = inside;
   record.skipped = static_cast<u16>(skipped_bytes(reply.model->engine, id, bytes) + drops);
   choice.tokens.read(record, scheduler.log_probabilities());
   count_record(choice, choice.tokens.count() - 1);

@@ -48,7 +48,7 @@ class Scheduler {
   // Of the row of logits behind the id that a listener is told of at this moment, if its request asks for them.
   const LogProbabilities& log_probabilities() const { return log_probabilities_; }
   // What this id prints, as Generation::bytes has it.
-  Text bytes(i64* text_bytes) const { return telling_->bytes(text_bytes); }
+  Text bytes(i64* text_bytes, bool* inside) const { return telling_->bytes(text_bytes, inside); }
   const ModelMetrics& metrics() const { return metrics_; }
 
  private:

@@ -12,13 +12,14 @@ TokenRecord& TokenRecords::add(i32 id) {
   record.end = end;
   record.skipped = record.dropped = 0;
   record.tops = 0;
+  record.inside = false;
   return record;
 }
 
 void TokenRecords::read(TokenRecord& record, const LogProbabilities& row) const {
   const Span<const LogProbability> top = row.top();
   record.value = row.of(record.id);
-  record.tops = static_cast<i32>(min<i64>(tops_, top.count));
+  record.tops = static_cast<u16>(min<i64>(tops_, top.count));
   for (i32 i = 0; i < record.tops; i++)
     record.top[i] = top[i];
 }

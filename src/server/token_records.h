@@ -12,7 +12,8 @@ struct TokenRecord {
   i32 end;                // of its part, in bytes of the text that is held
   u16 skipped;            // bytes at its beginning that the text has not
   u16 dropped;            // and at its end
-  i32 tops;               // of `top` that were read
+  u16 tops;               // of `top` that were read
+  bool inside;            // behind it the text stands inside a character: U+FFFD may follow that is its own
   LogProbability top[1];  // as many as all records have room for
 };
 

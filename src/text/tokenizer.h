@@ -98,6 +98,9 @@ class Decoder {
   // No id follows: what is held back is given out as U+FFFD. Then the decoder is as new, except that it knows whether it printed.
   void finish();
 
+  // Behind what was taken, the beginning of a character is held back.
+  bool inside() const { return held_bytes_ > 0; }
+
   // The next part of the text that is certain, always whole characters; empty when all was taken. Valid until the next call of
   // any member.
   Text take();
