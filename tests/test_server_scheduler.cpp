@@ -171,6 +171,72 @@ TEST(what_need_not_be_run_again) {
   }
 }
 
+// Words that many conversations begin with are copied from one that is longer, which can go on afterwards.
+TEST(conversations_that_begin_in_the_same_way) {
+  const SmallModel& model = small_models()[0];
+  Alone alone(model);
+  Scheduled scheduled(model.options(), model.path, 3);
+  Ids system = timeline(10, 67);
+  for (const i32 from : {0, 1, 2, 0, 1, 2}) {
+    Ids prompt = system;
+    for (i32 i = 0; i < 40; i++)
+      prompt.push_back((from * 20 + i) % 67);
+    Asked text(prompt, 6, 1);
+    const bool first = scheduled.scheduler.metrics().prompt_tokens == 0;
+    const bool known = scheduled.scheduler.metrics().prompt_tokens >= 150;
+    scheduled.complete(text);
+    CHECK_EQ(text.completed.cached, first ? 0 : known ? 49 : 10);
+    alone(text);
+    CHECK_EQ(listed(text.made), listed(alone.made));
+  }
+}
+
+// Who wants the log probabilities of a prompt hears of each of its ids but the first, also where they need not be run again.
+TEST(log_probabilities_of_a_prompt) {
+  for (const SmallModel& model : small_models()) {
+    Alone alone(model);
+    Scheduled scheduled(model.options(), model.path, 3);
+    Asked before(timeline(20, 67), 4, 1), beside(timeline(20, 67), 12, 2), text(timeline(20, 67), 4, 3);
+    scheduled.complete(before);
+    static std::vector<std::pair<i64, f32>> told;
+    static const Scheduler* scheduler;
+    scheduler = &scheduled.scheduler;
+    told.clear();
+    CompletionListener listener = ASKED;
+    listener.prompt = [](void* self, i64 index) {
+      const i32 id = static_cast<Asked*>(self)->prompt[static_cast<size_t>(index)];
+      told.emplace_back(index, scheduler->log_probabilities().of(id));
+    };
+    scheduled.ask(beside);
+    text.request.prompt = span_of(text.prompt);
+    text.request.prompt_log_probabilities = true;
+    text.request.listener = &listener;
+    text.request.context = &text;
+    scheduled.scheduler.submit(text.request);
+    scheduled.run_all();
+    CHECK_EQ(text.completed.cached, 0);
+    CHECK_EQ(told.size(), size_t{19});
+    LogProbabilities expected;
+    Arena size;
+    expected.place(size, alone.open.engine.model.vocab);
+    std::vector<u8> bytes(static_cast<size_t>(size.used()) + 64);
+    u8* aligned = bytes.data() + (64 - reinterpret_cast<uintptr_t>(bytes.data()) % 64);
+    Arena arena(aligned, size.used());
+    expected.place(arena, alone.open.engine.model.vocab);
+    alone.open.engine.sessions[0].restart();
+    for (size_t i = 0; i < told.size(); i++) {
+      CHECK(alone.open.run(0, {text.prompt[i]}));
+      expected.read(alone.open.engine.kernels, logits_row(alone.open.engine, 0), 0);
+      CHECK_EQ(told[i].first, static_cast<i64>(i) + 1);
+      CHECK_EQ(told[i].second, expected.of(text.prompt[i + 1]));
+    }
+    for (Asked* one : {&beside, &text}) {
+      alone(*one);
+      CHECK_EQ(model.name + listed(one->made), model.name + listed(alone.made));
+    }
+  }
+}
+
 // --- Joining, leaving, ending ---------------------------------------------------------------------------------------------
 
 namespace {
@@ -207,10 +273,13 @@ TEST(cancelled_at_every_stage) {
       };
       if (stage == "at an id") second.at_id = cancel_after;
       if (stage == "at a text") second.at_text = cancel_after;
-      if (stage == "at the last text") {
-        CHECK(second.request.options.stop.add("zzz"));
+      if (stage == "at the last text") {  // the last digit is held back to the end
+        for (const char* stop : {"0z", "1z", "2z", "3z", "4z", "5z", "6z", "7z", "8z", "9z"})
+          CHECK(second.request.options.stop.add(stop));
         second.request.options.count = after + 1;
-        second.at_text = cancel_after;
+        second.at_text = [&] {
+          if (heard++ == second.request.options.count) cancel();
+        };
       }
       if (stage == "at another's end") {
         first.request.options.count = after + 1;
@@ -484,26 +553,32 @@ TEST(values_that_are_not_finite) {
     u64 seed = 0;
     const auto good = [&](i32 from) {  // one that draws no such id
       for (;;) {
-        auto text = std::make_unique<Asked>(counted(from, 20), 8, ++seed);
+        auto text = std::make_unique<Asked>(counted(from, 20), 40, ++seed);
+        text->request.options.ignore_stop_ids = true;
         alone(*text);
         if (std::all_of(alone.made.begin(), alone.made.end(), [](i32 id) { return id < 64; })) return text;
       }
     };
-    const auto first = good(1), second = good(9), after = good(1), waiting = good(9);
+    const auto first = good(1), second = good(9), again = good(1), waiting = good(9);
     const std::string spoilt = temporary_path("spoilt.tm2");
     write_model(recipe, spoilt);
     spoil(spoilt);
     Scheduled scheduled(model.options(), spoilt, 3);
-    Asked bad({1, 2, 3, 65, 4}, 8, 1);
-    for (Asked* text : {first.get(), second.get(), &bad, waiting.get()})
-      scheduled.ask(*text);
+    scheduled.ask(*first);
+    scheduled.ask(*second);
+    while (first->made.empty() || second->made.empty())
+      scheduled.scheduler.step();
+    Asked bad({1, 2, 3, 65, 4}, 40, 1);
+    scheduled.ask(bad);
+    scheduled.scheduler.step();
+    scheduled.ask(*waiting);  // it begins as the second does, and would have gone first
     scheduled.run_all();
     for (Asked* text : {first.get(), second.get(), &bad}) {
       CHECK_EQ(text->words(), "layer 0 gave values that are not finite at position 3");
       CHECK_EQ(text->ended, 1);
     }
-    scheduled.complete(*after);
-    for (const Asked* text : {waiting.get(), after.get()}) {
+    scheduled.complete(*again);
+    for (const Asked* text : {waiting.get(), again.get()}) {
       alone(*text);
       CHECK_EQ(listed(text->made), listed(alone.made));
       CHECK_EQ(text->completed.cached, 0);

@@ -78,7 +78,7 @@ bool Scheduler::tell(void* self, Text text) {
   const Slot& slot = *static_cast<Slot*>(self);
   if (!slot.place) return false;
   const CompletionRequest& request = slot.place->request;
-  return request.listener->text(request.context, text) && slot.place;
+  return request.listener->text(request.context, text);
 }
 
 void Scheduler::seat(CompletionPlace& place) {
@@ -246,7 +246,6 @@ bool Scheduler::step() {
 // The ids of a step were run. Nobody may wait for them any more: whoever heard of another text's end may have cancelled this one.
 void Scheduler::after_step(Slot& slot, const Step& step, i32* row) {
   sessions_.ran(index(slot), step.ids);
-  session(slot).pending = -1;
   if (reading(slot)) slot.run += step.ids.count;
   if (step.wanted != Wanted::last) return;
   if (slot.place) reading(slot) ? tell_prompt(slot, *row) : draw(slot, *row);
@@ -287,12 +286,11 @@ void Scheduler::draw(Slot& slot, i32 row) {
   count_token(slot);
   telling_ = &slot.text;
   if (request.listener->id && !slot.text.ends_text()) request.listener->id(request.context, slot.text.id);
-  if (!slot.place) return;  // the listener has cancelled it
   slot.text.say();
-  if (slot.place && slot.text.over()) end(slot);
+  if (slot.text.over()) end(slot);
 }
 
-// The slot is free before the listener hears of it.
+// The slot is free before the listener hears of it. Whoever hears of the text's last piece may have cancelled it.
 void Scheduler::end(Slot& slot) {
   slot.text.finish();
   if (!slot.place) return;

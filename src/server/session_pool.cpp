@@ -71,7 +71,6 @@ i32 SessionPool::choose(Span<const i32> prompt, i32* source, i64* ids) const {
   for (i32 i = 0; i < count(); i++) {
     if (!shelves_[i].lent && (oldest < 0 || shelves_[i].taken < shelves_[oldest].taken)) oldest = i;
   }
-  if (known(oldest, prompt) == *ids) *source = oldest;
   return oldest;
 }
 
