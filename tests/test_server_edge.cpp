@@ -83,7 +83,7 @@ TEST(completions) {
       {"{\"prompt\":\"x\",\"temperature\":-1}", "", 400, refusal("temperature: expected a number from 0 to 100, got -1")},
       {"{\"prompt\":\"x\",\"top_p\":1.5}", "", 400, refusal("top_p: expected a number from 0 to 1, got 1.5")},
       {"{\"prompt\":\"x\",\"seed\":-1}", "", 400,
-       refusal("seed: expected an integer from 0 to 18446744073709551615, got -1")},
+       refusal("seed: expected an integer from 0 to 18446744073709551615, got -1; leave it out for one that is drawn")},
       {"{\"prompt\":\"x\",\"stop\":\"\"}", "", 400, refusal(stops + "\\\"\\\"")},
       {"{\"prompt\":\"x\",\"stop\":5}", "", 400, refusal(stops + "5")},
       {"{\"prompt\":\"x\",\"stop\":[\"a\",{}]}", "", 400, refusal(stops + "an object")},

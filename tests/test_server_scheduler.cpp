@@ -621,6 +621,33 @@ TEST(choices_of_one_prompt) {
   }
 }
 
+// One that waits is waited for as well, in slots of any order.
+TEST(prompts_that_wait_for_one_that_waits) {
+  for (const SmallModel& model : small_models()) {
+    Alone alone(model);
+    Scheduled scheduled(model.options(), model.path, 3);
+    std::vector<std::unique_ptr<Asked>> before;  // so that the slots are taken from the last to the first
+    for (const i32 from : {20, 40, 60, 60, 40, 20}) {
+      before.push_back(std::make_unique<Asked>(counted(from, 6), 1, 1));
+      scheduled.complete(*before.back());
+      CHECK_EQ(before.back()->completed.slot, from / 20 - 1);
+    }
+    Asked first(counted(3, 70), 5, 1), second(counted(3, 70), 5, 2), third(counted(3, 60), 5, 3);
+    third.prompt[40] = 1;
+    for (Asked* text : {&first, &second, &third})
+      scheduled.ask(*text);
+    scheduled.run_all();
+    i32 slot = 2;
+    for (Asked* text : {&first, &second, &third}) {
+      CHECK_EQ(text->completed.slot, slot--);
+      alone(*text);
+      CHECK_EQ(model.name + listed(text->made), model.name + listed(alone.made));
+    }
+    CHECK_EQ(second.completed.cached, 69);
+    if (model.rewinds && model.window == 0) CHECK_EQ(third.completed.cached, 40);
+  }
+}
+
 // Whoever was waited for goes away, at any time: the next one takes what there is and goes on.
 TEST(a_prompt_that_is_waited_for_goes) {
   for (const SmallModel& model : small_models()) {

@@ -46,7 +46,7 @@ const char* ending_of(const Completed& completed) {
     case Ending::repetition:
       return "repetition";
     default:
-      return "stopped";
+      return "room";  // it listens no more because the answer has none
   }
 }
 
@@ -344,7 +344,8 @@ bool Server::read_prompt(Connection& c, ServedModel& model, Text text, Span<cons
   Status status = encode(model.engine, text, {.add_bos = true}, ids);
   if (status.ok() && ids->count == 0) status = failed("the prompt is empty, and the tokenizer names no first id");
   if (status.ok()) status = model.scheduler.check_prompt(*ids);
-  if (!status.ok()) connections.answer_error(c, model.loaded() ? 400 : 503, status.text());
+  if (!status.ok())
+    connections.answer_error(c, !model.loaded() ? 503 : status.code() == Code::bad_model ? 500 : 400, status.text());
   return status.ok();
 }
 
