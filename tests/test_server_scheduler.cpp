@@ -454,20 +454,19 @@ TEST(prompts_and_the_context) {
   CHECK_EQ(refused(scheduled.scheduler, counted(0, 96)), "");
   CHECK_EQ(
       refused(scheduled.scheduler, counted(0, 97)),
-      "the prompt has 97 tokens, the context is of 96: shorten it, or start the server with a window (--window W) to go on "
-      "with the last W");
+      "the prompt has 97 tokens, the context is of 96: shorten it, or start the server with --window 96 --ctx 97, which "
+      "sees the last 96 of them");
   CHECK_EQ(refused(scheduled.scheduler, {1, 67}), "token id 67 is not in the vocabulary of 67 ids");
   EngineOptions small = model.options();
   small.context = 32;
   Scheduled less(small, model.path, 1);
-  CHECK_EQ(refused(less.scheduler, counted(0, 33)),
-           "the prompt has 33 tokens, the context is of 32: shorten it, or start the server with a larger context (--ctx, "
-           "up to 96) "
-           "or a window (--window W) to go on with the last W");
+  CHECK_EQ(
+      refused(less.scheduler, counted(0, 33)),
+      "the prompt has 33 tokens, the context is of 32: shorten it, or start the server with --ctx 33 or more, up to 96");
   small.window = 21;
   Scheduled endless_one(small, model.path, 1);
   CHECK_EQ(refused(endless_one.scheduler, counted(0, 33)),
-           "the prompt has 33 tokens, the context is of 32: shorten it, or start the server with a larger --ctx");
+           "the prompt has 33 tokens, the context is of 32: shorten it, or start the server with --ctx 33 or more");
 }
 
 // Texts far past the context, of models that keep no positions or see a window of them; the prompt is read anew afterwards.
