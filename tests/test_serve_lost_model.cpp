@@ -49,7 +49,9 @@ TEST(a_model_that_is_lost) {
     CHECK(contains(models, "\"kept\"") && !contains(models, "\"lost\""));
     CHECK_EQ(got(server, "/v1/models/lost").substr(0, 3), "404");
     CHECK_EQ(body_of(ask(server, "kept")), kept);
+    CHECK_EQ(server.next_line(), "note: lost is served no more: " + LOST);
     server.send_signal(SIGTERM);
     CHECK_EQ(server.end(), 0);
+    CHECK_EQ(server.next_line(), "");
   }
 }

@@ -675,6 +675,11 @@ TEST(listening) {
   const std::string said = listen_on("127.0.0.1", &port, &other).text();
   CHECK_EQ(said, "cannot listen on 127.0.0.1 port " + std::to_string(port) + ": " + std::strerror(EADDRINUSE) +
                      "; another program listens there: --port takes another port, --port 0 any that is free");
+  for (const char* inside : {"127.0.0.1", "127.3.2.1", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::ffff:7f00:1"})
+    CHECK(within_machine(inside));
+  for (const char* outside :
+       {"0.0.0.0", "::", "128.0.0.1", "10.0.0.127", "::2", "::ffff:10.0.0.1", "::127.0.0.1", "localhost"})
+    CHECK(!within_machine(outside));
   char buffer[48];
   Writer peer(buffer);
   CHECK_EQ(accept_connection(listener, peer), i64{SOCKET_WAIT});

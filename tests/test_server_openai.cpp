@@ -276,9 +276,8 @@ TEST(prompts) {
       {"[300]", "prompt: expected an integer from 0 to 299, got 300", "null"},
       {"[-1]", "prompt: expected an integer from 0 to 299, got -1", "null"},
       {long_text.c_str(),
-       "prompt: the prompt has 401 tokens, the context is of 400: shorten it, or start the server with a window (--window "
-       "W) to go on "
-       "with the last W",
+       "prompt: the prompt has 401 tokens, the context is of 400: shorten it, or start the server with --window 400 --ctx "
+       "401, which sees the last 400 of them",
        "\"context_length_exceeded\""},
       {"[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,\"x\"]", "prompt: expected an integer from 0 to 299, got \\\"x\\\"",
        "null"},
