@@ -153,7 +153,7 @@ TEST(defaults) {
                   " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 "
                   "version=0 no_convert=0 seal=0"
                   " host=127.0.0.1 port=-1 experts_service=0 node= slots=4 queue=32 edge_tokens=200 max_memory=0"
-                  " drain=30000000000 log=0 stop_repeats=0 key_file=(null) connections=256 answer=65536 body=262144"
+                  " drain=30000000000 log=0 stop_repeats=0 key_file=(null) connections=256 answer=131072 body=262144"
                   " idle_ns=60000000000 head_ns=10000000000 body_ns=60000000000 write_ns=30000000000"));
 }
 

@@ -302,7 +302,7 @@ TEST(keys_and_origins) {
 // --- The log -------------------------------------------------------------------------------------------------------------
 
 TEST(log) {
-  ServerProcess server(STORIES + " --log");
+  ServerProcess server(STORIES + " --log --answer-kb 16");
   const std::string number = "[0-9]+\\.[0-9]", time = "\\{\"time\":\"20[0-9-]+T[0-9:]+Z\",\"client\":\"127\\.0\\.0\\.1\",";
   const auto line = [&] { return server.next_line(); };
   const std::string answer = ask_port(server.port(), COMPLETIONS, PROMPT);
@@ -323,6 +323,10 @@ TEST(log) {
     CHECK(std::regex_match(line(), std::regex(time + "\"method\":\"\",\"path\":\"\",\"status\":400,\"bytes\":" +
                                               std::to_string(refused.size()) + none)));
   }
+  const std::string full = ask_port(server.port(), "POST /v1/completions",
+                                    R"({"prompt":"a","logprobs":5,"max_tokens":300,"temperature":100,"top_p":1,"seed":1})");
+  CHECK(contains(full, "\"finish_reason\":\"length\""));
+  CHECK(std::regex_match(line(), std::regex(time + ".*\"status\":200,.*\"ending\":\"room\"\\}")));
   {  // gone within its body
     const int fd = connect_to_port(server.port());
     send_all(fd, "POST /v1/edge/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nx");

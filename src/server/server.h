@@ -33,7 +33,7 @@ struct ServeOptions {
   const char* key_file = nullptr;
   Text origins[MAX_ORIGINS];
   i32 origin_count = 0;
-  ConnectionLimits connections = {.http = {.body = 256 << 10}};
+  ConnectionLimits connections = {.answer = 128 << 10, .http = {.body = 256 << 10}};
 };
 
 struct ServedModel {
