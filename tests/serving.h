@@ -12,6 +12,7 @@
 #include "check.h"
 #include "open_engine.h"
 #include "platform/clock.h"
+#include "platform/signals.h"
 #include "platform/sockets.h"
 #include "server/server.h"
 
@@ -33,10 +34,9 @@ class Serving {
   // Names of models and their files.
   using Models = std::vector<std::pair<std::string, std::string>>;
 
-  explicit Serving(Models files, edgellm::ServeOptions options = small())
+  explicit Serving(Models files, edgellm::ServeOptions options = small(), edgellm::EngineOptions engine = {})
       : names_(std::move(files)), models_(names_.size()) {
     for (size_t i = 0; i < names_.size(); i++) {
-      edgellm::EngineOptions engine;
       engine.threads = 1;
       engine.sessions = options.slots;
       engine.text_bytes = options.connections.http.body;
@@ -86,6 +86,14 @@ class Serving {
   void rounds(int count) {
     for (int i = 0; i < count; i++)
       CHECK(server.round());
+  }
+
+  // A signal asks for the end: how many requests were not answered in time.
+  int end() {
+    edgellm::set_interrupted(true);
+    const int left = server.run(-1, set_);
+    edgellm::set_interrupted(false);
+    return left;
   }
 
   // The answer to a client of `connect`, whose connection ends behind it.

@@ -153,7 +153,7 @@ TEST(defaults) {
                   " seed_given=0 temperature_given=0 threads_auto=0 realtime=0 json=0 tensors=0 verbose=0 help=0 "
                   "version=0 no_convert=0 seal=0"
                   " host=127.0.0.1 port=-1 experts_service=0 node= slots=4 queue=32 edge_tokens=200 max_memory=0"
-                  " drain=30000000000 log=0 stop_repeats=0 key_file=(null) connections=256 answer=65536 body=262144"
+                  " drain=30000000000 log=0 stop_repeats=0 key_file=(null) connections=256 answer=131072 body=262144"
                   " idle_ns=60000000000 head_ns=10000000000 body_ns=60000000000 write_ns=30000000000"));
 }
 
@@ -184,11 +184,12 @@ TEST(commands) {
         {"serve -m m", "command=256 model=m"},
         {"serve --model=a=m", "command=256 model=m name=a"},
         {"serve --model a=m --model n -m c=o", "command=256 model=m further=n further=o name=a name=c"},
-        {"serve m --model n", "\"m\" and --model both name models: only one can"},
+        {"serve m --model n", "\"m\" and --model both name models: --model NAME=FILE for all of them"},
         {"serve --model a=m -m a=n", "-m: two models are called a"},
         {"serve --model =m", "--model: \"=m\" is neither NAME=FILE nor a file"},
+        {"serve x=m", "there is no file \"x=m\": if that is NAME=FILE, --model stands before it"},
         {"serve --model a=", "--model: \"a=\" is neither NAME=FILE nor a file"},
-        {"serve m n", "unexpected argument \"n\": the model is \"m\" (edgellm help serve shows how)"},
+        {"serve m n", "unexpected argument \"n\": --model NAME=FILE names each of several models"},
         {"serve", "command=256"},
         {"serve m --cors-origin http://a --cors-origin *", "command=256 model=m origin=http://a origin=*"},
         {"serve m --cors-origin a", "--cors-origin: \"a\" is neither * nor an origin such as https://example.org:8443"},
@@ -271,6 +272,10 @@ TEST(names_from_elsewhere) {
         {"m -v", "unknown option -v: here it is --verbose (edgellm help run lists them)"},
         {"-V", "unknown option -V: here it is --version (edgellm help run lists them)"},
         {"serve m -np 2", "unknown option -np: here it is --slots (edgellm help serve lists them)"},
+        {"serve m --parallel 2", "unknown option --parallel: here it is --slots (edgellm help serve lists them)"},
+        {"serve m --alias n", "unknown option --alias: here it is --model (edgellm help serve lists them)"},
+        {"serve m -a n", "unknown option -a: here it is --model (edgellm help serve lists them)"},
+        {"serve m --cors", "unknown option --cors: here it is --cors-origin (edgellm help serve lists them)"},
         {"serve m --api-key k", "unknown option --api-key: here it is --api-key-file (edgellm help serve lists them)"},
         {"m -p hi", "-p: \"hi\" is not a number from 0.00 to 1; the text is what follows the model, or -i"},
         {"m -p 0.5", "model=m top_p=0.5"},

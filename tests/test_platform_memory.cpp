@@ -91,6 +91,7 @@ TEST(no_more_is_taken) {
     const i64 with = status_of("VmSize:");
     CHECK(status.ok());
     CHECK_EQ(block.count, row.taken);
+    CHECK_EQ(block_bytes(row.bytes, row.huge), row.taken);
     CHECK_EQ(with - before, row.taken);
     CHECK_EQ(reinterpret_cast<uintptr_t>(block.data) % static_cast<uintptr_t>(row.alignment), uintptr_t{0});
     release_memory(block);

@@ -1,10 +1,13 @@
 // edgellm serve from the outside: what it refuses to start with, what it says when it is ready, keys and origins, the log, and how
 // it ends.
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <regex>
 #include <string>
 #include <utility>
@@ -114,6 +117,69 @@ TEST(memory_limit) {
   for (const char* words : {"--slots 1", "--queue 1", "--connections 2", "--ctx 64", "--max-body-kb 16"})
     CHECK(megabytes_needed(words) < needed);
   CHECK(megabytes_needed("--slots 8") > needed);
+}
+
+// What it takes is what it says, of several models too.
+TEST(memory_of_several) {
+#if defined(__linux__)
+  const char* mode = std::getenv("EDGELLM_MODE");
+  if (!mode || std::string(mode) != "release" || std::string(std::getenv("EDGELLM")).find(' ') != std::string::npos)
+    SKIP("only the program itself has no memory but its own");
+  std::string words = "--slots 2 --queue 2 --ctx 100 --threads 2";
+  for (const char* name : {"a", "b", "c", "d", "e", "f"})
+    words += std::string(" --model ") + name + "=" + STORIES;
+  ServerProcess server(words);
+  const std::string figures = ask_port(server.port(), "GET /metrics");
+  const size_t at = figures.find("\nedgellm_planned_memory_bytes ");
+  CHECK(at != std::string::npos);
+  const double planned = std::atof(figures.c_str() + at + 30), own = 1024.0 * static_cast<double>(server.own_memory());
+  CHECK(own >= planned && own < planned + 2e6);
+  std::smatch said;
+  CHECK(std::regex_search(server.ready, said, std::regex("([0-9]+\\.[0-9]) MB of memory")));
+  CHECK(std::abs(std::stod(said[1]) * 1e6 - planned) < 0.06e6);
+#else
+  SKIP("this system does not tell");
+#endif
+}
+
+TEST(too_little_memory) {
+  const Said said = shell("ulimit -v 30000; " + std::string(std::getenv("EDGELLM")) + " serve " + STORIES + " --port 0");
+  const std::regex form(
+      "edgellm: cannot take [0-9]+ bytes of memory: [^;]*; less with fewer --slots, --queue, --connections "
+      "or a smaller --ctx, --max-body-kb\n");
+  if (std::getenv("EDGELLM_MODE") && std::string(std::getenv("EDGELLM_MODE")) != "release") SKIP("needs more by itself");
+  CHECK(std::regex_match(said.err, form) || (std::printf("%s", said.err.c_str()), false));
+  CHECK_EQ(said.code, 1);
+}
+
+// Until the models are open nobody listens, but the port is taken.
+TEST(refused_until_ready) {
+  const std::string program = std::getenv("EDGELLM");
+  if (program.find(' ') != std::string::npos) SKIP("the program is run by an emulator");
+  Folder folder;
+  const std::string copy = folder / "edgellm", converter = folder / "edgellm-convert", begun = folder / "begun",
+                    go = folder / "go";
+  std::filesystem::copy_file(program, copy);
+  write_file(converter, "#!/bin/sh\n[ \"$1\" = --version ] && { echo 1; exit; }\n: > '" + begun + "'\nwhile [ ! -e '" + go +
+                            "' ]; do sleep 0.01; done\nexit 1\n");
+  CHECK_EQ(chmod(converter.c_str(), 0700), 0);
+  edgellm::i32 port = 0, listener = -1;
+  CHECK(edgellm::listen_on("127.0.0.1", &port, &listener).ok());
+  close(listener);
+  const std::string number = std::to_string(port);
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string command = "XDG_CACHE_HOME='" + (folder / "cache") + "' exec '" + copy + "' serve --port " + number +
+                                " -m a=" + STORIES + " -m b=tests/golden/gguf/llama.gguf 2> '" + (folder / "said") + "'";
+    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    _exit(127);
+  }
+  CHECK(comes_true([&] { return std::filesystem::exists(begun); }));
+  CHECK_EQ(connect_to_port(port), -1);
+  write_file(go, "");
+  int status = 0;
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) != 0);
 }
 
 // --- What it says --------------------------------------------------------------------------------------------------------
@@ -236,7 +302,7 @@ TEST(keys_and_origins) {
 // --- The log -------------------------------------------------------------------------------------------------------------
 
 TEST(log) {
-  ServerProcess server(STORIES + " --log");
+  ServerProcess server(STORIES + " --log --answer-kb 16");
   const std::string number = "[0-9]+\\.[0-9]", time = "\\{\"time\":\"20[0-9-]+T[0-9:]+Z\",\"client\":\"127\\.0\\.0\\.1\",";
   const auto line = [&] { return server.next_line(); };
   const std::string answer = ask_port(server.port(), COMPLETIONS, PROMPT);
@@ -257,6 +323,10 @@ TEST(log) {
     CHECK(std::regex_match(line(), std::regex(time + "\"method\":\"\",\"path\":\"\",\"status\":400,\"bytes\":" +
                                               std::to_string(refused.size()) + none)));
   }
+  const std::string full = ask_port(server.port(), "POST /v1/completions",
+                                    R"({"prompt":"a","logprobs":5,"max_tokens":300,"temperature":100,"top_p":1,"seed":1})");
+  CHECK(contains(full, "\"finish_reason\":\"length\""));
+  CHECK(std::regex_match(line(), std::regex(time + ".*\"status\":200,.*\"ending\":\"room\"\\}")));
   {  // gone within its body
     const int fd = connect_to_port(server.port());
     send_all(fd, "POST /v1/edge/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nx");

@@ -191,7 +191,7 @@ const std::vector<std::string>& wrong_bodies() {
       "{\"prompt\":\"\xc0\x80\"}",
       "{\"prompt\":\"a\nb\"}",
       R"({"prompt":"a","max_tokens":-1})",
-      R"({"prompt":"a","max_tokens":1e2})",
+      R"({"prompt":"a","max_tokens":1e-2})",
       R"({"prompt":"a","max_tokens":99999999999999999999})",
       R"({"prompt":"a","max_tokens":"5"})",
       std::string(100000, '['),

@@ -45,8 +45,13 @@ TEST(a_model_that_is_lost) {
     CHECK(contains(got(server, "/v1/edge/health"), R"(200 {"status":"no_model","model_loaded":false)"));
     CHECK(contains(got(server, "/health"), R"(200 {"status":"initializing")"));
     CHECK_EQ(got(server, "/readyz"), "503 no model is loaded\n");
+    const std::string models = got(server, "/v1/models");
+    CHECK(contains(models, "\"kept\"") && !contains(models, "\"lost\""));
+    CHECK_EQ(got(server, "/v1/models/lost").substr(0, 3), "404");
     CHECK_EQ(body_of(ask(server, "kept")), kept);
+    CHECK_EQ(server.next_line(), "note: lost is served no more: " + LOST);
     server.send_signal(SIGTERM);
     CHECK_EQ(server.end(), 0);
+    CHECK_EQ(server.next_line(), "");
   }
 }

@@ -58,6 +58,10 @@ static const Route GUARDED[] = {{"GET", "/healthz", health, true}, {"GET", "/ech
 
 static const std::string MISSING = "an API key of this server is expected, as Authorization: Bearer KEY or X-Api-Key: KEY";
 static const std::string NO_KEY = refusal("401 Unauthorized", MISSING, "WWW-Authenticate: Bearer\r\n");
+static const std::string WRONG_KEY = refusal(
+    "401 Unauthorized",
+    "this key is none of the server's, which its --api-key-file has; expected Authorization: Bearer KEY or X-Api-Key: KEY",
+    "WWW-Authenticate: Bearer\r\n");
 
 struct Guarded : Server {
   explicit Guarded(const std::string& keys, Span<const Text> origins = {}) : Server(small(), -1, {GUARDED, 6}) {
@@ -81,27 +85,27 @@ TEST(keys) {
       {"X-Api-Key: secret\r\n", echoed},
       {"x-api-key: K2\r\n", echoed},
       {"X-Api-Key: " + longest + "\r\n", echoed},
-      {"X-Api-Key: " + longest + "k\r\n", NO_KEY},
-      {"X-Api-Key: " + longest.substr(1) + "\r\n", NO_KEY},
-      {"X-Api-Key: " + std::string(1500, 'k') + "\r\n", NO_KEY},
-      {"X-Api-Key: secre\r\n", NO_KEY},
-      {"X-Api-Key: secrets\r\n", NO_KEY},
-      {"X-Api-Key: Secret\r\n", NO_KEY},
-      {"X-Api-Key: k2\r\n", NO_KEY},
-      {"X-Api-Key:\r\n", NO_KEY},
-      {"X-Api-Key: Bearer secret\r\n", NO_KEY},
-      {"Authorization: secret\r\n", NO_KEY},
-      {"Authorization: Basic secret\r\n", NO_KEY},
-      {"Authorization: Bearer\r\n", NO_KEY},
-      {"Authorization: Bearer secret K2\r\n", NO_KEY},
+      {"X-Api-Key: " + longest + "k\r\n", WRONG_KEY},
+      {"X-Api-Key: " + longest.substr(1) + "\r\n", WRONG_KEY},
+      {"X-Api-Key: " + std::string(1500, 'k') + "\r\n", WRONG_KEY},
+      {"X-Api-Key: secre\r\n", WRONG_KEY},
+      {"X-Api-Key: secrets\r\n", WRONG_KEY},
+      {"X-Api-Key: Secret\r\n", WRONG_KEY},
+      {"X-Api-Key: k2\r\n", WRONG_KEY},
+      {"X-Api-Key:\r\n", WRONG_KEY},
+      {"X-Api-Key: Bearer secret\r\n", WRONG_KEY},
+      {"Authorization: secret\r\n", WRONG_KEY},
+      {"Authorization: Basic secret\r\n", WRONG_KEY},
+      {"Authorization: Bearer\r\n", WRONG_KEY},
+      {"Authorization: Bearer secret K2\r\n", WRONG_KEY},
       {"Authorization: Basic abc\r\nX-Api-Key: secret\r\n", echoed},  // a proxy may want one of its own
       {"Authorization: Bearer secret\r\nX-Api-Key: wrong\r\n", echoed},
-      {"Authorization: Bearer wrong\r\nAuthorization: Bearer secret\r\n", NO_KEY},
+      {"Authorization: Bearer wrong\r\nAuthorization: Bearer secret\r\n", WRONG_KEY},
   };
   for (const auto& row : rows) {
     Client client(server);
     CHECK_EQ(client.ask("GET /echo HTTP/1.1\r\n" HOST + row.fields + "\r\n"), row.answer);
-    CHECK_EQ(client.ended(), row.answer == NO_KEY);
+    CHECK_EQ(client.ended(), row.answer != echoed);
   }
   // Without keys nothing is asked for.
   Guarded open("");
@@ -276,13 +280,21 @@ TEST(refusals_by_path) {
     const char *head, *status, *body;
   } rows[] = {
       {"GET /v1/nothing HTTP/1.1\r\n" HOST "\r\n", "404",
-       R"({"error":{"message":"there is nothing at this path","type":"invalid_request_error","param":null,"code":null}})"},
+       R"({"error":{"message":"there is nothing at this path; there are /healthz, /echo, /v1/completions, /v1/edge/completions, /events, /later","type":"invalid_request_error","param":null,"code":null}})"},
       {"GET /v1/completions HTTP/1.1\r\n" HOST "\r\n", "405",
-       R"({"error":{"message":"this path is there for another method: see Allow","type":"invalid_request_error",)"
+       R"({"error":{"message":"this path is there for POST and no other method","type":"invalid_request_error",)"
        R"("param":null,"code":null}})"},
-      {"GET /v1/edge/nothing HTTP/1.1\r\n" HOST "\r\n", "404", R"({"error":"there is nothing at this path"})"},
+      {"GET /v1/edge/nothing HTTP/1.1\r\n" HOST "\r\n", "404",
+       R"({"error":"there is nothing at this path; there are /healthz, /echo, /v1/completions, /v1/edge/completions, /events, /later"})"},
+      {"POST /chat/completions HTTP/1.1\r\n" HOST "\r\n", "404",
+       R"({"error":"there is nothing at this path: use /v1/chat/completions"})"},
+      {"GET /models HTTP/1.1\r\n" HOST "\r\n", "404", R"({"error":"there is nothing at this path: use /v1/models"})"},
+      {"POST /api/generate HTTP/1.1\r\n" HOST "\r\n", "404",
+       R"({"error":"there is nothing at this path: use /v1/completions"})"},
+      {"POST /completion HTTP/1.1\r\n" HOST "\r\n", "404",
+       R"({"error":"there is nothing at this path: use /v1/completions"})"},
       {"POST /v1/completions HTTP/1.1\r\n" HOST "Content-Length: 5001\r\n", "413",
-       R"({"error":{"message":"the body is longer than this server takes","type":"invalid_request_error","param":null,"code":null}})"},
+       R"({"error":{"message":"the body is longer than this server takes: expected at most 5000 bytes, as --max-body-kb has it","type":"invalid_request_error","param":null,"code":null}})"},
       {"POST /v1/completions HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nx", "400",
        R"({"error":{"message":"a chunk begins with its size in hexadecimal digits, and CR LF or ; behind it","type":"invalid_request_error","param":null,"code":null}})"},
   };

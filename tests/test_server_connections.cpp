@@ -26,6 +26,10 @@ struct Row {
   bool ends;
 };
 
+static const std::string NOTHING = "there is nothing at this path; there are /echo, /echo, /later, /events, /large, /wrong";
+static const std::string LONG_BODY =
+    "the body is longer than this server takes: expected at most 5000 bytes, as --max-body-kb has it";
+
 static std::vector<Row> rows() {
   const std::string events_head =
       "HTTP/1.1 200 OK\r\n" DATE "Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n";
@@ -54,23 +58,26 @@ static std::vector<Row> rows() {
        "Content-Type: application/json\r\nContent-Length: 30\r\nConnection: keep-alive\r\n\r\n"
        "{\"error\":\"\\\"x\\\" is no number\"}",
        false},
-      {"GET /nothing HTTP/1.1\r\n" HOST "\r\n", refusal("404 Not Found", "there is nothing at this path"), true},
+      {"GET /nothing HTTP/1.1\r\n" HOST "\r\n", refusal("404 Not Found", NOTHING), true},
       {"GET /later HTTP/1.1\r\n" HOST "\r\n",
-       refusal("405 Method Not Allowed", "this path is there for another method: see Allow", "Allow: POST\r\n"), true},
+       refusal("405 Method Not Allowed", "this path is there for POST and no other method", "Allow: POST\r\n"), true},
       {"PUT /echo HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\n",
-       refusal("405 Method Not Allowed", "this path is there for another method: see Allow", "Allow: GET, HEAD, POST\r\n"),
+       refusal("405 Method Not Allowed", "this path is there for GET, HEAD, POST and no other method",
+               "Allow: GET, HEAD, POST\r\n"),
        true},
       {"\x16\x03\x01\x02", refusal("400 Bad Request", "a request begins with a method and one space"), true},
       {"GET / HTTP/3.0\r\n",
        refusal("505 HTTP Version Not Supported", "HTTP/1.0 and HTTP/1.1 are served, and no other version"), true},
-      {"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5001\r\n",
-       refusal("413 Content Too Large", "the body is longer than this server takes"), true},
+      {"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5001\r\n", refusal("413 Content Too Large", LONG_BODY), true},
       {"POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1389\r\n",
-       refusal("413 Content Too Large", "the body is longer than this server takes"), true},
+       refusal("413 Content Too Large", LONG_BODY), true},
       {"POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nhello!",
        refusal("400 Bad Request", "CR LF is expected behind a chunk of the size that was said"), true},
       {"GET /echo HTTP/1.1\r\n" HOST "x: " + std::string(2048, 'v'),
-       refusal("431 Request Header Fields Too Large", "the head of the request is longer than this server takes"), true},
+       refusal("431 Request Header Fields Too Large",
+               "the head of the request is longer than this server takes: expected at most 2048 bytes and 16 fields, and in "
+               "chunks 4096 bytes"),
+       true},
   };
 }
 
@@ -132,11 +139,10 @@ TEST(expect_continue) {
   CHECK_EQ(client.ask(head + "Transfer-Encoding: chunked\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   CHECK_EQ(client.ask("1\r\nx\r\n0\r\n\r\n"), plain("POST /echo :x"));
   CHECK_EQ(client.ask(head + "Content-Length: 5\r\n\r\nhello"), plain("POST /echo :hello"));  // it did not wait
-  CHECK_EQ(client.ask(head + "Content-Length: 5001\r\n\r\n"),
-           refusal("413 Content Too Large", "the body is longer than this server takes"));
+  CHECK_EQ(client.ask(head + "Content-Length: 5001\r\n\r\n"), refusal("413 Content Too Large", LONG_BODY));
   Client other(server);
   CHECK_EQ(other.ask("POST /none HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"),
-           refusal("404 Not Found", "there is nothing at this path"));
+           refusal("404 Not Found", NOTHING));
 }
 
 static const std::string LATER = "POST /later HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nok";
@@ -669,6 +675,11 @@ TEST(listening) {
   const std::string said = listen_on("127.0.0.1", &port, &other).text();
   CHECK_EQ(said, "cannot listen on 127.0.0.1 port " + std::to_string(port) + ": " + std::strerror(EADDRINUSE) +
                      "; another program listens there: --port takes another port, --port 0 any that is free");
+  for (const char* inside : {"127.0.0.1", "127.3.2.1", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "::ffff:7f00:1"})
+    CHECK(within_machine(inside));
+  for (const char* outside :
+       {"0.0.0.0", "::", "128.0.0.1", "10.0.0.127", "::2", "::ffff:10.0.0.1", "::127.0.0.1", "localhost"})
+    CHECK(!within_machine(outside));
   char buffer[48];
   Writer peer(buffer);
   CHECK_EQ(accept_connection(listener, peer), i64{SOCKET_WAIT});

@@ -83,7 +83,7 @@ TEST(completions) {
       {"{\"prompt\":\"x\",\"temperature\":-1}", "", 400, refusal("temperature: expected a number from 0 to 100, got -1")},
       {"{\"prompt\":\"x\",\"top_p\":1.5}", "", 400, refusal("top_p: expected a number from 0 to 1, got 1.5")},
       {"{\"prompt\":\"x\",\"seed\":-1}", "", 400,
-       refusal("seed: expected an integer from 0 to 18446744073709551615, got -1")},
+       refusal("seed: expected an integer from 0 to 18446744073709551615, got -1; leave it out for one that is drawn")},
       {"{\"prompt\":\"x\",\"stop\":\"\"}", "", 400, refusal(stops + "\\\"\\\"")},
       {"{\"prompt\":\"x\",\"stop\":5}", "", 400, refusal(stops + "5")},
       {"{\"prompt\":\"x\",\"stop\":[\"a\",{}]}", "", 400, refusal(stops + "an object")},
@@ -95,9 +95,8 @@ TEST(completions) {
       {"{\"prompt\":\"x\",\"timeout_ms\":0}", "", 400, refusal("timeout_ms: expected an integer from 1 to 86400000, got 0")},
       {"{\"prompt\":\"x\",\"model\":3}", "", 400, refusal("model: expected a string, got 3")},
       {"{\"prompt\":\"" + std::string(500, 'x') + "\"}", "", 400,
-       refusal("the prompt has 500 tokens, the context is of 400: shorten it, or start the server with a window (--window "
-               "W) to go "
-               "on with the last W")},
+       refusal("the prompt has 500 tokens, the context is of 400: shorten it, or start the server with --window 400 --ctx "
+               "500, which sees the last 400 of them")},
   };
   Script script("0123456789");
   script.context = 400;
@@ -109,6 +108,39 @@ TEST(completions) {
     CHECK_EQ(answer.status, row.status);
     CHECK_EQ(answer.body, row.answer);
     CHECK_EQ(answer.field("Content-Type"), "application/json");
+  }
+}
+
+// A prompt that is refused, and the way out that the refusal names.
+TEST(longer_prompts) {
+  Script script("0123456789");
+  script.context = 400;
+  const std::string file = write_script(script), prompt = "{\"prompt\":\"" + std::string(500, 'x') + "\",\"max_tokens\":3}";
+  EngineOptions engine;
+  engine.window = 400;
+  engine.context = 500;
+  Serving serving({{"script", file}}, Serving::small(), engine);
+  CHECK_EQ(serving.ask("POST /v1/edge/completions", prompt).body, completion("012", 3));
+}
+
+// Texts that are not ended in time when the server ends.
+TEST(cut_off) {
+  Script script("0123456789");
+  script.context = 400;
+  for (const bool stream : {false, true}) {
+    ServeOptions options = Serving::small();
+    options.drain = 0;
+    Serving serving({{"script", write_script(script)}}, options);
+    const std::string why = "the server ends before the text";
+    const int edge = serving.connect(Serving::request("POST /v1/edge/completions", "{\"prompt\":\"x\"}"));
+    const int openai = serving.connect(Serving::request(
+        "POST /v1/completions", std::string("{\"prompt\":\"x\",\"n\":2,\"stream\":") + (stream ? "true}" : "false}")));
+    CHECK_EQ(serving.end(), 2);
+    CHECK_EQ(serving.wait(edge).body, refusal(why));
+    const Answer answer = serving.wait(openai);
+    CHECK_EQ(answer.status, stream ? 200 : 500);
+    CHECK(contains(answer.body, "{\"error\":{\"message\":\"" + why + "\""));
+    if (stream) CHECK(contains(answer.body, "data: [DONE]"));
   }
 }
 

@@ -309,8 +309,12 @@ TEST(integers) {
            {"-1", "x: expected an integer from 1 to 200, got -1"},
            {"\"ten\"", "x: expected an integer from 1 to 200, got \"ten\""},
            {"\"1\"", "x: expected an integer from 1 to 200, got \"1\""},
-           {"1.0", "x: expected an integer from 1 to 200, got 1.0"},
-           {"1e1", "x: expected an integer from 1 to 200, got 1e1"},
+           {"1.5", "x: expected an integer from 1 to 200, got 1.5"},
+           {"1e3", "x: expected an integer from 1 to 200, got 1e3"},
+           {"1e-1", "x: expected an integer from 1 to 200, got 1e-1"},
+           {"10.01e1", "x: expected an integer from 1 to 200, got 10.01e1"},
+           {"1e999999999999", "x: expected an integer from 1 to 200, got 1e999999999999"},
+           {"1e-999999999999", "x: expected an integer from 1 to 200, got 1e-999999999999"},
            {"true", "x: expected an integer from 1 to 200, got true"},
            {"[1]", "x: expected an integer from 1 to 200, got a list"},
            {"{\"a\":1}", "x: expected an integer from 1 to 200, got an object"},
@@ -322,6 +326,18 @@ TEST(integers) {
     CHECK_EQ(row.text + " " + said(read_integer(parsed(row.text), 1, 200, &n)), row.text + " " + row.outcome);
     CHECK_EQ(n, row.outcome == "ok" ? std::stoll(row.text) : 7);
   }
+  // However a whole number is written.
+  const std::pair<const char*, i64> forms[] = {{"16.0", 16},    {"1e0", 1},      {"1.6e1", 16},
+                                               {"1600E-2", 16}, {"0.16e+2", 16}, {"-1.50e1", -15},
+                                               {"-0.0", 0},     {"0e999", 0},    {"0.000e-999999", 0}};
+  for (const auto& form : forms) {
+    CHECK_EQ(said(read_integer(parsed(form.first), -20, 20, &n)), "ok");
+    CHECK_EQ(n, form.second);
+  }
+  u64 most = 0;
+  CHECK_EQ(said(read_whole(parsed("1844674407370955161.5e1"), ~u64{0}, &most)), "ok");
+  CHECK_EQ(most, ~u64{0});
+  CHECK(!read_whole(parsed("1844674407370955161.6e1"), ~u64{0}, &most).ok());
   n = 7;
   CHECK_EQ(said(read_integer(parsed("null"), 1, 200, &n)), "ok");
   CHECK_EQ(said(read_integer(json_field(nodes[0], "y"), 1, 200, &n)), "ok");

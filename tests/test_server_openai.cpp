@@ -1,6 +1,8 @@
 // OpenAI's routes: bodies byte for byte, and what each field may say.
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
 #include "openai_answers.h"
 #include "spoiled_model.h"
@@ -134,7 +136,7 @@ TEST(models) {
               {"GET /v1/models/", "", 404, none},
               {COMPLETIONS, R"({"prompt":"x","model":"c"})", 404,
                error("model: expected one of a, b/c d, got \\\"c\\\"", "model", "\"model_not_found\"")},
-              {"DELETE /v1/models/a", "", 405, error("this path is there for another method: see Allow", "")},
+              {"DELETE /v1/models/a", "", 405, error("this path is there for GET, HEAD and no other method", "")},
           });
   CHECK_EQ(Json(serving.ask(COMPLETIONS, R"({"prompt":"x","model":"b/c d"})").body)["model"].text(), "b/c d");
 }
@@ -188,13 +190,19 @@ TEST(fields) {
       {COMPLETIONS, R"("n":17)", "n: expected an integer from 1 to 16, got 17"},
       {COMPLETIONS, R"("n":0)", "n: expected an integer from 1 to 16, got 0"},
       {COMPLETIONS, R"("n":5)", "n: expected at most 4 texts in one answer, as --slots and --queue allow, got 5"},
+      {COMPLETIONS, R"("seed":-1)",
+       "seed: expected an integer from 0 to 18446744073709551615, got -1; leave it out for one that is drawn"},
+      {COMPLETIONS, R"("max_tokens":-1)",
+       "max_tokens: expected an integer from 0 to 2147483647, got -1; a large number is cut to what there is room for"},
+      {CHAT, R"("max_completion_tokens":-1)",
+       "max_completion_tokens: expected an integer from 1 to 2147483647, got -1; a large number is cut to what there is "
+       "room for"},
       {COMPLETIONS, R"("best_of":2)", "best_of: expected n, which is 1, or no such field, got 2"},
       {COMPLETIONS, R"("logprobs":6)", "logprobs: expected an integer from 0 to 5, got 6"},
       {COMPLETIONS, R"("logprobs":true)", "logprobs: expected an integer from 0 to 5, got true"},
       {CHAT, R"("logprobs":2)", "logprobs: expected true or false, got 2"},
       {CHAT, R"("top_logprobs":2)", "top_logprobs: expected logprobs to be true beside it"},
       {CHAT, R"("logprobs":true,"top_logprobs":21)", "top_logprobs: expected an integer from 0 to 20, got 21"},
-      {COMPLETIONS, R"("max_tokens":-1)", "max_tokens: expected an integer from 0 to 2147483647, got -1"},
       {CHAT, R"("max_tokens":0)", "max_tokens: expected an integer from 1 to 2147483647, got 0"},
       {CHAT, R"("max_tokens":3,"max_completion_tokens":4)",
        "max_tokens: max_completion_tokens is 4, so expected the same or no such field, got 3"},
@@ -256,7 +264,10 @@ TEST(prompts) {
       {"{}", "prompt: expected a string, got an object", "null"},
       {"[]", "prompt: expected a text or an id in the list, there is nothing", "null"},
       {"\"\"", "prompt: there is nothing in it, and the tokenizer names no first id", "null"},
-      {"[[]]", "prompt: there is nothing in it, and the tokenizer names no first id", "null"},
+      {"[[]]", "prompt: expected an id in each list, there is an empty one", "null"},
+      {"[[1],[]]", "prompt: expected an id in each list, there is an empty one", "null"},
+      {"[\"1\",\"2\",\"3\",\"4\",\"5\"]",
+       "prompt: expected at most 4 texts in one answer, as --slots and --queue allow, got 5", "null"},
       {"[\"a\",5]", kinds + "5", "null"},
       {"[5,\"a\"]", "prompt: expected an integer from 0 to 299, got \\\"a\\\"", "null"},
       {"[5,null]", "prompt: expected an id, got null", "null"},
@@ -265,9 +276,8 @@ TEST(prompts) {
       {"[300]", "prompt: expected an integer from 0 to 299, got 300", "null"},
       {"[-1]", "prompt: expected an integer from 0 to 299, got -1", "null"},
       {long_text.c_str(),
-       "prompt: the prompt has 401 tokens, the context is of 400: shorten it, or start the server with a window (--window "
-       "W) to go on "
-       "with the last W",
+       "prompt: the prompt has 401 tokens, the context is of 400: shorten it, or start the server with --window 400 --ctx "
+       "401, which sees the last 400 of them",
        "\"context_length_exceeded\""},
       {"[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,\"x\"]", "prompt: expected an integer from 0 to 299, got \\\"x\\\"",
        "null"},
@@ -427,4 +437,24 @@ TEST(most_tokens) {
   CHECK_EQ(gathered(serving.ask(COMPLETIONS, R"({"prompt":"x"})"), false, 1)[0].text, "Hi");
   CHECK_EQ(gathered(serving.ask(CHAT, R"({"messages":[{"role":"user","content":"x"}],"max_tokens":3})"), true, 1)[0].text,
            "Hi");
+}
+
+// A model file that is overwritten while it is served is no fault of the request.
+TEST(an_overwritten_tokenizer) {
+  const std::string path = write_script(chatty("Hi!"));
+  Serving serving({{"script", path}});
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  const std::string all((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const i32 ids[] = {'a', 'b', 'c', 'd'}, wrong = 5000;
+  const size_t at = all.find(std::string(reinterpret_cast<const char*>(ids), sizeof ids));
+  CHECK(at != std::string::npos);
+  if (at == std::string::npos) return;
+  file.seekp(static_cast<std::streamoff>(at));
+  file.write(reinterpret_cast<const char*>(&wrong), sizeof wrong);
+  file.flush();
+  const std::string why = "tokenizer: its tables name id 5000, the vocabulary has 259";
+  const Answer answer = serving.ask(COMPLETIONS, R"({"prompt":"a"})");
+  CHECK_EQ(answer.status, 500);
+  CHECK_EQ(answer.body, error(why, "", "null", "server_error"));
+  CHECK_EQ(serving.ask("POST /v1/edge/completions", R"({"prompt":"a"})").status, 500);
 }

@@ -175,6 +175,19 @@ TEST(the_share_of_prompts) {
   }
 }
 
+// Prompts beside no text: nothing else is served meanwhile, and it is not for long.
+TEST(prompts_alone) {
+  for (const auto& [id_ns, ids] :
+       {std::pair<i64, i64>(1000, 250'000), {3'900'000, 64}, {5'000'000, 50}, {1'000'000'000, 16}}) {
+    PromptShare share;
+    CHECK_EQ(share.ids(0), INT64_MAX);  // it is not known yet
+    share.ran(0, 64, 64 * id_ns);
+    CHECK_EQ(share.ids(0), ids);
+    share.ran(2, 0, 100 * id_ns);  // and texts in between change nothing
+    CHECK_EQ(share.ids(0), ids);
+  }
+}
+
 // What is not known is not guessed too high, and a pass that was held up does not move much.
 TEST(the_share_of_prompts_is_careful) {
   PromptShare share;

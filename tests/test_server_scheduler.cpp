@@ -454,20 +454,19 @@ TEST(prompts_and_the_context) {
   CHECK_EQ(refused(scheduled.scheduler, counted(0, 96)), "");
   CHECK_EQ(
       refused(scheduled.scheduler, counted(0, 97)),
-      "the prompt has 97 tokens, the context is of 96: shorten it, or start the server with a window (--window W) to go on "
-      "with the last W");
+      "the prompt has 97 tokens, the context is of 96: shorten it, or start the server with --window 96 --ctx 97, which "
+      "sees the last 96 of them");
   CHECK_EQ(refused(scheduled.scheduler, {1, 67}), "token id 67 is not in the vocabulary of 67 ids");
   EngineOptions small = model.options();
   small.context = 32;
   Scheduled less(small, model.path, 1);
-  CHECK_EQ(refused(less.scheduler, counted(0, 33)),
-           "the prompt has 33 tokens, the context is of 32: shorten it, or start the server with a larger context (--ctx, "
-           "up to 96) "
-           "or a window (--window W) to go on with the last W");
+  CHECK_EQ(
+      refused(less.scheduler, counted(0, 33)),
+      "the prompt has 33 tokens, the context is of 32: shorten it, or start the server with --ctx 33 or more, up to 96");
   small.window = 21;
   Scheduled endless_one(small, model.path, 1);
   CHECK_EQ(refused(endless_one.scheduler, counted(0, 33)),
-           "the prompt has 33 tokens, the context is of 32: shorten it, or start the server with a larger --ctx");
+           "the prompt has 33 tokens, the context is of 32: shorten it, or start the server with --ctx 33 or more");
 }
 
 // Texts far past the context, of models that keep no positions or see a window of them; the prompt is read anew afterwards.
@@ -619,6 +618,33 @@ TEST(choices_of_one_prompt) {
       CHECK_EQ(model.name + listed(all[i]->made), model.name + listed(alone.made));
       CHECK_EQ(model.name + std::to_string(all[i]->completed.cached), model.name + std::to_string(cached[i]));
     }
+  }
+}
+
+// One that waits is waited for as well, in slots of any order.
+TEST(prompts_that_wait_for_one_that_waits) {
+  for (const SmallModel& model : small_models()) {
+    Alone alone(model);
+    Scheduled scheduled(model.options(), model.path, 3);
+    std::vector<std::unique_ptr<Asked>> before;  // so that the slots are taken from the last to the first
+    for (const i32 from : {20, 40, 60, 60, 40, 20}) {
+      before.push_back(std::make_unique<Asked>(counted(from, 6), 1, 1));
+      scheduled.complete(*before.back());
+      CHECK_EQ(before.back()->completed.slot, from / 20 - 1);
+    }
+    Asked first(counted(3, 70), 5, 1), second(counted(3, 70), 5, 2), third(counted(3, 60), 5, 3);
+    third.prompt[40] = 1;
+    for (Asked* text : {&first, &second, &third})
+      scheduled.ask(*text);
+    scheduled.run_all();
+    i32 slot = 2;
+    for (Asked* text : {&first, &second, &third}) {
+      CHECK_EQ(text->completed.slot, slot--);
+      alone(*text);
+      CHECK_EQ(model.name + listed(text->made), model.name + listed(alone.made));
+    }
+    CHECK_EQ(second.completed.cached, 69);
+    if (model.rewinds && model.window == 0) CHECK_EQ(third.completed.cached, 40);
   }
 }
 

@@ -66,6 +66,7 @@ TEST(alive_and_ready) {
   serving.rounds(2);
   set_interrupted(true);
   serving.rounds(1);
+  set_interrupted(false);
   const std::string ask = Serving::request("GET /readyz", "");
   CHECK_EQ(::send(late, ask.data(), ask.size(), MSG_NOSIGNAL), static_cast<ssize_t>(ask.size()));
   const Answer answer = serving.wait(late);

@@ -37,6 +37,9 @@ Status map_model(const char* path, const MapOptions& how, Span<const u8>* map);
 // settle_engine is once for all models, open_mapped takes what options.engine.file is.
 Status settle_engine(Options& options);
 Status open_mapped(Options& options, Engine* engine);
+
+// With --verbose: what was opened.
+void note_opened(const Options& options, const Engine& engine);
 Status open_model(Options& options, Engine* engine);
 
 // Where the first session's state goes, opened before the seal.

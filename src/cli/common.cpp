@@ -69,6 +69,12 @@ Status settle_engine(Options& options) {
   return {};
 }
 
+void note_opened(const Options& options, const Engine& engine) {
+  if (!options.verbose) return;
+  note("kernels ", engine.kernels.isa, ", threads ", engine.threads.count(), ", context ", engine.limits.context,
+       ", memory ", megabytes(engine.arena_bytes, 1), " MB, file ", megabytes(options.engine.file.count, 1), " MB\n");
+}
+
 Status open_mapped(Options& options, Engine* engine) {
   EDGELLM_TRY(open_engine(options.engine, engine));
   f32* temperature = &options.generate.sampling.temperature;
@@ -78,10 +84,7 @@ Status open_mapped(Options& options, Engine* engine) {
   if (engine->image.count) {
     note("note: a TM2 version 1 file was repacked in memory; edgellm-convert makes one that starts at once\n");
   }
-  if (options.verbose) {
-    note("kernels ", engine->kernels.isa, ", threads ", engine->threads.count(), ", context ", engine->limits.context,
-         ", memory ", megabytes(engine->arena_bytes, 1), " MB, file ", megabytes(options.engine.file.count, 1), " MB\n");
-  }
+  note_opened(options, *engine);
   return {};
 }
 

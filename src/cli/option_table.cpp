@@ -213,7 +213,7 @@ const Option OPTIONS[] = {
      set_bytes<1'000'000, 1, 1 << 24, &ServeOptions::max_memory>},
     {"--max-body-kb", "N", SERVE, Group::limits, "longest body of a request (256; up to 65536); then 413",
      set_bytes<1024, 1, 65536, &ServeOptions::connections, &ConnectionLimits::http, &HttpLimits::body>},
-    {"--answer-kb", "N", SERVE, Group::limits, "room for an answer that its client has not taken (64; 16 to 65536)",
+    {"--answer-kb", "N", SERVE, Group::limits, "room for an answer that its client has not taken (128; 16 to 65536)",
      set_bytes<1024, 16, 65536, &ServeOptions::connections, &ConnectionLimits::answer>},
     {"--idle-seconds", "S", SERVE, Group::limits, "a connection without a request (60)",
      set_seconds<&ServeOptions::connections, &ConnectionLimits::idle>},

@@ -81,6 +81,9 @@ constexpr Elsewhere ELSEWHERE[] = {
     {"-np", "--slots"},
     {"--parallel", "--slots"},
     {"--api-key", "--api-key-file"},
+    {"--alias", "--model"},
+    {"-a", "--model"},
+    {"--cors", "--cors-origin"},
 };
 
 const char* name_here(Text name, u32 command) {
@@ -194,6 +197,8 @@ Status Parser::take_name(const char* name) {
   switch (options.command) {
     case BENCH:
       return usage_error("bench: at most ", Options::MAX_MODELS, " models");
+    case SERVE:
+      return usage_error("unexpected argument \"", name, "\": --model NAME=FILE names each of several models");
     case HELP:
     case VERSION:
       return usage_error("unexpected argument \"", name, "\"");
@@ -211,9 +216,13 @@ Status Parser::take_name(const char* name) {
 Status Parser::place_names() {
   if (options.model_count > 0) {  // --model
     options.model = options.models[0];
-    return name_count ? usage_error("\"", names[0], "\" and --model both name models: only one can") : Status();
+    if (!name_count) return {};
+    return usage_error("\"", names[0], "\" and --model both name models: --model NAME=FILE for all of them");
   }
   const bool takes_text = command().most_names == 2;
+  if (options.command == SERVE && name_count && strchr(names[0], '=') && !can_read(names[0])) {
+    return usage_error("there is no file \"", names[0], "\": if that is NAME=FILE, --model stands before it");
+  }
   const char* variable = options.command == INFO ? nullptr : environment_variable(MODEL_VARIABLE);
   i32 models = takes_text ? min(name_count, 1) : name_count;
   if (takes_text && variable && name_count == 1 && !is_model(names[0])) models = 0;

@@ -28,12 +28,17 @@ constexpr i64 KEY_FILE_BYTES = 65536;
 constexpr i32 FURTHER_FILES = 64;     // descriptors that are open beside the connections
 constexpr i32 FURTHER_EXCHANGES = 4;  // requests beside those that have a slot or a place in the queue
 
-// Bytes that are needed: of each model's file and beside it, and of the server.
+// Bytes that are needed: of the models' files; beside them, what files of version 1 have taken already; and one block, for models and
+// for the server. What rounds the block up counts as the server's.
 struct Needed {
-  i64 files = 0, models = 0, server = 0;
+  i64 files = 0, taken = 0, models = 0, server = 0;
 
-  i64 whole() const { return files + models + server; }
+  i64 block() const { return models + server; }
+  i64 memory() const { return taken + block(); }
 };
+
+constexpr i64 PLACE_BYTES = 4096;  // to a multiple of which each model's part of the block is rounded up
+constexpr Text LESS = "less with fewer --slots, --queue, --connections or a smaller --ctx, --max-body-kb";
 
 // All that lasts from the start to the end.
 struct Serving {
@@ -105,7 +110,7 @@ Status prepare(const Options& options, Serving& serving) {
   EDGELLM_TRY(allow_descriptors(limits.connections + FURTHER_FILES));
   keep_streams();
   EDGELLM_TRY(open_socket_set(&serving.set));
-  EDGELLM_TRY(listen_on(serve.host, &serve.port, &serving.listener));
+  EDGELLM_TRY(bind_to(serve.host, &serve.port, &serving.listener));
   serving.server.connections.restrict_to({{serving.keys, serving.key_count}, {serve.origins, serve.origin_count}});
   return {};
 }
@@ -122,7 +127,11 @@ Status plan_model(Options& options, Serving& serving, i32 i) {
   serving.open[i] = is_legacy(serving.maps[i]);
   EDGELLM_TRY(serving.open[i] ? open_mapped(options, &model.engine) : plan_engine(options.engine, &model.engine));
   serving.needed.files += serving.maps[i].count;
-  serving.needed.models += model.engine.arena_bytes;
+  if (serving.open[i]) {
+    serving.needed.taken += model.engine.block.count + model.engine.image.count;
+  } else {
+    serving.needed.models += align_up(model.engine.arena_bytes, PLACE_BYTES);
+  }
   return {};
 }
 
@@ -137,7 +146,8 @@ Status plan(Options& options, Serving& serving) {
   server.models = {serving.models, options.model_count};
   Arena counting;
   server.place(counting);
-  serving.needed.server = counting.used();
+  serving.needed.server = block_bytes(serving.needed.models + counting.used()) - serving.needed.models;
+  server.memory_bytes = serving.needed.memory();
   return {};
 }
 
@@ -146,13 +156,14 @@ Status check_memory(const Options& options, const Serving& serving) {
   i64 limit = options.serve.max_memory, usable = usable_memory(this_machine());
   char words[200];
   Writer parts(words);
-  write(parts, megabytes(needed.models, 1), " MB of models' memory, ", megabytes(needed.server, 1),
-        " MB of the server's; less with fewer --slots, --queue, --connections or a smaller --ctx, --max-body-kb");
-  if (limit && needed.whole() > limit) {
-    return failed("--max-memory-mb ", limit / 1'000'000, ": ", div_up(needed.whole(), i64{1'000'000}),
+  write(parts, megabytes(needed.taken + needed.models, 1), " MB of models' memory, ", megabytes(needed.server, 1),
+        " MB of the server's; ", LESS);
+  const i64 whole = needed.files + needed.memory();
+  if (limit && whole > limit) {
+    return failed("--max-memory-mb ", limit / 1'000'000, ": ", div_up(whole, i64{1'000'000}),
                   " are needed: ", megabytes(needed.files, 1), " MB of model files, ", parts.text());
   }
-  if (usable && needed.models + needed.server > usable) {
+  if (usable && needed.block() > usable) {
     return failed("not enough memory: ", megabytes(usable, 1), " MB can be used, needed are ", parts.text());
   }
   return {};
@@ -167,19 +178,24 @@ Status read_chat(const Options& options, ServedModel& model) {
   return {};
 }
 
+// Models and the server lie in one block, which is rounded up to huge pages once.
 Status open_all(Options& options, Serving& serving) {
-  f32* temperature = &options.generate.sampling.temperature;
-  const f32 usual = *temperature;
+  const f32 usual = options.generate.sampling.temperature;
+  Span<u8> block;
+  const Status taken = take_memory(serving.needed.block(), {.lock = options.engine.lock}, &block);
+  if (!taken.ok()) return failed(taken.text(), "; ", LESS);
   for (i32 i = 0; i < options.model_count; i++) {
     ServedModel& model = serving.models[i];
-    *temperature = usual;
     options.engine.file = serving.maps[i];
-    if (!serving.open[i]) EDGELLM_TRY(open_mapped(options, &model.engine));
+    if (!serving.open[i]) {
+      const i64 bytes = align_up(model.engine.arena_bytes, PLACE_BYTES);
+      EDGELLM_TRY(bind_engine(options.engine, block.slice(0, bytes), &model.engine));
+      block = block.slice(bytes, block.count - bytes);
+      note_opened(options, model.engine);
+    }
     EDGELLM_TRY(model.engine.file.real_or("temperature", usual, 0, MAX_TEMPERATURE, &model.temperature));
     EDGELLM_TRY(read_chat(options, model));
   }
-  Span<u8> block;
-  EDGELLM_TRY(take_memory(serving.needed.server, {.lock = options.engine.lock}, &block));
   Arena arena(block.data, block.count);
   serving.server.place(arena);
   return {};
@@ -204,8 +220,8 @@ void say_ready(const Options& options, const Serving& serving) {
   if (options.model_count) {
     write(rest, serve.slots, serve.slots == 1 ? " slot" : " slots");
     if (options.model_count == 1) write(rest, " of ", serving.models[0].engine.limits.context, " positions");
-    write(rest, options.model_count > 1 ? " each" : "", ", ", megabytes(serving.needed.models + serving.needed.server, 1),
-          " MB of memory, ", megabytes(serving.needed.files, 1), " MB of model files\n");
+    write(rest, options.model_count > 1 ? " each" : "", ", ", megabytes(serving.needed.memory(), 1), " MB of memory, ",
+          megabytes(serving.needed.files, 1), " MB of model files\n");
   } else {
     rest.add("texts are refused; to serve one: edgellm serve MODEL\n");
   }
@@ -215,8 +231,7 @@ void say_ready(const Options& options, const Serving& serving) {
 
 void note_open_door(const Serving& serving) {
   const ServeOptions& serve = serving.server.options;
-  const bool this_machine_alone = strncmp(serve.host, "127.", 4) == 0 || strcmp(serve.host, "::1") == 0;
-  if (serving.key_count || this_machine_alone) return;
+  if (serving.key_count || within_machine(serve.host)) return;
   note("note: whoever reaches ", serve.host, " port ", serve.port, " may ask; --api-key-file FILE asks them for a key\n");
 }
 
@@ -233,11 +248,11 @@ Status serve_command(Options& options) {
   EDGELLM_TRY(check_interrupted());
   server.gauges.open(nullptr, now_ns());
   outlive_maps();
+  EDGELLM_TRY(start_listening(serving.listener, server.options.host, server.options.port));
   EDGELLM_TRY(seal_as_asked(options, SEAL_SOCKETS | SEAL_FILES | SEAL_MAPS));
   note_open_door(serving);
   say_ready(options, serving);
-  server.run(serving.listener, serving.set);
-  const i32 left = server.connections.busy();
+  const i32 left = server.run(serving.listener, serving.set);
   if (left) note("note: ", left, left == 1 ? " request" : " requests", " did not end within --drain-seconds\n");
   return {};
 }

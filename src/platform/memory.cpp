@@ -44,10 +44,14 @@ static Status lock_pages(const u8* data, i64 bytes, const char* what) {
   return failed("cannot lock ", bytes, " bytes of ", what, " in memory: ", strerror(errno), " (see `ulimit -l`)");
 }
 
+i64 block_bytes(i64 bytes, bool huge_pages) {
+  return align_up(bytes, huge_pages && bytes >= HUGE_PAGE ? HUGE_PAGE : page_bytes());
+}
+
 Status take_memory(i64 bytes, MemoryOptions options, Span<u8>* block) {
   // Room to start on a huge page, so that the first one is huge too; the unused ends are given back.
   bool huge = options.huge_pages && bytes >= HUGE_PAGE;
-  i64 size = align_up(bytes, huge ? HUGE_PAGE : page_bytes());
+  i64 size = block_bytes(bytes, options.huge_pages);
   i64 reserved = size + (huge ? HUGE_PAGE : 0);
   void* at = mmap(nullptr, static_cast<size_t>(reserved), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) return failed("cannot take ", bytes, " bytes of memory: ", strerror(errno));

@@ -10,7 +10,10 @@ struct MemoryOptions {
   bool lock = false;       // pin in RAM (mlock); an error where the limit does not allow it
 };
 
-// Takes `bytes` (at least 1; the block is rounded up to whole pages) of zeros, page aligned, and touches every page once, so
+// Bytes of the block that take_memory takes for so many: whole pages, from 2 MiB on huge ones.
+i64 block_bytes(i64 bytes, bool huge_pages = true);
+
+// Takes `bytes` (at least 1; the block is of block_bytes) of zeros, page aligned, and touches every page once, so
 // that later use faults no more. The error says how much was asked for. Touching more than there is may end the process:
 // check platform/machine.h's usable_memory first.
 Status take_memory(i64 bytes, MemoryOptions options, Span<u8>* block);

@@ -159,6 +159,10 @@ bool wait_to_read(i32 fd) {
   return !interrupted();
 }
 
+bool asked_to_end() {
+  return stop_signal.load(std::memory_order_relaxed) != 0;
+}
+
 bool terminated() {
   const i32 signal = stop_signal.load(std::memory_order_relaxed);
   return signal == SIGTERM || signal == SIGHUP;

@@ -37,6 +37,9 @@ bool wait_to_read(i32 fd);
 // more SIGINT or SIGTERM ends the process.
 void finish_in_peace();
 
+// One of them came, heard or not.
+bool asked_to_end();
+
 // It was SIGTERM or SIGHUP, which ask to end and not just to stop.
 bool terminated();
 

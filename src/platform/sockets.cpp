@@ -66,7 +66,30 @@ static const char* way_out(int error) {
   }
 }
 
+static Status cannot_listen(const char* text, i32 port) {
+  return failed("cannot listen on ", text, " port ", port, ": ", strerror(errno), way_out(errno));
+}
+
+bool within_machine(const char* text) {
+  Address address;
+  if (parse_address(text, 0, &address) == 0) return false;
+  if (address.any.sa_family == AF_INET) return ntohl(address.v4.sin_addr.s_addr) >> 24 == 127;
+  const in6_addr& six = address.v6.sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
+}
+
+Status start_listening(i32 listener, const char* text, i32 port) {
+  return listen(listener, SOMAXCONN) == 0 ? Status() : cannot_listen(text, port);
+}
+
 Status listen_on(const char* text, i32* port, i32* listener) {
+  EDGELLM_TRY(bind_to(text, port, listener));
+  const Status status = start_listening(*listener, text, *port);
+  if (!status.ok()) close(*listener);
+  return status;
+}
+
+Status bind_to(const char* text, i32* port, i32* listener) {
   Address address;
   socklen_t size = parse_address(text, *port, &address);
   if (size == 0) return usage_error("\"", text, "\" is no address: expected one such as 127.0.0.1, 0.0.0.0 or ::1");
@@ -75,8 +98,8 @@ Status listen_on(const char* text, i32* port, i32* listener) {
   never_block(fd);
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(fd, &address.any, size) != 0 || listen(fd, SOMAXCONN) != 0 || getsockname(fd, &address.any, &size) != 0) {
-    Status status = failed("cannot listen on ", text, " port ", *port, ": ", strerror(errno), way_out(errno));
+  if (bind(fd, &address.any, size) != 0 || getsockname(fd, &address.any, &size) != 0) {
+    Status status = cannot_listen(text, *port);
     close(fd);
     return status;
   }

@@ -4,8 +4,16 @@
 
 namespace edgellm {
 
-// A listening socket on a numeric address, IPv4 or IPv6. Port 0: any that is free; *port says which.
+// A socket of a numeric address, IPv4 or IPv6, that no other program gets. Port 0: any that is free; *port says which. Until it
+// listens, who connects is refused.
+Status bind_to(const char* address, i32* port, i32* listener);
+Status start_listening(i32 listener, const char* address, i32 port);
+
+// Both.
 Status listen_on(const char* address, i32* port, i32* listener);
+
+// Whether only programs of this machine reach the address.
+bool within_machine(const char* address);
 
 // As many descriptors as the process needs, or an error that says how many it may have.
 Status allow_descriptors(i64 needed);

@@ -72,7 +72,7 @@ bool Connections::read_head(Connection& c) {
   HttpOutcome outcome = parse_request({c.in.data, c.in_used}, limits_.http, c.fields, &c.request);
   c.headless = c.request.method == "HEAD";
   if (outcome.status) {
-    refuse(c, outcome.status, outcome.why);
+    refuse_bytes(c, outcome.status, outcome.why);
     return true;
   }
   if (outcome.bytes == 0) return false;
@@ -100,12 +100,54 @@ const Route* Connections::find_route(const Connection& c) const {
   return nullptr;
 }
 
+// Paths of OpenAI's routes without their beginning, and those of other servers, beside what is there for them.
+constexpr const char* MEANT[][2] = {
+    {"/chat/completions", "/v1/chat/completions"},
+    {"/completions", "/v1/completions"},
+    {"/models", "/v1/models"},
+    {"/completion", "/v1/completions"},
+    {"/api/generate", "/v1/completions"},
+    {"/api/chat", "/v1/chat/completions"},
+    {"/api/tags", "/v1/models"},
+};
+
+// All paths that there are, or the one that was meant.
+static void describe_paths(Span<const Route> routes, Text path, Writer& to) {
+  for (const auto& [asked, meant] : MEANT) {
+    if (path == asked) return (void)write(to, ": use ", meant);
+  }
+  const char* between = "; there are ";
+  for (const Route& route : routes) {
+    write(to, between, route.path);
+    between = ", ";
+  }
+}
+
 void Connections::refuse_path(Connection& c) {
-  char buffer[128];
-  Writer methods(buffer);
+  char buffer[128], more[400];
+  Writer methods(buffer), words(more);
   Text allowed = allowed_methods(routes_, c.request.path, methods);
-  if (allowed.size == 0) return refuse(c, 404, "there is nothing at this path");
-  refuse(c, {.status = 405, .message = "this path is there for another method: see Allow", .field = {"Allow", allowed}});
+  if (allowed.size) {
+    write(words, "this path is there for ", allowed, " and no other method");
+    return refuse(c, {.status = 405, .message = words.text(), .field = {"Allow", allowed}});
+  }
+  write(words, "there is nothing at this path");
+  describe_paths(routes_, c.request.path, words);
+  refuse(c, 404, words.text());
+}
+
+// What is wrong with the bytes of a request, and the limit where it is one.
+void Connections::refuse_bytes(Connection& c, i32 status, Text why) {
+  char buffer[256];
+  Writer words(buffer);
+  write(words, why);
+  if (status == 413) write(words, ": expected at most ", limits_.http.body, " bytes, as --max-body-kb has it");
+  if (status == 414) write(words, ": expected at most ", limits_.http.target, " bytes");
+  if (status == 431) {
+    write(words, ": expected at most ", limits_.http.head, " bytes and ", c.fields.count, " fields, and in chunks ",
+          limits_.http.chunk_extra, " bytes");
+  }
+  refuse(c, status, words.text());
 }
 
 // What a browser asks before it lets a script of another page send what it wants to send. Any header may come, as far as their
@@ -134,8 +176,11 @@ bool Connections::choose_route(Connection& c) {
     c.route = &PREFLIGHT;
   }
   if (!(c.route && c.route->open) && !may_ask(access_, c.request)) {
+    const bool none = !http_field(c.request, "authorization") && !http_field(c.request, "x-api-key");
     refuse(c, {.status = 401,
-               .message = "an API key of this server is expected, as Authorization: Bearer KEY or X-Api-Key: KEY",
+               .message = none ? "an API key of this server is expected, as Authorization: Bearer KEY or X-Api-Key: KEY"
+                               : "this key is none of the server's, which its --api-key-file has; expected Authorization: "
+                                 "Bearer KEY or X-Api-Key: KEY",
                .field = {"WWW-Authenticate", "Bearer"}});
     return false;
   }
@@ -179,7 +224,7 @@ void Connections::take_body(Connection& c, i64 bytes) {
   if (c.request.chunked) {
     char* from = c.exchange->body.data + c.body_used;
     ChunkedOutcome outcome = c.chunked.decode({from, bytes}, limits_.http);
-    if (outcome.status) return refuse(c, outcome.status, outcome.why);
+    if (outcome.status) return refuse_bytes(c, outcome.status, outcome.why);
     c.body_used += outcome.decoded;
     whole = outcome.whole;
     i64 early = bytes - outcome.taken;  // of the next request

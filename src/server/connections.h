@@ -175,6 +175,7 @@ class Connections {
   bool choose_route(Connection& c);
   const Route* find_route(const Connection& c) const;
   void refuse_path(Connection& c);
+  void refuse_bytes(Connection& c, i32 status, Text why);
   Exchange* free_exchange(bool with_body);
   bool end_slowest_body();
   void begin_request(Connection& c);

@@ -253,6 +253,9 @@ bool HeadReader::understand(const HttpField& field) {
   if (equal_ignoring_case(field.name, "transfer-encoding")) return transfer_encoding(field.value);
   if (equal_ignoring_case(field.name, "connection")) return connection(field.value);
   if (equal_ignoring_case(field.name, "expect")) return expectation(field.value);
+  if (equal_ignoring_case(field.name, "content-encoding") && !equal_ignoring_case(field.value, "identity")) {
+    return refuse({415, "a body is taken as it is, without Content-Encoding"});
+  }
   return true;
 }
 

@@ -41,19 +41,46 @@ static Fixed limit(f64 value) {
   return {value, decimals};
 }
 
-// A number without fraction and exponent, exactly: its sign, and its magnitude as long as that is at most `most`.
+static bool add_digit(u64* number, u64 digit) {
+  if (*number > (~u64{0} - digit) / 10) return false;
+  *number = *number * 10 + digit;
+  return true;
+}
+
+// Of a number's exponent; beyond a thousand it does not matter.
+static i64 exponent_of(Text text) {
+  const bool negative = text.size && text[0] == '-';
+  i64 value = 0;
+  for (i64 i = negative || (text.size && text[0] == '+'); i < text.size; i++)
+    value = min<i64>(1000, value * 10 + text[i] - '0');
+  return negative ? -value : value;
+}
+
+// A number whose value is whole, exactly, however it is written (16, 16.0, 1.6e1): its sign, and its magnitude if at most `most`.
 static bool parse_integer(const JsonNode& node, u64 most, bool* negative, u64* magnitude) {
   if (node.kind != JsonKind::number) return false;
-  Text text = node.text();
+  const Text text = node.text();
   *negative = text[0] == '-';
   *magnitude = 0;
-  for (i64 i = *negative; i < text.size; i++) {
-    if (text[i] < '0' || text[i] > '9') return false;
-    u64 digit = static_cast<u64>(text[i] - '0');
-    if (digit > most || *magnitude > (most - digit) / 10) return false;
-    *magnitude = *magnitude * 10 + digit;
+  i64 at = *negative, zeros = 0;
+  bool fraction = false;
+  for (; at < text.size && (text[at] | 0x20) != 'e'; at++) {
+    if (text[at] == '.') {
+      fraction = true;
+      continue;
+    }
+    if (!add_digit(magnitude, static_cast<u64>(text[at] - '0'))) return false;
+    zeros -= fraction;
   }
-  return true;
+  if (at < text.size) zeros += exponent_of(text.from(at + 1));
+  for (; zeros > 0; zeros--) {
+    if (!add_digit(magnitude, 0)) return false;
+  }
+  for (; zeros < 0; zeros++) {
+    if (*magnitude % 10) return false;
+    *magnitude /= 10;
+  }
+  return *magnitude <= most;
 }
 
 Status read_integer(JsonField field, i64 low, i64 high, i64* value) {

@@ -27,9 +27,9 @@ Status read_count(const Server& server, OpenAiRequest* request) {
   const JsonField newer = json_field(object, "max_completion_tokens"), older = json_field(object, "max_tokens");
   const i64 most = server.options.most_tokens;
   i64 count = request->chat ? request->model->engine.limits.context : COMPLETION_TOKENS;
-  EDGELLM_TRY(read_integer(older, request->chat ? 1 : 0, INT32_MAX, &count));
+  EDGELLM_TRY(read_tokens(older, request->chat ? 1 : 0, &count));
   const i64 first = count;
-  EDGELLM_TRY(read_integer(newer, 1, INT32_MAX, &count));
+  EDGELLM_TRY(read_tokens(newer, 1, &count));
   if (newer.value && older.value && count != first)
     return usage_error("max_tokens: max_completion_tokens is ", count, ", so expected the same or no such field, got ",
                        first);
@@ -164,6 +164,7 @@ Status find_openai_ids(OpenAiRequest* request, i32 index) {
   }
   request->ids_of = index;
   if (ids.count > 0) return {};
+  if (prompt.ids) return usage_error("prompt: expected an id in each list, there is an empty one");
   return usage_error(field, ": there is nothing in it, and the tokenizer names no first id");
 }
 

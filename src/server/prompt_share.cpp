@@ -14,6 +14,9 @@ f64 PromptShare::texts_ns(i64 texts) const {
 }
 
 i64 PromptShare::ids(i64 texts) {
+  if (texts == 0) {
+    return id_ns_ == 0 ? INT64_MAX : max(ALONE_LEAST, static_cast<i64>(ALONE_NS / id_ns_));
+  }
   if (mixed_ >= MEASURE_AFTER) return 0;
   mixed_++;
   if (id_ns_ == 0) return texts;              // adds what the texts take at most

@@ -13,7 +13,8 @@ namespace edgellm {
 
 class PromptShare {
  public:
-  // Ids of prompts in the next pass beside so many texts, at least one. 0: a pass without prompts is due, which measures T.
+  // Ids of prompts in the next pass beside so many texts, at least one. 0: a pass without prompts is due, which measures T. Beside
+  // none: as many as ALONE_NS are enough for, as far as that is known, since nothing else is served meanwhile.
   i64 ids(i64 texts);
 
   // A pass took so long, with all that is done between it and the next.
@@ -21,6 +22,8 @@ class PromptShare {
 
  private:
   static constexpr f64 SHARE = 0.88;
+  static constexpr f64 ALONE_NS = 0.25e9;
+  static constexpr i64 ALONE_LEAST = 16;    // so that weights are read for many ids at once
   static constexpr i32 MEASURE_AFTER = 16;  // passes with prompts
 
   f64 texts_ns(i64 texts) const;

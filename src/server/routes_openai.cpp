@@ -22,7 +22,8 @@ Status read_request(Server& server, const Connection& c, OpenAiRequest* request)
   EDGELLM_TRY(check_openai_prompts(request));
   const i64 texts = request->prompt_count * request->each, most = server.options.slots + server.options.queue;
   if (texts <= most) return {};
-  return usage_error("n: expected at most ", most, " texts in one answer, as --slots and --queue allow, got ", texts);
+  return usage_error(request->each > 1 ? "n" : "prompt", ": expected at most ", most,
+                     " texts in one answer, as --slots and --queue allow, got ", texts);
 }
 
 // The texts of one prompt, from choice `first` on.
@@ -80,6 +81,7 @@ void complete(Server& server, Connection& c, bool chat) {
   if (!request.model) return;
   request.chat = chat;
   const Status status = read_request(server, c, &request);
+  if (status.code() == Code::bad_model) return server.connections.answer_error(c, 500, status.text());
   if (!status.ok()) return refuse(server, c, status.text(), request.code);
   begin_answer(server, c, request);
 }
@@ -129,8 +131,9 @@ void openai_models(Server& server, Connection& c) {
   json.open({});
   json.text("object", "list");
   json.open_list("data");
-  for (const ServedModel& model : server.models)
-    write_model(json, server, model);
+  for (const ServedModel& model : server.models) {
+    if (model.loaded()) write_model(json, server, model);
+  }
   json.close_list();
   json.close();
   server.answer_json(c, body);
@@ -139,7 +142,7 @@ void openai_models(Server& server, Connection& c) {
 void openai_model(Server& server, Connection& c) {
   const Text part = c.request.path.from(c.route->path.size);
   for (const ServedModel& model : server.models) {
-    if (!path_says(part, model.name)) continue;
+    if (!path_says(part, model.name) || !model.loaded()) continue;
     Writer body = server.compose();
     JsonWriter json(body);
     write_model(json, server, model);

@@ -58,11 +58,8 @@ void write_process(MetricsWriter& out, const Server& server) {
 
 void write_machine(MetricsWriter& out, const Server& server) {
   const Readings& r = server.gauges.readings();
-  i64 planned = server.placed_bytes;
-  for (const ServedModel& model : server.models)
-    planned += model.engine.arena_bytes;
   single(out, "edgellm_planned_memory_bytes", "gauge", "Memory taken at the start, beside the mapped model files.",
-         static_cast<u64>(planned));
+         static_cast<u64>(server.memory_bytes));
   if (r.resident_bytes.known)
     single(out, "process_resident_memory_bytes", "gauge", "Physical memory of the process, mapped files included.",
            bytes_of(r.resident_bytes.value));

@@ -26,11 +26,19 @@ void Scheduler::place(Arena& arena, Engine& engine, i32 queue) {
 Status Scheduler::check_prompt(Span<const i32> ids) const {
   const i32 context = engine_->limits.context;
   if (ids.count <= context) return check_ids(*engine_, ids);
+  // Past what the model was made for a window goes on, of prompts too; --ctx bounds these all the same.
+  const i32 limit = engine_->context_limit, most = limit ? limit : engine_->model.context;
   char words[128];
-  Writer writer(words);
+  Writer way(words);
+  if (!endless(*engine_) && ids.count > most) {
+    const i32 window = limit ? min(context, limit - SINKS) : context;
+    write(way, "--window ", window, " --ctx ", ids.count, ", which sees the last ", window, " of them");
+  } else {
+    write(way, "--ctx ", ids.count, " or more");
+    if (!endless(*engine_)) write(way, ", up to ", most);
+  }
   return failed("the prompt has ", ids.count, " tokens, the context is of ", context,
-                ": shorten it, or start the server with ",
-                endless(*engine_) ? "a larger --ctx" : more_room(*engine_, writer));
+                ": shorten it, or start the server with ", way.text());
 }
 
 CompletionId Scheduler::submit(CompletionRequest request) {
@@ -48,11 +56,12 @@ Scheduler::Slot* Scheduler::slot_of(const CompletionPlace& place) {
   return nullptr;
 }
 
-void Scheduler::cancel(CompletionId id) {
+bool Scheduler::cancel(CompletionId id) {
   CompletionPlace* place = queue_.find(id);
-  if (!place) return;
+  if (!place) return false;
   Slot* slot = slot_of(*place);
   slot ? leave(*slot) : queue_.remove(*place);
+  return true;
 }
 
 // Its place and its session are free.
@@ -206,7 +215,7 @@ i64 Scheduler::collect_steps(i64* texts) {
   *texts = steps;
   if (steps == busy()) return steps;
   const i64 room = engine_->limits.tokens - steps;
-  share_out(steps > 0 ? min(room, prompt_share_.ids(steps)) : room);
+  share_out(min(room, prompt_share_.ids(steps)));
   for (Slot& slot : slots_) {
     if (!reading(slot) || slot.share == 0) continue;
     const Span<const i32> prompt = slot.place->request.prompt;

@@ -35,7 +35,8 @@ class Scheduler {
   CompletionId submit(CompletionRequest request);
 
   // Nobody waits any more: its place is free, and its listener hears nothing. At any time, also while a listener is told something.
-  void cancel(CompletionId id);
+  // False: it had ended.
+  bool cancel(CompletionId id);
 
   // One pass of the model, or nothing where nothing waits: false. A signal may have kept it from running.
   bool step();

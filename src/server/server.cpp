@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "platform/clock.h"
+#include "platform/console.h"
 #include "platform/signals.h"
 
 namespace edgellm {
@@ -45,7 +46,7 @@ const char* ending_of(const Completed& completed) {
     case Ending::repetition:
       return "repetition";
     default:
-      return "stopped";
+      return "room";  // it listens no more because the answer has none
   }
 }
 
@@ -145,7 +146,6 @@ void Server::place(Arena& arena) {
   for (ServedModel& model : models)
     model.scheduler.place(arena, model.engine, options.queue);
   requests.place(arena, server_routes().count);
-  placed_bytes = arena.used();
 }
 
 bool Server::anything_runs() const {
@@ -155,10 +155,26 @@ bool Server::anything_runs() const {
   return false;
 }
 
-void Server::run(i32 listener, i32 set) {
+i32 Server::run(i32 listener, i32 set) {
   start(listener, set);
+  finish_in_peace();  // a signal cuts no work short: rounds look for it
   while (round()) {
   }
+  const i32 left = connections.busy();
+  if (left) cut_off();
+  return left;
+}
+
+// What has not ended by now is an error, as far as its client takes that at once.
+void Server::cut_off() {
+  Completed completed;
+  completed.status = failed("the server ends before the text");
+  for (Reply& reply : replies) {
+    for (Choice& choice : reply.choices) {
+      if (reply.number && reply.model->scheduler.cancel(choice.completion)) pass_end(&choice, completed);
+    }
+  }
+  connections.round(now_ns(), unix_seconds(), 0);
 }
 
 void Server::start(i32 listener, i32 set) {
@@ -175,9 +191,9 @@ bool Server::round() {
   gauges.update(now_ns());
   for (ServedModel& model : models)
     model.scheduler.step();
+  note_lost();
   keep_streams_open();
-  if (interrupted()) {
-    finish_in_peace();
+  if (!draining && asked_to_end()) {
     draining = true;
     drain_until = now_ns() + options.drain;
     connections.drain();
@@ -203,6 +219,15 @@ void Server::abandon(Reply& reply) {
   for (Choice& choice : reply.choices)
     reply.model->scheduler.cancel(choice.completion);
   reply.number = 0;
+}
+
+// Once for each model, and not to somebody who does not read it.
+void Server::note_lost() {
+  for (ServedModel& model : models) {
+    if (model.lost || model.loaded()) continue;
+    model.lost = true;
+    if (takes_bytes(STDERR)) note("note: ", model.name, " is served no more: ", check_intact(model.engine).text(), "\n");
+  }
 }
 
 // So that nothing on the way takes a stream for dead while its prompt is run.
@@ -319,7 +344,8 @@ bool Server::read_prompt(Connection& c, ServedModel& model, Text text, Span<cons
   Status status = encode(model.engine, text, {.add_bos = true}, ids);
   if (status.ok() && ids->count == 0) status = failed("the prompt is empty, and the tokenizer names no first id");
   if (status.ok()) status = model.scheduler.check_prompt(*ids);
-  if (!status.ok()) connections.answer_error(c, model.loaded() ? 400 : 503, status.text());
+  if (!status.ok())
+    connections.answer_error(c, !model.loaded() ? 503 : status.code() == Code::bad_model ? 500 : 400, status.text());
   return status.ok();
 }
 

@@ -33,7 +33,7 @@ struct ServeOptions {
   const char* key_file = nullptr;
   Text origins[MAX_ORIGINS];
   i32 origin_count = 0;
-  ConnectionLimits connections = {.http = {.body = 256 << 10}};
+  ConnectionLimits connections = {.answer = 128 << 10, .http = {.body = 256 << 10}};
 };
 
 struct ServedModel {
@@ -42,6 +42,7 @@ struct ServedModel {
   Scheduler scheduler;
   ChatTemplate chat;
   bool has_chat = false;
+  bool lost = false;       // its file was cut, and that was said
   f32 temperature = 0.7f;  // where a request names none
 
   bool loaded() const { return check_intact(engine).ok(); }  // its file was not cut meanwhile
@@ -133,7 +134,7 @@ struct Server {
   TokenRate rate;  // of all models together
   RequestCounts requests;
   RequestLog log;
-  i64 placed_bytes = 0;  // memory beside that of the engines
+  i64 memory_bytes = 0;  // taken for models and server, beside the mapped files
   i64 began = 0;         // now_ns()
   i64 began_unix = 0;    // seconds since 1970-01-01 UTC
 
@@ -142,8 +143,9 @@ struct Server {
 
   bool loaded() const { return models.count > 0 && models[0].loaded(); }  // the first model
 
-  // Serves until a signal asks for the end, and then what has begun; a second signal ends the process.
-  void run(i32 listener, i32 set);
+  // Serves until a signal asks for the end, and then what has begun; a second signal ends the process. How many requests had not
+  // ended in time.
+  i32 run(i32 listener, i32 set);
 
   // The same in steps: a round of the connections and a pass of each model; false when it is over.
   void start(i32 listener, i32 set);
@@ -174,6 +176,8 @@ struct Server {
   ServedModel* loaded_model(Connection& c, ServedModel& model);
   Reply* free_reply();
   void drop_gone();
+  void note_lost();
+  void cut_off();
   void keep_streams_open();
   bool anything_runs() const;
 };

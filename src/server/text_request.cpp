@@ -37,7 +37,18 @@ Status read_priority_header(const HttpRequest& request, i64* priority) {
   return read_integer({"X-Priority", &node}, -MAX_PRIORITY, MAX_PRIORITY, priority);
 }
 
+// What -1 means elsewhere.
+Status with_way_out(const Status& status, JsonField field, const char* way_out) {
+  const bool minus_one = field.value && field.value->kind == JsonKind::number && field.value->text() == "-1";
+  return status.ok() || !minus_one ? status : usage_error(status.text(), way_out);
+}
+
 }  // namespace
+
+Status read_tokens(JsonField field, i64 least, i64* tokens) {
+  return with_way_out(read_integer(field, least, INT32_MAX, tokens), field,
+                      "; a large number is cut to what there is room for");
+}
 
 Status read_text_fields(Server& server, const ServedModel& model, const Connection& c, const JsonNode& object,
                         CompletionRequest* request) {
@@ -47,7 +58,8 @@ Status read_text_fields(Server& server, const ServedModel& model, const Connecti
   sampling.seed = server.next_seed();
   EDGELLM_TRY(read_real(json_field(object, "temperature"), 0, static_cast<f64>(MAX_TEMPERATURE), &temperature));
   EDGELLM_TRY(read_real(json_field(object, "top_p"), 0, 1, &top_p));
-  EDGELLM_TRY(read_whole(json_field(object, "seed"), ~u64{0}, &sampling.seed));
+  const JsonField seed = json_field(object, "seed");
+  EDGELLM_TRY(with_way_out(read_whole(seed, ~u64{0}, &sampling.seed), seed, "; leave it out for one that is drawn"));
   EDGELLM_TRY(read_stop(json_field(object, "stop"), &request->options.stop));
   EDGELLM_TRY(read_priority_header(c.request, &priority));
   EDGELLM_TRY(read_integer(json_field(object, "priority"), -MAX_PRIORITY, MAX_PRIORITY, &priority));
@@ -65,7 +77,7 @@ static Status read_plain_fields(Server& server, const ServedModel& model, const 
   constexpr Text known[] = {"prompt", "max_tokens", "model",    "temperature", "top_p",
                             "seed",   "stop",       "priority", "timeout_ms"};
   EDGELLM_TRY(refuse_unknown(object, {known, sizeof known / sizeof known[0]}));
-  EDGELLM_TRY(read_integer(json_field(object, "max_tokens"), 1, INT32_MAX, tokens));
+  EDGELLM_TRY(read_tokens(json_field(object, "max_tokens"), 1, tokens));
   return read_text_fields(server, model, c, object, request);
 }
 

@@ -20,6 +20,9 @@ constexpr i64 MAX_TIMEOUT_MS = 86400000;
 Status read_text_fields(Server& server, const ServedModel& model, const Connection& c, const JsonNode& object,
                         CompletionRequest* request);
 
+// How many tokens a request asks for, from `least` on.
+Status read_tokens(JsonField field, i64 least, i64* tokens);
+
 // {"prompt", "max_tokens", "model"} and the fields above. Every other field is an error.
 struct PlainRequest {
   i64 tokens;  // max_tokens where there is none
