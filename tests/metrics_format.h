@@ -10,6 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "check.h"
+#include "files.h"
+#include "program.h"
+
 struct Exposition {
   std::string wrong;                     // the first complaint; empty: none
   std::map<std::string, double> values;  // by series, as it is written: name{labels}
@@ -186,4 +190,14 @@ class ExpositionReader {
 
 inline Exposition read_exposition(const std::string& text) {
   return ExpositionReader(text).result();
+}
+
+// Prometheus' own reader has nothing to say of it.
+inline void check_with_promtool(const std::string& text) {
+  if (shell("command -v promtool").code != 0) SKIP("promtool is not installed (apt-get install prometheus)");
+  Folder folder;
+  write_file(folder / "metrics", text);
+  const Said said = shell("promtool check metrics", folder / "metrics");
+  CHECK_EQ(said.out + said.err, "");
+  CHECK_EQ(said.code, 0);
 }

@@ -13,6 +13,7 @@
 #include "model_reader.h"
 #include "open_engine.h"
 #include "platform/machine.h"
+#include "spoiled_model.h"
 
 using namespace edgellm;
 
@@ -242,15 +243,7 @@ std::string spoiled(const std::string& tensor, u64 index, f32 value) {
                                             .embedding = Format::F32,
                                             .tied = false,
                                             .relu2 = false});
-  std::vector<u8> bytes = read_array<u8>(path);
-  FileHeader header;
-  std::memcpy(&header, bytes.data(), sizeof header);
-  for (u32 i = 0; i < header.tensor_count; i++) {
-    TensorEntry entry;
-    std::memcpy(&entry, bytes.data() + header.tensor_offset + i * sizeof entry, sizeof entry);
-    if (tensor == entry.name) std::memcpy(bytes.data() + entry.offset + 4 * index, &value, 4);
-  }
-  write_file(path, {bytes.begin(), bytes.end()});
+  spoil(path, tensor, index, value);
   return path;
 }
 

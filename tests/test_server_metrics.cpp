@@ -85,12 +85,7 @@ TEST(the_format) {
   const Exposition read = read_exposition(text);
   CHECK_EQ(read.wrong, "");
   CHECK_EQ(read.at("edgellm_wait_seconds_count{model=\"x\"}"), 1.0);
-  if (shell("command -v promtool").code != 0) SKIP("promtool is not installed (apt-get install prometheus)");
-  Folder folder;
-  write_file(folder / "metrics", text);
-  const Said said = shell("promtool check metrics", folder / "metrics");
-  CHECK_EQ(said.out + said.err, "");
-  CHECK_EQ(said.code, 0);
+  check_with_promtool(text);
 }
 
 TEST(a_text_that_does_not_fit_is_cut_and_says_so) {

@@ -16,11 +16,10 @@ void write_reading(JsonWriter& json, Text key, const Reading& reading, f64 units
 }
 
 void answer_text(Choice& choice) {
-  Reply& reply = *choice.reply;
+  if (answer_failure(choice)) return;
+  const Reply& reply = *choice.reply;
   Server& server = *reply.server;
-  Connection& c = *server.connection(reply);
   const Completed& completed = choice.completed;
-  if (!completed.status.ok()) return server.connections.answer_error(c, 500, completed.status.text());
   Writer body = server.compose();
   JsonWriter json(body);
   json.open({});
@@ -31,7 +30,7 @@ void answer_text(Choice& choice) {
   json.number("tokens_generated", completed.made);
   json.text("mode", MODE);
   json.close();
-  server.answer_json(c, body);
+  server.answer_json(*server.connection(reply), body);
 }
 
 constexpr ReplyForm FORM = {nullptr, nullptr, answer_text};

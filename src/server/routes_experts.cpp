@@ -18,11 +18,10 @@ void write_expert_figures(JsonWriter& json) {
 }
 
 void answer_text(Choice& choice) {
-  Reply& reply = *choice.reply;
+  if (answer_failure(choice)) return;
+  const Reply& reply = *choice.reply;
   Server& server = *reply.server;
-  Connection& c = *server.connection(reply);
   const Completed& completed = choice.completed;
-  if (!completed.status.ok()) return server.connections.answer_error(c, 500, completed.status.text());
   const f64 seconds = static_cast<f64>(completed.whole_ns) / 1e9;
   Writer body = server.compose();
   JsonWriter json(body);
@@ -38,7 +37,7 @@ void answer_text(Choice& choice) {
   json.close();
   json.text("status", "success");
   json.close();
-  server.answer_json(c, body);
+  server.answer_json(*server.connection(reply), body);
 }
 
 constexpr ReplyForm FORM = {nullptr, nullptr, answer_text};

@@ -101,4 +101,11 @@ void begin_plain_text(Server& server, Connection& c, const PlainRequest& plain, 
   server.submit(*reply, 0, request);
 }
 
+bool answer_failure(const Choice& choice) {
+  const Status& status = choice.completed.status;
+  Server& server = *choice.reply->server;
+  if (!status.ok()) server.connections.answer_error(*server.connection(*choice.reply), 500, status.text());
+  return !status.ok();
+}
+
 }  // namespace edgellm

@@ -32,4 +32,7 @@ struct PlainRequest {
 // Begins the answer to the request that came, or answers what is wrong with it.
 void begin_plain_text(Server& server, Connection& c, const PlainRequest& plain, const ReplyForm& form);
 
+// Of a text that has ended: if computing failed, that is the answer, and true.
+bool answer_failure(const Choice& choice);
+
 }  // namespace edgellm
